@@ -1,0 +1,107 @@
+//! The JSON that the broker's admin port answers.
+//!
+//! | path | answer | token |
+//! |---|---|---|
+//! | `/livez`, `/readyz` | text; 200 or 503 with the reasons, one a line | no |
+//! | `/metrics` | Prometheus text | no |
+//! | `/status` | [`Status`], all that the operator polls in one answer | yes |
+//! | `/config-hash` | [`ConfigStatus`] | yes |
+//! | `/websocket-stats` | [`Sessions`] | yes |
+//! | `POST /drain` | 202, the pod begins to drain as on SIGTERM but stays alive | yes |
+
+use serde::{Deserialize, Serialize};
+
+/// All that the operator polls of one pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Version of the broker binary.
+    pub version: String,
+    /// The configuration in force.
+    pub config: ConfigStatus,
+    /// Live sessions and rates.
+    pub sessions: Sessions,
+    /// The upstream, with the relay engine only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayStatus>,
+    /// Whether the pod is letting its sessions go.
+    pub draining: bool,
+}
+
+/// The configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigStatus {
+    /// [`crate::config_hash`] of the file that is in force.
+    pub hash: String,
+    /// Why the file now on disk is not in force; absent when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected: Option<String>,
+    /// Changed keys of the file in force that only a restart brings into effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<String>,
+}
+
+/// Live sessions and rates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sessions {
+    /// Sessions over TCP that have logged in.
+    pub stomp: u64,
+    /// Sessions over WebSocket that have logged in.
+    pub websocket: u64,
+    /// All sessions since the start.
+    pub total: u64,
+    /// Sessions since the start that did not end by DISCONNECT or an orderly close.
+    pub closed_abnormally: u64,
+    /// SEND frames in a second, over the last ten seconds.
+    pub inbound_per_second: f64,
+    /// MESSAGE frames in a second, over the last ten seconds.
+    pub outbound_per_second: f64,
+}
+
+/// The relay's view of its upstreams.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RelayStatus {
+    /// Whether the system connection stands, so that messages flow.
+    pub connected: bool,
+    /// Connections of client sessions to the upstream.
+    pub client_connections: u64,
+    /// Every configured upstream in the order of preference.
+    pub upstreams: Vec<UpstreamStatus>,
+}
+
+/// What the relay knows of one upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamStatus {
+    /// Host as configured.
+    pub host: String,
+    /// Port as configured.
+    pub port: u16,
+    /// What the last try, or the standing connection, showed.
+    pub state: UpstreamState,
+    /// Detail for people, without secrets; absent when connected or untried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What the relay last saw of an upstream; the names are reasons of the condition `RelayConnected`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum UpstreamState {
+    /// Not tried yet, or not needed because another one serves.
+    Idle,
+    /// The system connection stands here.
+    Connected,
+    /// The host name does not resolve.
+    DnsFailed,
+    /// No TCP connection, or it broke, or no answer in time.
+    Unreachable,
+    /// The upstream refused the login.
+    AuthFailed,
+    /// The upstream does not know the virtual host.
+    VhostMissing,
+    /// The upstream answered something that is not STOMP, or an ERROR of another kind.
+    ProtocolError,
+}

@@ -1,0 +1,297 @@
+//! The shape of `broker.yaml`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Authorization, ByteSize, GoDuration};
+
+/// The whole of one broker pod's configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The zone this pod runs in (`topology.kubernetes.io/zone`); upstreams of the same zone are preferred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Where clients connect; at least one.
+    pub listeners: Listeners,
+    /// Where operators, probes and Prometheus connect.
+    #[serde(default)]
+    pub admin: Admin,
+    /// Who may log in.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// Destination rules. Absent: every session that could log in may send and subscribe everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+    /// Where messages go.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Bounds that protect the pod.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The heart-beat period that the broker offers and wants, both ways.
+    #[serde(default = "defaults::heartbeat")]
+    pub heartbeat: GoDuration,
+    /// How long a client that agreed on heart-beats may be silent before its session ends.
+    #[serde(default = "defaults::session_timeout")]
+    pub session_timeout: GoDuration,
+    /// How the pod lets its sessions go when it stops.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Listeners {
+    /// STOMP over TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp: Option<StompListener>,
+    /// STOMP over WebSocket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<WebSocketListener>,
+}
+
+/// STOMP over TCP.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StompListener {
+    /// TCP port, customarily 61613; 0 lets the system choose one.
+    pub port: u16,
+}
+
+/// STOMP over WebSocket.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WebSocketListener {
+    /// TCP port; 0 lets the system choose one.
+    pub port: u16,
+    /// Path of the WebSocket endpoint.
+    #[serde(default = "defaults::websocket_path")]
+    pub path: String,
+    /// Origins that browsers may come from. Empty: only the origin that the request was sent to (same origin).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_origins: Vec<AllowedOrigin>,
+}
+
+/// An origin such as `https://app.example.com`, a pattern such as `https://*.example.com`, or `*` for all.
+pub type AllowedOrigin = String;
+
+/// Where operators, probes and Prometheus connect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Admin {
+    /// TCP port; 0 lets the system choose one.
+    #[serde(default = "defaults::admin_port")]
+    pub port: u16,
+    /// File with the bearer token for everything but the probes and `/metrics`. Absent: those endpoints answer 403.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Who may log in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Credentials {
+    /// What services and Spring's system connection log in with; such a session carries the role `system`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<CredentialDirectory>,
+    /// What client connections log in with; such a session carries the role `client`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<CredentialDirectory>,
+    /// Whether a CONNECT without a login is accepted.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+/// A folder with the files `username` and `password`, as Kubernetes mounts a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialDirectory {
+    /// Path of the folder.
+    pub directory: PathBuf,
+}
+
+/// Where messages go: one of the engines.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum Engine {
+    /// In the memory of this one pod.
+    Embedded(EmbeddedEngine),
+    /// To a STOMP broker upstream.
+    Relay(RelayEngine),
+}
+
+/// Topics and queues in the memory of this one pod.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct EmbeddedEngine {
+    /// Most octets of undelivered messages that one queue holds; a SEND beyond it is refused with an ERROR.
+    pub queue_size: ByteSize,
+    /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
+    pub prefetch: u32,
+}
+
+/// The upstream brokers that this pod relays to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RelayEngine {
+    /// Destinations that go upstream, by prefix (`/topic` covers `/topic/a` but not `/topics`); all others are refused.
+    pub destination_prefixes: Vec<String>,
+    /// The upstream brokers; those of the pod's own zone are tried first, then the others in order.
+    pub upstreams: Vec<Upstream>,
+    /// Value of the `host` header upstream; absent: no such header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub virtual_host: Option<String>,
+    /// What the pod's one system connection logs in with.
+    pub system_credentials: CredentialDirectory,
+    /// What the connections of client sessions log in with.
+    pub client_credentials: CredentialDirectory,
+    /// Heart-beats of the system connection.
+    #[serde(default)]
+    pub heartbeat: HeartbeatPair,
+    /// How long an upstream may take from TCP connect to CONNECTED.
+    #[serde(default = "defaults::connect_timeout")]
+    pub connect_timeout: GoDuration,
+}
+
+/// One upstream STOMP broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upstream {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port of its STOMP listener.
+    pub port: u16,
+    /// The zone it runs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+}
+
+/// Heart-beat periods of a connection that the broker opens itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HeartbeatPair {
+    /// How often the broker can send.
+    pub send: GoDuration,
+    /// How often it wants to receive.
+    pub receive: GoDuration,
+}
+
+/// Bounds that protect the pod. What exceeds one gets an ERROR that names the limit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Limits {
+    /// Sessions at once; further connections are refused.
+    pub connections_per_pod: u32,
+    /// SEND frames accepted in a second over all sessions; beyond it the broker reads more slowly. Absent: no such bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages_per_second_per_pod: Option<u32>,
+    /// Subscriptions of one session.
+    pub subscriptions_per_session: u32,
+    /// Octets of one message's body.
+    pub message_size: ByteSize,
+    /// Octets of a frame that comes before the session has logged in.
+    pub unauthenticated_frame_size: ByteSize,
+    /// Header lines of one frame.
+    pub headers: u32,
+    /// Octets of one header line.
+    pub header_size: ByteSize,
+    /// Open transactions of one session.
+    pub transactions_per_session: u32,
+    /// Frames of one transaction.
+    pub frames_per_transaction: u32,
+    /// Octets that wait for one slow client before its session is closed.
+    pub send_buffer_size: ByteSize,
+    /// How long a client may take none of what waits for it.
+    pub send_timeout: GoDuration,
+    /// How long a connection may take to log in.
+    pub login_timeout: GoDuration,
+}
+
+/// How a pod lets its sessions go when it is told to stop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Drain {
+    /// How long to go on accepting after readiness turned false, so that load balancers notice.
+    pub delay: GoDuration,
+    /// Sessions closed in a second.
+    pub connections_per_second: u32,
+    /// After this much time in all, the sessions that are left are closed at once.
+    pub deadline: GoDuration,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { port: defaults::admin_port(), token_file: None }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::Embedded(EmbeddedEngine::default())
+    }
+}
+
+impl Default for EmbeddedEngine {
+    fn default() -> Self {
+        Self { queue_size: ByteSize(64 << 20), prefetch: 100 }
+    }
+}
+
+impl Default for HeartbeatPair {
+    fn default() -> Self {
+        Self { send: defaults::heartbeat(), receive: defaults::heartbeat() }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_per_pod: 10_000,
+            messages_per_second_per_pod: None,
+            subscriptions_per_session: 100,
+            message_size: ByteSize(64 << 10),
+            unauthenticated_frame_size: ByteSize(16 << 10),
+            headers: 100,
+            header_size: ByteSize(10 << 10),
+            transactions_per_session: 16,
+            frames_per_transaction: 1024,
+            send_buffer_size: ByteSize(512 << 10),
+            send_timeout: GoDuration::from_secs(10),
+            login_timeout: GoDuration::from_secs(10),
+        }
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self {
+            delay: GoDuration::from_secs(5),
+            connections_per_second: 200,
+            deadline: GoDuration::from_secs(300),
+        }
+    }
+}
+
+/// Defaults that stand alone; the structs above hold the others.
+mod defaults {
+    use crate::GoDuration;
+
+    pub(super) const fn heartbeat() -> GoDuration {
+        GoDuration::from_secs(10)
+    }
+    pub(super) const fn session_timeout() -> GoDuration {
+        GoDuration::from_secs(30)
+    }
+    pub(super) const fn connect_timeout() -> GoDuration {
+        GoDuration::from_secs(10)
+    }
+    pub(super) const fn admin_port() -> u16 {
+        15020
+    }
+    pub(super) fn websocket_path() -> String {
+        "/ws".to_owned()
+    }
+}

@@ -1,0 +1,22 @@
+//! What operator and broker tell each other, typed once.
+//!
+//! * [`Config`]: the `broker.yaml` that the operator renders and the broker loads.
+//! * [`admin`]: the JSON that the broker's admin port answers and the operator polls.
+//!
+//! Unknown keys are errors here: a configuration that was misspelled must not look as if it were in force.
+
+pub mod admin;
+mod config;
+mod duration;
+mod load;
+mod rules;
+mod size;
+
+pub use config::{
+    Admin, AllowedOrigin, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine, HeartbeatPair, Limits,
+    Listeners, RelayEngine, StompListener, Upstream, WebSocketListener,
+};
+pub use duration::{GoDuration, ParseDurationError};
+pub use load::{LoadError, config_hash};
+pub use rules::{Action, Allow, Authorization, Rule};
+pub use size::{ByteSize, ParseSizeError};
