@@ -267,11 +267,7 @@ impl Default for Limits {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self {
-            delay: GoDuration::from_secs(5),
-            connections_per_second: 200,
-            deadline: GoDuration::from_secs(300),
-        }
+        Self { delay: GoDuration::from_secs(5), connections_per_second: 200, deadline: GoDuration::from_secs(300) }
     }
 }
 

@@ -23,8 +23,14 @@ pub struct ParseDurationError {
 }
 
 /// Units in the order in which they are printed, with their length in nanoseconds.
-const UNITS: [(&str, u128); 6] =
-    [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)];
+const UNITS: [(&str, u128); 6] = [
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+];
 
 impl FromStr for GoDuration {
     type Err = ParseDurationError;

@@ -17,8 +17,7 @@ pub struct ParseSizeError {
 
 /// Suffixes by falling size, so that printing finds the largest that divides; decimal ones are only read.
 const BINARY: [(&str, u64); 4] = [("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
-const DECIMAL: [(&str, u64); 4] =
-    [("T", 1_000_000_000_000), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)];
+const DECIMAL: [(&str, u64); 4] = [("T", 1_000_000_000_000), ("G", 1_000_000_000), ("M", 1_000_000), ("k", 1_000)];
 
 impl FromStr for ByteSize {
     type Err = ParseSizeError;
@@ -77,9 +76,12 @@ mod tests {
 
     #[test]
     fn reads_quantities_and_prints_the_shortest_binary_one() {
-        for (text, octets, printed) in
-            [("64Ki", 65_536, "64Ki"), ("4Mi", 4_194_304, "4Mi"), ("1G", 1_000_000_000, "1000000000"), ("100", 100, "100")]
-        {
+        for (text, octets, printed) in [
+            ("64Ki", 65_536, "64Ki"),
+            ("4Mi", 4_194_304, "4Mi"),
+            ("1G", 1_000_000_000, "1000000000"),
+            ("100", 100, "100"),
+        ] {
             let size: ByteSize = text.parse().unwrap();
             assert_eq!((size.0, size.to_string().as_str()), (octets, printed));
         }

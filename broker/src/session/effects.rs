@@ -1,0 +1,103 @@
+//! What a session wants done.
+
+use crate::engine::{Operation, Ticket};
+
+/// Where a session writes frames for its client. A transport adds its own framing here, one call a STOMP frame.
+pub trait FrameSink {
+    /// One whole STOMP frame: `head` followed by `tail`. Two parts, because many receivers share the same tail.
+    fn frame(&mut self, head: &[u8], tail: &[u8]);
+
+    /// A heart-beat: one end-of-line.
+    fn heartbeat(&mut self);
+}
+
+/// What a session wants done besides frames for its client; the connection carries it out in this order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Operations for the engine, in order.
+    pub operations: Vec<(Operation, Option<Ticket>)>,
+    /// A login to decide; the answer goes to `Session::on_login`, and no further frame is handed in before.
+    pub login: Option<Login>,
+    /// The connection is to be closed after everything written so far has been sent.
+    pub close: Option<Close>,
+}
+
+/// What a client logs in with. Its `Debug` shows no secret.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Login {
+    /// The `login` header.
+    pub login: Option<Box<str>>,
+    /// The `passcode` header.
+    pub passcode: Option<Box<str>>,
+    /// The `Authorization` header.
+    pub authorization: Option<Box<str>>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("login", &self.login).finish_non_exhaustive()
+    }
+}
+
+/// How the connection is to be closed: always lingering, so that the client really receives the last frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Close {
+    /// Why, for metrics, logs and the WebSocket close code.
+    pub reason: CloseReason,
+    /// The text of the ERROR that was sent, where one was.
+    pub error: Option<String>,
+}
+
+/// Why a session ended; the label `reason` of the metric of closed sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client sent DISCONNECT.
+    Disconnect,
+    /// The client closed the connection without DISCONNECT.
+    ClientClosed,
+    /// The connection broke.
+    ConnectionLost,
+    /// The client broke a rule of the protocol.
+    ProtocolError,
+    /// A limit was passed.
+    LimitExceeded,
+    /// The login was refused.
+    LoginRefused,
+    /// No CONNECT in time.
+    LoginTimeout,
+    /// A destination rule denied an action.
+    AccessDenied,
+    /// The client was silent longer than it had agreed.
+    HeartbeatTimeout,
+    /// The client took its messages too slowly.
+    SlowConsumer,
+    /// The engine could not do what was asked, or is away.
+    EngineFailure,
+    /// The broker is shutting down or draining.
+    Drained,
+}
+
+impl CloseReason {
+    /// The value of the metric label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Disconnect => "disconnect",
+            Self::ClientClosed => "client_closed",
+            Self::ConnectionLost => "connection_lost",
+            Self::ProtocolError => "protocol_error",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::LoginRefused => "login_refused",
+            Self::LoginTimeout => "login_timeout",
+            Self::AccessDenied => "access_denied",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
+            Self::SlowConsumer => "slow_consumer",
+            Self::EngineFailure => "engine_failure",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// Whether a session that ends so counts as closed abnormally.
+    pub const fn is_abnormal(self) -> bool {
+        !matches!(self, Self::Disconnect | Self::ClientClosed | Self::Drained)
+    }
+}

@@ -1,0 +1,5 @@
+//! The STOMP wire format: a codec without I/O.
+
+mod frame;
+
+pub use frame::{Command, Frame, Header, Version};
