@@ -18,9 +18,12 @@ pub struct Config {
     /// Where operators, probes and Prometheus connect.
     #[serde(default)]
     pub admin: Admin,
-    /// Who may log in.
+    /// What services and client connections log in with.
     #[serde(default)]
     pub credentials: Credentials,
+    /// Further ways to log in.
+    #[serde(default)]
+    pub authentication: Authentication,
     /// Destination rules. Absent: every session that could log in may send and subscribe everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
@@ -90,7 +93,7 @@ pub struct Admin {
     pub token_file: Option<PathBuf>,
 }
 
-/// Who may log in.
+/// What services and client connections log in with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Credentials {
@@ -100,6 +103,12 @@ pub struct Credentials {
     /// What client connections log in with; such a session carries the role `client`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<CredentialDirectory>,
+}
+
+/// Further ways to log in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Authentication {
     /// Whether a CONNECT without a login is accepted.
     #[serde(default)]
     pub anonymous: bool,

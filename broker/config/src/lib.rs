@@ -13,8 +13,8 @@ mod rules;
 mod size;
 
 pub use config::{
-    Admin, AllowedOrigin, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine, HeartbeatPair,
-    Limits, Listeners, RelayEngine, StompListener, Upstream, WebSocketListener,
+    Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
+    HeartbeatPair, Limits, Listeners, RelayEngine, StompListener, Upstream, WebSocketListener,
 };
 pub use duration::{GoDuration, ParseDurationError};
 pub use load::{LoadError, config_hash};
