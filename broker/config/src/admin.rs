@@ -6,8 +6,10 @@
 //! | `/metrics` | Prometheus text | no |
 //! | `/status` | [`Status`], all that the operator polls in one answer | yes |
 //! | `/config-hash` | [`ConfigStatus`] | yes |
-//! | `/websocket-stats` | [`Sessions`] | yes |
+//! | `/websocket-stats` | [`WebSocketStats`] | yes |
 //! | `POST /drain` | 202, the pod begins to drain as on SIGTERM but stays alive | yes |
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +60,29 @@ pub struct Sessions {
     pub inbound_per_second: f64,
     /// MESSAGE frames in a second, over the last ten seconds.
     pub outbound_per_second: f64,
+}
+
+/// Sessions, and what the engine knows of each destination.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebSocketStats {
+    /// Live sessions and rates, on the same level as `destinations`.
+    #[serde(flatten)]
+    pub sessions: Sessions,
+    /// By destination; empty with the relay engine, where only the upstream knows.
+    pub destinations: BTreeMap<String, DestinationStats>,
+}
+
+/// What the engine knows of one destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationStats {
+    /// Messages that wait for a consumer.
+    pub depth: u64,
+    /// Messages delivered and not settled.
+    pub unsettled: u64,
+    /// Subscriptions.
+    pub consumers: u64,
 }
 
 /// The relay's view of its upstreams.

@@ -9,6 +9,7 @@ pub mod admin;
 mod config;
 mod duration;
 mod load;
+mod locate;
 mod rules;
 mod size;
 
