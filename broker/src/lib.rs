@@ -10,6 +10,7 @@
 //! * [`engine`] sees destinations and messages, never sockets or frames; transports see frames, never destinations.
 //! * One [`mailbox`] a session is the only way back from an engine: bounded, batched, woken once per batch.
 
+pub mod destination;
 pub mod engine;
 pub mod mailbox;
 pub mod message;

@@ -19,5 +19,5 @@ pub use config::{
 };
 pub use duration::{GoDuration, ParseDurationError};
 pub use load::{LoadError, config_hash};
-pub use rules::{Action, Allow, Authorization, Rule};
+pub use rules::{Action, Allow, Authorization, Rule, RuleError};
 pub use size::{ByteSize, ParseSizeError};

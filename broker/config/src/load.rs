@@ -93,6 +93,11 @@ impl Config {
                 ),
             );
         }
+        if let Some(authorization) = &self.authorization {
+            authorization
+                .check()
+                .map_err(|error| LoadError::new(&format!("authorization.{}", error.key), error.problem))?;
+        }
         if let crate::Engine::Relay(relay) = &self.engine {
             if relay.upstreams.is_empty() {
                 return refuse("engine.relay.upstreams", "the list is empty; name at least one upstream".to_owned());
@@ -154,6 +159,12 @@ mod tests {
             ("listeners:\n  stomp:\n    port: many\n", 3, "listeners.stomp.port", "invalid"),
             ("listeners:\n  stomp:\n    port: 61613\nheartbeat: 20s\n", 1, "sessionTimeout", "twice"),
             ("listeners:\n  stomp:\n    port: 1\nlimits:\n  sendTimeout: 10\n", 5, "limits.sendTimeout", "10s"),
+            (
+                "listeners: {stomp: {port: 1}}\nauthorization:\n  rules:\n    - actions: [Send]\n      destinations: [app]\n      allow: {anyone: {}}\n",
+                5,
+                "authorization.rules[0].destinations[0]",
+                "slash",
+            ),
             ("listeners:\n  websocket:\n    port: 1\n    path: ws\n", 4, "listeners.websocket.path", "slash"),
         ] {
             let error = Config::parse(text).unwrap_err();

@@ -16,7 +16,9 @@ pub struct Authorization {
 pub struct Rule {
     /// What the session wants to do; the rule is skipped for any other action.
     pub actions: Vec<Action>,
-    /// Destination patterns: `*` is one segment, `**` at the end is the rest, `{user}` is the name of the session's user.
+    /// Destination patterns: segments are separated by `/` or `.`; `*` is one segment, `**` (also `#` and `>`) at the end
+    /// is the rest, none included. `{user}` is the name of the session's user with everything that separates segments
+    /// or is special elsewhere written as `=` and two hex digits (`a.b` as `a=2Eb`), so that no name reaches further.
     pub destinations: Vec<String>,
     /// Who is let through; everybody else whom the rule matches is denied.
     pub allow: Allow,
@@ -45,4 +47,139 @@ pub enum Allow {
     Users(Vec<String>),
     /// Nobody: the rule denies.
     Nobody {},
+}
+
+/// A rule that could never do what it was written for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {problem}")]
+pub struct RuleError {
+    /// Path of the key below `authorization`, for example `rules[2].destinations[0]`.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl Authorization {
+    /// Checks that every rule can match something.
+    ///
+    /// # Errors
+    /// Names the first rule that cannot, by its index, with the pattern and the remedy.
+    pub fn check(&self) -> Result<(), RuleError> {
+        for (index, rule) in self.rules.iter().enumerate() {
+            let refuse = |key: &str, problem: &str| {
+                Err(RuleError { key: format!("rules[{index}].{key}"), problem: problem.to_owned() })
+            };
+            if rule.actions.is_empty() {
+                return refuse(
+                    "actions",
+                    "the list is empty, so the rule never matches; write Send, Subscribe or both",
+                );
+            }
+            if rule.destinations.is_empty() {
+                return refuse(
+                    "destinations",
+                    "the list is empty, so the rule never matches; write /** for everything",
+                );
+            }
+            let named = match &rule.allow {
+                Allow::Roles(names) => Some(("allow.roles", names)),
+                Allow::Users(names) => Some(("allow.users", names)),
+                Allow::Anyone {} | Allow::Authenticated {} | Allow::Nobody {} => None,
+            };
+            if let Some((key, names)) = named {
+                if names.is_empty() {
+                    return refuse(key, "the list is empty; write nobody: {} for a rule that denies");
+                }
+                if names.iter().any(String::is_empty) {
+                    return refuse(
+                        key,
+                        "an empty name matches nobody; write anyone: {} to let in sessions without a login",
+                    );
+                }
+            }
+            for (position, pattern) in rule.destinations.iter().enumerate() {
+                if let Err(problem) = check_pattern(pattern) {
+                    return refuse(&format!("destinations[{position}]"), &format!("{pattern:?} {problem}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a segment of a pattern stands for itself and everything behind it.
+fn is_rest(segment: &str) -> bool {
+    matches!(segment, "**" | "#" | ">")
+}
+
+fn check_pattern(pattern: &str) -> Result<(), &'static str> {
+    if !pattern.starts_with('/') {
+        return Err("matches nothing, for every destination begins with a slash; write one, as in /topic/prices");
+    }
+    let mut segments = pattern.split(['/', '.']).peekable();
+    while let Some(segment) = segments.next() {
+        if is_rest(segment) {
+            if segments.peek().is_some() {
+                return Err("has segments behind the wildcard for the rest; write * for one segment, or end it there");
+            }
+        } else if segment != "*" && segment.contains(['*', '#', '>', '?']) {
+            return Err("has a wildcard inside a segment; a wildcard is a whole segment: * for one, ** for the rest");
+        }
+        let text = segment.replacen("{user}", "", 1);
+        if text.contains(['{', '}']) {
+            return Err("has a placeholder that means nothing here; only {user} does, once a segment");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(pattern: &str) -> Rule {
+        Rule { actions: vec![Action::Send], destinations: vec![pattern.to_owned()], allow: Allow::Anyone {} }
+    }
+
+    #[test]
+    fn patterns_that_can_match_are_accepted() {
+        for pattern in
+            ["/**", "/topic/*", "/topic/a.*.b", "/topic/#", "/topic.>", "/queue/x-user{user}", "/u/{user}/**"]
+        {
+            assert_eq!(Authorization { rules: vec![rule(pattern)] }.check(), Ok(()), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_cannot_work_are_named_with_rule_and_remedy() {
+        for (pattern, remedy) in [
+            ("topic/a", "begins with a slash"),
+            ("", "begins with a slash"),
+            ("/topic/**/a", "end it there"),
+            ("/topic/#.a", "end it there"),
+            ("/topic/a*", "whole segment"),
+            ("/topic/a?", "whole segment"),
+            ("/topic/***", "whole segment"),
+            ("/topic/{id}", "only {user}"),
+            ("/topic/{user", "only {user}"),
+            ("/topic/{user}{user}", "once a segment"),
+        ] {
+            let error = Authorization { rules: vec![rule("/**"), rule(pattern)] }.check().unwrap_err();
+            assert_eq!(error.key, "rules[1].destinations[0]", "{pattern}");
+            assert!(error.problem.contains(&format!("{pattern:?}")) && error.problem.contains(remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn rules_that_match_nothing_or_nobody_are_refused() {
+        let rules = [
+            (Rule { actions: vec![], ..rule("/**") }, "rules[0].actions"),
+            (Rule { destinations: vec![], ..rule("/**") }, "rules[0].destinations"),
+            (Rule { allow: Allow::Roles(vec![]), ..rule("/**") }, "rules[0].allow.roles"),
+            (Rule { allow: Allow::Users(vec![String::new()]), ..rule("/**") }, "rules[0].allow.users"),
+        ];
+        for (rule, key) in rules {
+            assert_eq!(Authorization { rules: vec![rule] }.check().unwrap_err().key, key);
+        }
+    }
 }
