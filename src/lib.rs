@@ -1,1 +1,21 @@
-//! The operator.
+//! The operator: turns one `StompBroker` into a multi-zone STOMP messaging tier.
+//!
+//! | module | step | pure |
+//! |---|---|---|
+//! | [`api`] | the custom resource, its schema and its rules | yes |
+//! | [`observed`] | what a pass has seen of the world | yes |
+//! | [`validate`] | spec and world to [`validate::ValidatedBroker`] or user errors | yes |
+//! | [`plan`] | validated broker to the desired objects | yes |
+//! | [`status`] | all of that to conditions | yes |
+//! | [`cli`] | command line; `crd` and `render` work offline | no |
+
+pub mod api;
+pub mod cli;
+pub mod observed;
+pub mod plan;
+pub mod settings;
+pub mod status;
+pub mod validate;
+
+/// Field manager of everything that the operator applies.
+pub const FIELD_MANAGER: &str = "stompbroker-operator";

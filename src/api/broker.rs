@@ -1,0 +1,148 @@
+//! The kind itself.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+use stompbroker_config::GoDuration;
+
+use super::{
+    Authentication, Authorization, Autoscaling, Credentials, Drain, Engine, ImagePullSecret, Limits, Listeners,
+    Resources, StompBrokerStatus, Zone, rules, scalars,
+};
+
+/// A STOMP messaging tier: broker pods over the zones of a cluster, what clients reach them by and log in with.
+#[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "stompbroker.dev",
+    version = "v1alpha1",
+    kind = "StompBroker",
+    plural = "stompbrokers",
+    singular = "stompbroker",
+    shortname = "sb",
+    category = "stompbroker",
+    namespaced,
+    doc = "A STOMP messaging tier: broker pods over the zones of a cluster, what clients reach them by and log in with.",
+    status = "StompBrokerStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Zones", type_ = "string", json_path = ".status.readyZones"),
+    printcolumn(name = "Sessions", type_ = "integer", json_path = ".status.sessions"),
+    printcolumn(name = "Engine", type_ = "string", json_path = ".status.engine"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
+    validation = rules::name_is_short(),
+    validation = rules::name_is_a_service_name()
+)]
+#[x_kube(
+    validation = rules::one_pod_when_embedded(),
+    validation = rules::replicas_said_once(),
+    validation = rules::replicas_not_fixed_when_autoscaled(),
+    validation = rules::distributed_when_autoscaled(),
+    validation = rules::cpu_requested_when_autoscaled(),
+    validation = rules::session_outlives_heartbeat()
+)]
+pub struct StompBrokerSpec {
+    /// Broker image. Absent: the one that the operator was installed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: Option<String>,
+    /// Secrets to pull the image with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub image_pull_secrets: Vec<ImagePullSecret>,
+    /// CPU and memory of one broker container; what is written here replaces the whole default.
+    #[serde(default)]
+    pub resources: Resources,
+    /// Pods over all zones, spread evenly; the first zones of the list get the odd ones. Written by `kubectl scale`.
+    /// Excludes `zones[].replicas` and `autoscaling`. Absent: one pod, or one in each zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 500))]
+    pub replicas: Option<i32>,
+    /// The zones that pods run in. Absent: the pods run anywhere, for clusters without zones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub zones: Vec<Zone>,
+    /// Where messages go: exactly one of the engines.
+    #[serde(default)]
+    pub engine: Engine,
+    /// Where clients connect; at least one listener.
+    #[serde(default)]
+    pub listeners: Listeners,
+    /// What services and client connections log in with.
+    #[serde(default)]
+    pub credentials: Credentials,
+    /// Further ways to log in.
+    #[serde(default)]
+    pub authentication: Authentication,
+    /// Destination rules: the first that matches decides, and what matches none is denied. Absent: every session that
+    /// could log in may send and subscribe everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<Authorization>,
+    /// Bounds that protect a pod. What exceeds one gets an ERROR that names the limit.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The heart-beat period that the broker offers and wants, both ways; 0s for none.
+    #[serde(default = "heartbeat")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub heartbeat: GoDuration,
+    /// How long a client that agreed on heart-beats may be silent before its session ends; at least twice `heartbeat`.
+    #[serde(default = "session_timeout")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub session_timeout: GoDuration,
+    /// A number of pods that follows the load, in each zone by itself. Excludes `replicas` and `zones[].replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
+    /// How a pod lets its sessions go when it stops.
+    #[serde(default)]
+    pub drain: Drain,
+}
+
+impl Default for StompBrokerSpec {
+    fn default() -> Self {
+        Self {
+            image: None,
+            image_pull_secrets: Vec::new(),
+            resources: Resources::default(),
+            replicas: None,
+            zones: Vec::new(),
+            engine: Engine::default(),
+            listeners: Listeners::default(),
+            credentials: Credentials::default(),
+            authentication: Authentication::default(),
+            authorization: None,
+            limits: Limits::default(),
+            heartbeat: heartbeat(),
+            session_timeout: session_timeout(),
+            autoscaling: None,
+            drain: Drain::default(),
+        }
+    }
+}
+
+fn heartbeat() -> GoDuration {
+    GoDuration::from_secs(10)
+}
+
+fn session_timeout() -> GoDuration {
+    GoDuration::from_secs(30)
+}

@@ -1,0 +1,149 @@
+//! Where messages go.
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+use stompbroker_config::{ByteSize, GoDuration};
+
+use super::{rules, scalars};
+
+/// Where messages go: exactly one of the engines.
+///
+/// Two optional fields instead of an enum: the API server's own message for a failed `oneOf` names no remedy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::one_engine())]
+pub struct Engine {
+    /// In the memory of the one pod that there is then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedEngine>,
+    /// To an upstream STOMP broker such as RabbitMQ, Artemis or ActiveMQ; any number of pods in any zones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<RelayEngine>,
+}
+
+/// Topics and queues in the memory of one pod; a restart loses them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EmbeddedEngine {
+    /// Most octets of undelivered messages that one queue holds; a SEND beyond it is refused with an ERROR.
+    #[serde(default = "queue_size")]
+    #[schemars(schema_with = "scalars::byte_size")]
+    pub queue_size: ByteSize,
+    /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
+    #[serde(default = "prefetch")]
+    #[schemars(with = "i32", range(min = 1, max = 100_000))]
+    pub prefetch: u32,
+}
+
+/// The upstream brokers that every pod relays to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::prefixes_begin_with_a_slash(), validation = rules::connect_timeout_is_positive())]
+pub struct RelayEngine {
+    /// Destinations that go upstream, by prefix: `/topic` covers `/topic/a` but not `/topics`. All others are refused.
+    #[serde(default = "destination_prefixes")]
+    #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 255)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub destination_prefixes: Vec<String>,
+    /// The upstream brokers. A pod tries those of its own zone first, then the others in this order.
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into(), "port".into()]))]
+    pub upstreams: Vec<Upstream>,
+    /// Value of the `host` header upstream, which RabbitMQ takes as the virtual host. Absent: no such header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub virtual_host: Option<String>,
+    /// What the one system connection of each pod logs in with upstream.
+    pub system_credentials: SecretReference,
+    /// What the upstream connections of client sessions log in with.
+    pub client_credentials: SecretReference,
+    /// Heart-beats of the system connection.
+    #[serde(default)]
+    pub heartbeat: HeartbeatPair,
+    /// How long an upstream may take from the TCP connect to CONNECTED.
+    #[serde(default = "connect_timeout")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub connect_timeout: GoDuration,
+}
+
+/// One upstream STOMP broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Upstream {
+    /// Host name or address as the pods resolve it.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[^\s/]+$"))]
+    pub host: String,
+    /// Port of its STOMP listener. The NetworkPolicy lets pods out to this port.
+    #[serde(default = "upstream_port")]
+    #[schemars(with = "i32", range(min = 1, max = 65535))]
+    pub port: u16,
+    /// The zone it runs in, one of `spec.zones[].name`; pods of that zone prefer it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub zone: Option<String>,
+}
+
+/// A Secret of the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of a Secret in the same namespace with the keys `username` and `password`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub secret_name: String,
+}
+
+/// Heart-beat periods of a connection that the broker opens itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatPair {
+    /// How often the broker can send; 0s for never.
+    #[serde(default = "heartbeat")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub send: GoDuration,
+    /// How often it wants to receive; 0s for never.
+    #[serde(default = "heartbeat")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub receive: GoDuration,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self { embedded: Some(EmbeddedEngine::default()), relay: None }
+    }
+}
+
+impl Default for EmbeddedEngine {
+    fn default() -> Self {
+        Self { queue_size: queue_size(), prefetch: prefetch() }
+    }
+}
+
+impl Default for HeartbeatPair {
+    fn default() -> Self {
+        Self { send: heartbeat(), receive: heartbeat() }
+    }
+}
+
+fn queue_size() -> ByteSize {
+    stompbroker_config::EmbeddedEngine::default().queue_size
+}
+
+fn prefetch() -> u32 {
+    stompbroker_config::EmbeddedEngine::default().prefetch
+}
+
+fn destination_prefixes() -> Vec<String> {
+    vec!["/topic".to_owned(), "/queue".to_owned()]
+}
+
+fn upstream_port() -> u16 {
+    61613
+}
+
+fn heartbeat() -> GoDuration {
+    stompbroker_config::HeartbeatPair::default().send
+}
+
+fn connect_timeout() -> GoDuration {
+    GoDuration::from_secs(10)
+}

@@ -1,0 +1,61 @@
+//! The custom resource `StompBroker`, version `v1alpha1`: its types, their schema and the rules in it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `broker` | the kind and its spec |
+//! | `capacity` | zones, resources, limits, autoscaling, drain |
+//! | `engine` | embedded and relay |
+//! | `listeners` | where clients connect |
+//! | `access` | credentials, authentication, authorization |
+//! | `status` | what the operator reports |
+//! | `rules` | the CEL rules with their messages |
+//! | `scalars` | schemas of durations, sizes and quantities |
+//!
+//! Unions are structs of optional fields with a rule "exactly one", and `null` means absent everywhere.
+
+#![allow(unreachable_pub, reason = "KubeSchema derives a pub copy of each struct inside a function")]
+
+mod access;
+mod broker;
+mod capacity;
+mod engine;
+mod listeners;
+mod rules;
+mod scalars;
+mod status;
+
+pub use access::{Action, Allow, Authentication, Authorization, AuthorizationRule, Credential, Credentials, Empty};
+pub use broker::{StompBroker, StompBrokerSpec};
+pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
+pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, RelayEngine, SecretReference, Upstream};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+pub use listeners::{ADMIN_PORT, Listeners, StompListener, WebSocketListener};
+pub use status::{CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
+
+/// The definition of the kind as it is installed.
+///
+/// No field is nullable: the API server then takes an explicit `null` for an absent field and applies the default,
+/// and `has()` in a rule is true of values only.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = StompBroker::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut()) {
+            forbid_null(schema);
+        }
+    }
+    crd
+}
+
+fn forbid_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.properties.iter_mut().flatten().for_each(|(_, property)| forbid_null(property));
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        forbid_null(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        forbid_null(values);
+    }
+}

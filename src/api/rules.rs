@@ -1,0 +1,210 @@
+//! The CEL rules of the schema. Each message names the field, its value and the way out.
+//!
+//! [`crate::validate`] checks the same in Rust: objects stored before a rule existed reach the operator unchecked.
+//! Rules about one field stand on its parent, so that the message can speak of it by its full path.
+
+use kube::core::{Message, Rule};
+
+/// A rule whose message is a CEL expression, so that it can quote the value.
+fn rule(rule: &str, message: &str) -> Rule {
+    Rule::new(rule).message(Message::Expression(message.to_owned()))
+}
+
+/// Children are called `<name>-<zone>` and must stay within the 63 characters of a DNS label.
+pub(super) fn name_is_short() -> Rule {
+    rule(
+        "size(self.metadata.name) <= 35",
+        "'metadata.name ' + self.metadata.name + ' has ' + string(size(self.metadata.name)) + ' characters, but the names of \
+         its Deployments have room for 35; choose a shorter name'",
+    )
+}
+
+/// The Service carries the name, and Services want DNS-1035.
+pub(super) fn name_is_a_service_name() -> Rule {
+    rule(
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "'metadata.name ' + self.metadata.name + ' cannot be the name of a Service; begin with a letter and use only \
+         lower-case letters, digits and hyphens'",
+    )
+}
+
+/// Exactly one engine.
+pub(super) fn one_engine() -> Rule {
+    rule(
+        "[has(self.embedded), has(self.relay)].filter(set, set).size() == 1",
+        "has(self.embedded) ? 'spec.engine has both embedded and relay; remove one of them' : 'spec.engine is empty; set \
+         embedded (one pod, messages in memory) or relay (any number of pods, messages in an upstream broker), or leave \
+         spec.engine out for embedded'",
+    )
+}
+
+/// The embedded engine keeps messages in the memory of one pod.
+pub(super) fn one_pod_when_embedded() -> Rule {
+    const PODS: &str = "(has(self.replicas) ? self.replicas : has(self.zones) && size(self.zones) > 0 ? \
+         self.zones.map(z, has(z.replicas) ? z.replicas : 1).sum() : 1)";
+    rule(
+        &format!("!has(self.engine.embedded) || {PODS} <= 1"),
+        &format!(
+            "'spec.engine.embedded keeps messages in the memory of one pod, but spec.replicas and spec.zones ask for ' + \
+             string({PODS}) + ' pods, which would not see each other\\'s messages; either run one pod, or set \
+             spec.engine.relay to pass messages through an upstream broker'"
+        ),
+    )
+}
+
+/// One way to say how many pods there are.
+pub(super) fn replicas_said_once() -> Rule {
+    rule(
+        "!has(self.replicas) || !has(self.zones) || !self.zones.exists(z, has(z.replicas))",
+        "'spec.replicas is ' + string(self.replicas) + ' and spec.zones[].replicas is set too; keep one: spec.replicas \
+         spreads its pods evenly over the zones, spec.zones[].replicas counts each zone by itself'",
+    )
+}
+
+/// Fixed numbers and autoscaling exclude each other.
+pub(super) fn replicas_not_fixed_when_autoscaled() -> Rule {
+    rule(
+        "!has(self.autoscaling) || !(has(self.replicas) || has(self.zones) && self.zones.exists(z, has(z.replicas)))",
+        "'spec.autoscaling decides the number of pods, but ' + (has(self.replicas) ? 'spec.replicas' : \
+         'spec.zones[].replicas') + ' is set too; remove it, or remove spec.autoscaling'",
+    )
+}
+
+/// Autoscaling needs an engine that many pods share.
+pub(super) fn distributed_when_autoscaled() -> Rule {
+    rule(
+        "!has(self.autoscaling) || !has(self.engine.embedded)",
+        "'spec.autoscaling needs an engine that many pods share, but spec.engine is embedded, which is exactly one pod; \
+         set spec.engine.relay, or remove spec.autoscaling'",
+    )
+}
+
+/// CPU utilisation is a share of the request.
+pub(super) fn cpu_requested_when_autoscaled() -> Rule {
+    rule(
+        "!has(self.autoscaling) || (has(self.resources.requests) && 'cpu' in self.resources.requests)",
+        "'spec.autoscaling.targets.cpu is a percentage of spec.resources.requests.cpu, which is not set; set it, for \
+         example to 100m'",
+    )
+}
+
+/// Bounds of autoscaling in order.
+pub(super) fn autoscaling_bounds_in_order() -> Rule {
+    rule(
+        "self.minReplicasPerZone <= self.maxReplicasPerZone",
+        "'spec.autoscaling.minReplicasPerZone is ' + string(self.minReplicasPerZone) + ', more than maxReplicasPerZone, \
+         which is ' + string(self.maxReplicasPerZone) + '; lower the one or raise the other'",
+    )
+}
+
+/// Two periods of silence before a session ends.
+pub(super) fn session_outlives_heartbeat() -> Rule {
+    rule(
+        "duration(self.sessionTimeout) > duration('0s') && \
+         duration(self.sessionTimeout) >= duration(self.heartbeat) + duration(self.heartbeat)",
+        "'spec.sessionTimeout is ' + self.sessionTimeout + ', too short for a spec.heartbeat of ' + self.heartbeat + '; \
+         make it at least twice as long'",
+    )
+}
+
+/// Zone names become parts of names of children.
+pub(super) fn zone_name_is_a_label() -> Rule {
+    rule(
+        "size(self.name) <= 27 && self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "'spec.zones[].name ' + self.name + ' cannot be part of a Deployment\\'s name; use the value of the nodes\\' label \
+         topology.kubernetes.io/zone, at most 27 lower-case letters, digits and hyphens'",
+    )
+}
+
+/// Somebody must be able to connect.
+pub(super) fn one_listener() -> Rule {
+    Rule::new("has(self.stomp) || has(self.websocket)").message(
+        "spec.listeners is empty, so no client could connect; set stomp, websocket or both, or leave spec.listeners out \
+         for both",
+    )
+}
+
+/// One listener a port, and none on the admin port.
+pub(super) fn listener_ports_are_free() -> Rule {
+    rule(
+        "!(has(self.stomp) && self.stomp.port == 15020) && !(has(self.websocket) && self.websocket.port == 15020)",
+        "'spec.listeners.' + (has(self.stomp) && self.stomp.port == 15020 ? 'stomp' : 'websocket') + '.port is 15020, \
+         which the admin endpoints of each pod listen on; choose another port'",
+    )
+}
+
+/// One listener a port.
+pub(super) fn listener_ports_differ() -> Rule {
+    rule(
+        "!has(self.stomp) || !has(self.websocket) || self.stomp.port != self.websocket.port",
+        "'spec.listeners.stomp.port and spec.listeners.websocket.port are both ' + string(self.stomp.port) + '; choose two \
+         different ports'",
+    )
+}
+
+/// A path begins with a slash and holds nothing that ends a path.
+pub(super) fn websocket_path_is_a_path() -> Rule {
+    rule(
+        "self.path.matches('^/[^?# ]*$')",
+        "'spec.listeners.websocket.path ' + self.path + ' is not a path; begin it with a slash and use no space, ? or #, \
+         for example /ws'",
+    )
+}
+
+/// What a browser sends as `Origin`, with wildcards.
+pub(super) fn allowed_origins_are_origins() -> Rule {
+    rule(
+        "!has(self.allowedOrigins) || self.allowedOrigins.all(o, o == '*' || o.matches('^https?://[^/ ?#]+$'))",
+        "'spec.listeners.websocket.allowedOrigins holds ' + self.allowedOrigins.filter(o, o != '*' && \
+         !o.matches('^https?://[^/ ?#]+$'))[0] + ', which is not an origin; write scheme, host and port as browsers send \
+         them, without a path, for example https://app.example.com or https://*.example.com, or * for all'",
+    )
+}
+
+/// STOMP destinations that go upstream are given by path.
+pub(super) fn prefixes_begin_with_a_slash() -> Rule {
+    rule(
+        "self.destinationPrefixes.all(p, p.startsWith('/'))",
+        "'spec.engine.relay.destinationPrefixes holds ' + self.destinationPrefixes.filter(p, !p.startsWith('/'))[0] + '; \
+         begin it with a slash, for example /topic'",
+    )
+}
+
+/// A connection attempt needs some time.
+pub(super) fn connect_timeout_is_positive() -> Rule {
+    rule(
+        "duration(self.connectTimeout) > duration('0s')",
+        "'spec.engine.relay.connectTimeout is ' + self.connectTimeout + ', so that no upstream could ever answer in time; \
+         use for example 10s'",
+    )
+}
+
+/// Exactly one kind of allowance.
+pub(super) fn one_allowance() -> Rule {
+    Rule::new(
+        "[has(self.anyone), has(self.authenticated), has(self.roles), has(self.users), has(self.nobody)]\
+         .filter(set, set).size() == 1",
+    )
+    .message(
+        "spec.authorization.rules[].allow must say once who is let through; set exactly one of anyone: {}, \
+         authenticated: {}, roles: [...], users: [...] and nobody: {}",
+    )
+}
+
+/// `**` is the rest of a destination.
+pub(super) fn rest_wildcard_is_last() -> Rule {
+    rule(
+        "self.destinations.all(d, !d.matches('[*][*].'))",
+        "'spec.authorization.rules[].destinations holds ' + self.destinations.filter(d, d.matches('[*][*].'))[0] + ', but ** \
+         stands for the whole rest and can only be last; use * for one segment'",
+    )
+}
+
+/// The deadline counts from the same moment as the delay.
+pub(super) fn drain_deadline_after_delay() -> Rule {
+    rule(
+        "duration(self.deadline) >= duration(self.delay)",
+        "'spec.drain.deadline is ' + self.deadline + ', which is over before the spec.drain.delay of ' + self.delay + ' is; \
+         make it longer'",
+    )
+}

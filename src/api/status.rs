@@ -1,0 +1,102 @@
+//! What the operator reports.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the operator reports of a broker.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StompBrokerStatus {
+    /// The `metadata.generation` that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// What holds and what does not; `Ready` sums up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The zones in the order of the spec; empty without zones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub zones: Vec<ZoneStatus>,
+    /// Pods that exist, over all zones.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Pods that are ready, over all zones.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Label selector of the pods, for `/scale`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Sessions logged in, over all pods that answer.
+    #[serde(default)]
+    pub sessions: i64,
+    /// The engine in force: embedded or relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// Zones that have all their pods ready, of all zones, for example `3/3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_zones: Option<String>,
+    /// Where clients connect from inside the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Endpoints>,
+    /// The Secrets that clients log in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsStatus>,
+    /// The image that the pods are to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// The state of one zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneStatus {
+    /// Name as in the spec.
+    pub name: String,
+    /// Pods wanted.
+    #[serde(default)]
+    pub desired: i32,
+    /// Pods ready.
+    #[serde(default)]
+    pub ready: i32,
+    /// Pods that run the newest revision.
+    #[serde(default)]
+    pub updated: i32,
+    /// Sessions logged in.
+    #[serde(default)]
+    pub sessions: i64,
+    /// Revision of the zone's Deployment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// Where clients connect from inside the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoints {
+    /// Host and port of STOMP over TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp: Option<String>,
+    /// URL of STOMP over WebSocket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket: Option<String>,
+}
+
+/// The Secrets that clients log in with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialsStatus {
+    /// For services and Spring's system connection.
+    pub system: CredentialStatus,
+    /// For client connections.
+    pub client: CredentialStatus,
+}
+
+/// One Secret that clients log in with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialStatus {
+    /// Name of the Secret, in the same namespace.
+    pub secret_name: String,
+}

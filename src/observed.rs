@@ -1,0 +1,88 @@
+//! What a pass has seen of the world: plain data, gathered by `observe` and read by the pure steps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stompbroker_config::admin;
+
+/// What one pass has seen of one broker's surroundings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The Secrets that the spec names, by name; every named Secret has an entry.
+    pub referenced_secrets: BTreeMap<String, SecretView>,
+    /// The Secrets that the operator generates, by name; every one has an entry.
+    pub generated_secrets: BTreeMap<String, SecretView>,
+    /// The broker's own Deployments, by name.
+    pub deployments: BTreeMap<String, DeploymentView>,
+    /// The broker's own pods.
+    pub pods: Vec<PodView>,
+    /// Objects that have the name of a child of ours but belong to somebody else.
+    pub foreign: Vec<ForeignObject>,
+}
+
+/// What is known of a Secret; never its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretView {
+    /// The API server says that there is none.
+    Missing,
+    /// It exists and has these keys; a key with an empty value is left out.
+    Present(BTreeSet<String>),
+    /// It may or may not exist; the text says why it cannot be read. Never a reason to generate a new one.
+    Unreadable(String),
+}
+
+/// What is known of a Deployment of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentView {
+    /// Whether its controller has seen the newest spec, so that the numbers below speak of it.
+    pub current: bool,
+    /// `spec.replicas`.
+    pub desired: i32,
+    /// `status.replicas`.
+    pub replicas: i32,
+    /// `status.readyReplicas`.
+    pub ready: i32,
+    /// `status.updatedReplicas`.
+    pub updated: i32,
+    /// `status.availableReplicas`.
+    pub available: i32,
+    /// Annotation `deployment.kubernetes.io/revision`.
+    pub revision: Option<String>,
+    /// Message of the condition `ReplicaFailure`, when pods cannot be created (quota, admission).
+    pub replica_failure: Option<String>,
+    /// Message of the condition `Progressing` when its reason is `ProgressDeadlineExceeded`.
+    pub stalled: Option<String>,
+    /// Whether our field manager owns `spec.replicas`; then leaving it out would reset it to 1.
+    pub owns_replicas: bool,
+}
+
+/// What is known of one pod of ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PodView {
+    /// Name of the pod.
+    pub name: String,
+    /// Value of the label [`crate::plan::labels::ZONE`]; empty without zones.
+    pub zone: String,
+    /// Whether its condition `Ready` is true.
+    pub ready: bool,
+    /// Whether it has a deletion timestamp.
+    pub terminating: bool,
+    /// Message of the condition `PodScheduled` when its reason is `Unschedulable`.
+    pub unschedulable: Option<String>,
+    /// Whether it runs on a node that stopped reporting: not ready though its containers were when last heard of.
+    pub node_lost: bool,
+    /// Why its container does not run, as `reason: message` (`ImagePullBackOff: ...`, `CrashLoopBackOff: ...`).
+    pub waiting: Option<String>,
+    /// What its admin port said, or why it said nothing; absent when it was not asked.
+    pub admin: Option<Result<admin::Status, String>>,
+}
+
+/// An object in the way of a child of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignObject {
+    /// Kind of the object.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Who has it, for people: `Deployment shop/cart`, or `nobody` when it has no controller.
+    pub owner: String,
+}

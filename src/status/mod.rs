@@ -1,0 +1,10 @@
+//! Step `status` (pure part): from what was validated, planned and observed to the conditions that users read.
+//!
+//! Invariants: the same input gives the same status; `lastTransitionTime` moves only when a condition's `status` flips;
+//! `observedGeneration` is set on the status and on every condition.
+
+mod build;
+mod conditions;
+
+pub use build::{Failure, StatusInput, build};
+pub use conditions::{ConditionType, Reason};

@@ -1,0 +1,111 @@
+//! A spec that can be put into effect.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use stompbroker_config::{Authorization, GoDuration};
+
+use crate::api::{Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources};
+
+/// A spec that can be put into effect, with everything decided that the spec leaves open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedBroker {
+    /// `metadata.name`, also the name of the shared children.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// What makes children belong to the broker; absent when it was never stored, as in `render`.
+    pub owner: Option<OwnerReference>,
+    /// The image, when the spec names one.
+    pub image: Option<String>,
+    /// Names of the Secrets to pull it with.
+    pub image_pull_secrets: Vec<String>,
+    /// CPU and memory of the container.
+    pub resources: Resources,
+    /// The pools of pods, one for each zone in the order of the spec, or one without a zone; never empty.
+    pub pools: Vec<Pool>,
+    /// The engine.
+    pub engine: Engine,
+    /// The listeners; at least one.
+    pub listeners: Listeners,
+    /// What services log in with.
+    pub system_credential: Credential,
+    /// What client connections log in with.
+    pub client_credential: Credential,
+    /// Whether sessions may come without a login.
+    pub anonymous: bool,
+    /// Destination rules.
+    pub authorization: Option<Authorization>,
+    /// Bounds that protect a pod.
+    pub limits: Limits,
+    /// Heart-beat period.
+    pub heartbeat: GoDuration,
+    /// Silence after which a session ends.
+    pub session_timeout: GoDuration,
+    /// How pods let their sessions go.
+    pub drain: Drain,
+    /// What works but is probably not meant, for the message of the condition `Accepted`.
+    pub warnings: Vec<String>,
+}
+
+/// Pods that are all alike: those of one zone, or all of them without zones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Name of the pool's children: `<broker>-<zone>`, or `<broker>` without zones.
+    pub name: String,
+    /// The zone.
+    pub zone: Option<String>,
+    /// How many pods.
+    pub size: PoolSize,
+}
+
+/// How many pods a pool has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolSize {
+    /// This many.
+    Fixed(i32),
+    /// What keeps the CPU use constant.
+    Autoscaled {
+        /// Fewest pods.
+        min: i32,
+        /// Most pods.
+        max: i32,
+        /// Mean CPU use in percent of the request.
+        cpu: i32,
+    },
+}
+
+/// The engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Engine {
+    /// In the memory of one pod.
+    Embedded(EmbeddedEngine),
+    /// To an upstream broker.
+    Relay(RelayEngine),
+}
+
+/// A Secret that clients log in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// Ours, with this name.
+    Generated(String),
+    /// The user's, with this name.
+    Referenced(String),
+}
+
+impl Engine {
+    /// The field's name in the spec.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded(_) => "embedded",
+            Self::Relay(_) => "relay",
+        }
+    }
+}
+
+impl Credential {
+    /// Name of the Secret.
+    pub fn secret_name(&self) -> &str {
+        match self {
+            Self::Generated(name) | Self::Referenced(name) => name,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What is wrong with a spec, for people.
+
+use std::fmt;
+
+use crate::status::{ConditionType, Reason};
+
+/// One thing that the user has to change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct SpecError {
+    /// The condition that turns false.
+    pub condition: ConditionType,
+    /// Its reason.
+    pub reason: Reason,
+    /// Path of the field, for example `spec.drain.deadline`.
+    pub field: String,
+    /// The value as written.
+    pub value: String,
+    /// What is wrong with it and what would be right.
+    pub remedy: String,
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { condition: _, reason: _, field, value, remedy } = self;
+        if value.is_empty() { write!(f, "{field} {remedy}") } else { write!(f, "{field} is {value}: {remedy}") }
+    }
+}
+
+impl SpecError {
+    /// A value of the spec that cannot work.
+    pub(super) fn invalid(field: impl Into<String>, value: impl fmt::Display, remedy: impl Into<String>) -> Self {
+        Self {
+            condition: ConditionType::Accepted,
+            reason: Reason::Invalid,
+            field: field.into(),
+            value: value.to_string(),
+            remedy: remedy.into(),
+        }
+    }
+}

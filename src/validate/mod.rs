@@ -1,0 +1,121 @@
+//! Step `validate` (pure): all user errors are born here.
+//!
+//! Checks what the CEL rules of the schema check, for objects that were stored before a rule existed, and what no rule
+//! can see because it crosses objects. What comes out needs no further checks.
+
+mod access;
+mod broker;
+mod error;
+mod pools;
+mod references;
+mod shape;
+
+pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker};
+pub use error::SpecError;
+use kube::Resource;
+pub use references::{LOGIN_KEYS, SecretUse, referenced_secrets};
+
+use crate::{
+    api::StompBroker,
+    observed::Observed,
+    plan::names,
+    status::{ConditionType, Reason},
+};
+
+/// Decides whether `broker` can be put into effect in the world as `observed`.
+///
+/// # Errors
+/// All that the user has to change, in the order of the spec.
+pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBroker, Vec<SpecError>> {
+    let mut errors = Vec::new();
+    shape::check(broker, &mut errors);
+    let engine = engine(broker, &mut errors);
+    let authorization = access::authorization(broker, &mut errors);
+    references::check(broker, observed, &mut errors);
+    foreign(broker, observed, &mut errors);
+    let Some(engine) = engine.filter(|_| errors.is_empty()) else {
+        return Err(errors);
+    };
+    let spec = &broker.spec;
+    let name = broker.metadata.name.clone().unwrap_or_default();
+    Ok(ValidatedBroker {
+        namespace: broker.metadata.namespace.clone().unwrap_or_default(),
+        owner: broker.controller_owner_ref(&()),
+        image: spec.image.clone(),
+        image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
+        resources: spec.resources.clone(),
+        pools: pools::pools(&name, spec),
+        warnings: warnings(broker, &engine),
+        engine,
+        listeners: spec.listeners.clone(),
+        system_credential: credential(spec.credentials.system.secret_name.as_ref(), || names::system_secret(&name)),
+        client_credential: credential(spec.credentials.client.secret_name.as_ref(), || names::client_secret(&name)),
+        anonymous: spec.authentication.anonymous,
+        authorization,
+        limits: spec.limits.clone(),
+        heartbeat: spec.heartbeat,
+        session_timeout: spec.session_timeout,
+        drain: spec.drain.clone(),
+        name,
+    })
+}
+
+/// The one engine of the spec.
+fn engine(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Engine> {
+    let engine = &broker.spec.engine;
+    match (&engine.embedded, &engine.relay) {
+        (Some(embedded), None) => Some(Engine::Embedded(embedded.clone())),
+        (None, Some(relay)) => Some(Engine::Relay(relay.clone())),
+        (Some(_), Some(_)) => {
+            errors.push(SpecError::invalid("spec.engine", "both embedded and relay", "remove one of them"));
+            None
+        }
+        (None, None) => {
+            errors.push(SpecError::invalid(
+                "spec.engine",
+                "empty",
+                "set embedded (one pod, messages in memory) or relay (any number of pods, messages in an upstream broker)",
+            ));
+            None
+        }
+    }
+}
+
+fn credential(named: Option<&String>, generated: impl FnOnce() -> String) -> Credential {
+    named.map_or_else(|| Credential::Generated(generated()), |name| Credential::Referenced(name.clone()))
+}
+
+/// Errors for objects of others in the way of our children.
+fn foreign(broker: &StompBroker, observed: &Observed, errors: &mut Vec<SpecError>) {
+    for object in &observed.foreign {
+        errors.push(SpecError {
+            condition: ConditionType::Accepted,
+            reason: Reason::NameConflict,
+            field: "metadata.name".to_owned(),
+            value: broker.metadata.name.clone().unwrap_or_default(),
+            remedy: format!(
+                "it needs the {} {}, which exists and belongs to {}; rename this StompBroker, or delete that object",
+                object.kind, object.name, object.owner
+            ),
+        });
+    }
+}
+
+/// What works but is probably not meant.
+fn warnings(broker: &StompBroker, engine: &Engine) -> Vec<String> {
+    let spec = &broker.spec;
+    let mut warnings = Vec::new();
+    if let Engine::Relay(relay) = engine {
+        for upstream in &relay.upstreams {
+            if let Some(zone) = &upstream.zone
+                && !spec.zones.iter().any(|known| known.name == *zone)
+            {
+                warnings.push(format!(
+                    "spec.engine.relay.upstreams[].zone is {zone} for {}, which is none of spec.zones, so no pod prefers it",
+                    upstream.host
+                ));
+            }
+        }
+    }
+    warnings
+}

@@ -1,0 +1,216 @@
+//! The rules of the schema once more, in Rust. A test holds both together.
+
+use stompbroker_config::GoDuration;
+
+use crate::{
+    api::{ADMIN_PORT, StompBroker, StompBrokerSpec},
+    validate::SpecError,
+};
+
+/// Room for the broker's name in the names of its Deployments.
+const NAME_LENGTH: usize = 35;
+/// Room for a zone's name in the names of its Deployments.
+const ZONE_LENGTH: usize = 27;
+
+/// Errors for all that the schema's rules refuse, except what the parsing steps refuse themselves.
+pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
+    let mut refuse = |field: &str, value: String, remedy: String| {
+        errors.push(SpecError::invalid(field, value, remedy));
+    };
+    name(broker.metadata.name.as_deref().unwrap_or_default(), &mut refuse);
+    size(&broker.spec, &mut refuse);
+    zones(&broker.spec, &mut refuse);
+    relay(&broker.spec, &mut refuse);
+    listeners(&broker.spec, &mut refuse);
+    times(&broker.spec, &mut refuse);
+}
+
+fn name(name: &str, refuse: &mut impl FnMut(&str, String, String)) {
+    if name.len() > NAME_LENGTH {
+        refuse(
+            "metadata.name",
+            name.to_owned(),
+            format!(
+                "it has {} characters, but the names of its Deployments have room for {NAME_LENGTH}; choose a shorter name",
+                name.len()
+            ),
+        );
+    }
+    if !is_label(name) || !name.starts_with(|c: char| c.is_ascii_lowercase()) {
+        refuse(
+            "metadata.name",
+            name.to_owned(),
+            "it cannot be the name of a Service; begin with a letter and use only lower-case letters, digits and hyphens"
+                .to_owned(),
+        );
+    }
+}
+
+/// Whether a text is a DNS label, but for its length.
+fn is_label(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let zone_replicas = spec.zones.iter().any(|zone| zone.replicas.is_some());
+    let pods = spec.replicas.unwrap_or_else(|| match spec.zones.as_slice() {
+        [] => 1,
+        zones => zones.iter().map(|zone| zone.replicas.unwrap_or(1)).fold(0, i32::saturating_add),
+    });
+    if spec.engine.embedded.is_some() && spec.autoscaling.is_none() && pods > 1 {
+        refuse(
+            "spec.replicas",
+            format!("{pods} over all zones"),
+            "spec.engine.embedded keeps messages in the memory of one pod, and more pods would not see each other's \
+             messages; either run one pod, or set spec.engine.relay to pass messages through an upstream broker"
+                .to_owned(),
+        );
+    }
+    if let Some(replicas) = spec.replicas
+        && zone_replicas
+    {
+        refuse("spec.replicas", replicas.to_string(), "spec.zones[].replicas is set too; keep one of them".to_owned());
+    }
+    let Some(autoscaling) = &spec.autoscaling else { return };
+    if spec.replicas.is_some() || zone_replicas {
+        let field = if spec.replicas.is_some() { "spec.replicas" } else { "spec.zones[].replicas" };
+        refuse(
+            field,
+            "set".to_owned(),
+            "spec.autoscaling decides the number of pods; remove one of the two".to_owned(),
+        );
+    }
+    if spec.engine.embedded.is_some() {
+        refuse(
+            "spec.autoscaling",
+            "set".to_owned(),
+            "spec.engine is embedded, which is exactly one pod; set spec.engine.relay, or remove spec.autoscaling"
+                .to_owned(),
+        );
+    }
+    if !spec.resources.requests.contains_key("cpu") {
+        refuse(
+            "spec.resources.requests.cpu",
+            "absent".to_owned(),
+            "spec.autoscaling.targets.cpu is a percentage of it; set it, for example to 100m".to_owned(),
+        );
+    }
+    if autoscaling.min_replicas_per_zone > autoscaling.max_replicas_per_zone {
+        refuse(
+            "spec.autoscaling.minReplicasPerZone",
+            autoscaling.min_replicas_per_zone.to_string(),
+            format!(
+                "more than maxReplicasPerZone, which is {}; lower the one or raise the other",
+                autoscaling.max_replicas_per_zone
+            ),
+        );
+    }
+}
+
+fn zones(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    for (index, zone) in spec.zones.iter().enumerate() {
+        if zone.name.len() > ZONE_LENGTH || !is_label(&zone.name) {
+            refuse(
+                "spec.zones[].name",
+                zone.name.clone(),
+                format!(
+                    "it cannot be part of a Deployment's name; use the value of the nodes' label \
+                     topology.kubernetes.io/zone, at most {ZONE_LENGTH} lower-case letters, digits and hyphens"
+                ),
+            );
+        }
+        if spec.zones.iter().take(index).any(|earlier| earlier.name == zone.name) {
+            refuse("spec.zones[].name", zone.name.clone(), "it stands there twice; remove one of the two".to_owned());
+        }
+    }
+}
+
+fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let Some(relay) = &spec.engine.relay else { return };
+    if relay.upstreams.is_empty() {
+        refuse("spec.engine.relay.upstreams", "empty".to_owned(), "name at least one upstream broker".to_owned());
+    }
+    for prefix in relay.destination_prefixes.iter().filter(|prefix| !prefix.starts_with('/')) {
+        refuse(
+            "spec.engine.relay.destinationPrefixes",
+            prefix.clone(),
+            "begin it with a slash, for example /topic".to_owned(),
+        );
+    }
+    if relay.connect_timeout.0.is_zero() {
+        refuse(
+            "spec.engine.relay.connectTimeout",
+            relay.connect_timeout.to_string(),
+            "no upstream could ever answer in time; use for example 10s".to_owned(),
+        );
+    }
+}
+
+fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let listeners = &spec.listeners;
+    let ports = [
+        ("spec.listeners.stomp.port", listeners.stomp.as_ref().map(|stomp| stomp.port)),
+        ("spec.listeners.websocket.port", listeners.websocket.as_ref().map(|websocket| websocket.port)),
+    ];
+    for (field, _) in ports.iter().filter(|(_, port)| *port == Some(ADMIN_PORT)) {
+        refuse(
+            field,
+            ADMIN_PORT.to_string(),
+            "the admin endpoints of each pod listen there; choose another port".to_owned(),
+        );
+    }
+    match ports.map(|(_, port)| port) {
+        [None, None] => refuse(
+            "spec.listeners",
+            "empty".to_owned(),
+            "no client could connect; set stomp, websocket or both".to_owned(),
+        ),
+        [Some(stomp), Some(websocket)] if stomp == websocket => refuse(
+            "spec.listeners.websocket.port",
+            websocket.to_string(),
+            "spec.listeners.stomp.port is the same; choose two different ports".to_owned(),
+        ),
+        _ => {}
+    }
+    let Some(websocket) = &listeners.websocket else { return };
+    if !websocket.path.starts_with('/') || websocket.path.contains(['?', '#', ' ']) {
+        refuse(
+            "spec.listeners.websocket.path",
+            websocket.path.clone(),
+            "begin it with a slash and use no space, ? or #, for example /ws".to_owned(),
+        );
+    }
+    for origin in websocket.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
+        refuse(
+            "spec.listeners.websocket.allowedOrigins",
+            origin.clone(),
+            "write scheme, host and port as browsers send them, without a path, for example https://app.example.com or \
+             https://*.example.com, or * for all"
+                .to_owned(),
+        );
+    }
+}
+
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ', '?', '#']))
+}
+
+fn times(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let GoDuration(timeout) = spec.session_timeout;
+    if timeout.is_zero() || timeout < spec.heartbeat.0.saturating_mul(2) {
+        refuse(
+            "spec.sessionTimeout",
+            spec.session_timeout.to_string(),
+            format!("too short for a spec.heartbeat of {}; make it at least twice as long", spec.heartbeat),
+        );
+    }
+    if spec.drain.deadline < spec.drain.delay {
+        refuse(
+            "spec.drain.deadline",
+            spec.drain.deadline.to_string(),
+            format!("it is over before the spec.drain.delay of {} is; make it longer", spec.drain.delay),
+        );
+    }
+}
