@@ -1,8 +1,10 @@
 //! A message on its way from one SEND to any number of receivers.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
-use crate::stomp::Header;
+use crate::stomp::{self, Command, Escapes, Header, Version};
 
 /// A message as the engine holds it, shared by all its receivers.
 #[derive(Debug)]
@@ -17,9 +19,32 @@ pub struct Message {
     pub body: Bytes,
     /// Whether the sender gave `content-length`: upstreams such as `ActiveMQ` take a message without it for text.
     pub content_length: bool,
+    /// What all receivers of a version get alike, encoded when the first of them does.
+    tails: [OnceLock<Box<[u8]>>; Version::ALL.len()],
 }
 
 impl Message {
+    /// A message of these parts; see the fields.
+    pub fn new(id: Box<str>, destination: Box<str>, headers: Vec<Header>, body: Bytes, content_length: bool) -> Self {
+        Self { id, destination, headers, body, content_length, tails: Default::default() }
+    }
+
+    /// Everything of the MESSAGE frame that does not depend on its receiver but for the version: `message-id`,
+    /// `destination`, the user's headers, `content-length`, the body and its NUL. Encoded once a version.
+    pub fn tail(&self, version: Version) -> &[u8] {
+        self.tails[version as usize].get_or_init(|| {
+            let escapes = Escapes::of(Some(version), Command::Message);
+            let mut out = Vec::with_capacity(self.size());
+            stomp::put_header(&mut out, escapes, "message-id", &self.id);
+            stomp::put_header(&mut out, escapes, "destination", &self.destination);
+            for (name, value) in &self.headers {
+                stomp::put_header(&mut out, escapes, name, value);
+            }
+            stomp::put_body(&mut out, true, &self.body);
+            out.into_boxed_slice()
+        })
+    }
+
     /// The value of the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| &**n == name).map(|(_, value)| &**value)

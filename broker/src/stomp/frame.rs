@@ -25,9 +25,14 @@ impl Version {
             Self::V1_2 => "1.2",
         }
     }
+
+    /// The version that is written so, spaces around it ignored.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.as_str() == text.trim())
+    }
 }
 
-/// The command of a frame that a client may send.
+/// The command of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
     /// `CONNECT`, or `STOMP`, which means the same.
@@ -58,6 +63,64 @@ pub enum Command {
     Receipt,
     /// `ERROR`, from a server.
     Error,
+}
+
+impl Command {
+    /// All commands, those that brokers see most first.
+    const ALL: [Self; 14] = [
+        Self::Send,
+        Self::Ack,
+        Self::Message,
+        Self::Subscribe,
+        Self::Connect,
+        Self::Unsubscribe,
+        Self::Nack,
+        Self::Begin,
+        Self::Commit,
+        Self::Abort,
+        Self::Disconnect,
+        Self::Connected,
+        Self::Receipt,
+        Self::Error,
+    ];
+
+    /// As it stands on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::Send => "SEND",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::Ack => "ACK",
+            Self::Nack => "NACK",
+            Self::Begin => "BEGIN",
+            Self::Commit => "COMMIT",
+            Self::Abort => "ABORT",
+            Self::Disconnect => "DISCONNECT",
+            Self::Connected => "CONNECTED",
+            Self::Message => "MESSAGE",
+            Self::Receipt => "RECEIPT",
+            Self::Error => "ERROR",
+        }
+    }
+
+    /// The command of this name; commands are case-sensitive.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        if name == b"STOMP" {
+            return Some(Self::Connect);
+        }
+        Self::ALL.into_iter().find(|command| command.as_str().as_bytes() == name)
+    }
+
+    /// Whether only servers send it.
+    pub const fn is_from_server(self) -> bool {
+        matches!(self, Self::Connected | Self::Message | Self::Receipt | Self::Error)
+    }
+
+    /// Whether the specification lets such a frame have a body.
+    pub const fn may_have_body(self) -> bool {
+        matches!(self, Self::Send | Self::Message | Self::Error)
+    }
 }
 
 /// A header, unescaped.
