@@ -1,0 +1,100 @@
+# shellcheck shell=bash
+# Builds upstream programs from the pinned Go modules in go/, one module after the other.
+# A build is kept under a hash of all that decides its bytes (module files, source, flags),
+# so it is made once and a changed pin never meets an old program. A folder in bin/ is
+# complete or absent: it is filled elsewhere and renamed.
+
+MODULES=(kubernetes etcd coredns metrics-server helm pause)
+BUILD_FLAGS=(-trimpath -buildvcs=false)
+
+# What to build in a module's folder.
+module_package() {
+  case $1 in
+    etcd) echo go.etcd.io/etcd/server/v3 ;;
+    helm) echo helm.sh/helm/v3/cmd/helm ;;
+    metrics-server) echo sigs.k8s.io/metrics-server/cmd/metrics-server ;;
+    *) echo . ;;
+  esac
+}
+
+# The version that a program reports is set at link time; without it nodes say v0.0.0.
+module_ldflags() {
+  local version path flags='-s -w'
+  if [[ $1 == kubernetes ]]; then
+    version=$(awk '$1 == "k8s.io/kubernetes" {print $2; exit}' "$HERE/go/kubernetes/go.mod")
+    local major minor
+    IFS=. read -r major minor _ <<<"${version#v}"
+    for path in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+      flags+=" -X $path.gitVersion=$version -X $path.gitMajor=$major -X $path.gitMinor=$minor"
+      flags+=" -X $path.gitTreeState=archive -X $path.gitCommit=unknown"
+    done
+  elif [[ $1 == helm ]]; then
+    version=$(awk '$1 == "helm.sh/helm/v3" {print $2; exit}' "$HERE/go/helm/go.mod")
+    flags+=" -X helm.sh/helm/v3/internal/version.version=$version"
+  fi
+  echo "$flags"
+}
+
+module_programs() { # the names under which a module's binary is called
+  case $1 in
+    kubernetes) echo kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubelet kubectl ;;
+    *) echo "$1" ;;
+  esac
+}
+
+module_dir() { # MODULE -> its folder in bin/
+  local hash
+  hash=$({ cat "$HERE/go/$1/"*.{mod,sum,go}; echo "${BUILD_FLAGS[@]}"; module_package "$1"; module_ldflags "$1"; } 2>/dev/null | sha256sum)
+  echo "$CACHE/bin/$1-${hash:0:12}"
+}
+
+build_module() { # MODULE
+  local module=$1 dir scratch started program lock
+  dir=$(module_dir "$module")
+  [[ ! -d $dir ]] || return 0
+  need_go
+  mkdir -p "$CACHE/bin"
+  exec {lock}>"$CACHE/bin/.build.lock"
+  flock -n "$lock" || { say "waiting for another build to end"; flock "$lock"; }
+  if [[ ! -d $dir ]]; then
+    started=$SECONDS
+    say "building $module (kept in $dir)"
+    scratch=$(mktemp -d "$CACHE/bin/.$module.XXXXXX")
+    (
+      exec {lock}>&- # an orphaned compiler must not hold up the next build
+      cd "$HERE/go/$module"
+      # Go's own caches live with ours, unless the user has set them.
+      export GOCACHE=${GOCACHE:-$CACHE/go/build} GOMODCACHE=${GOMODCACHE:-$CACHE/go/mod}
+      export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-mod=readonly -modcacherw" GOWORK=off
+      go build "${BUILD_FLAGS[@]}" -ldflags "$(module_ldflags "$module")" \
+        -o "$scratch/$module" "$(module_package "$module")" >"$scratch/build.log" 2>&1
+    ) || { cat "$scratch/build.log" >&2; rm -rf "$scratch"; die "building $module failed"; }
+    for program in $(module_programs "$module"); do
+      [[ $program == "$module" ]] || ln -s "$module" "$scratch/$program"
+    done
+    rm "$scratch/build.log"
+    chmod 755 "$scratch"
+    mv -T "$scratch" "$dir"
+    say "built $module in $((SECONDS - started)) s, $(du -shL "$dir/$module" | cut -f1)"
+  fi
+  exec {lock}>&-
+}
+
+build_all() { # [MODULE...]
+  local module
+  for module in "${@:-${MODULES[@]}}"; do build_module "$module"; done
+}
+
+# Where a program is; builds its module when it is missing.
+tool_path() { # PROGRAM
+  local module program
+  for module in "${MODULES[@]}"; do
+    for program in $(module_programs "$module"); do
+      [[ $program == "$1" ]] || continue
+      build_module "$module"
+      echo "$(module_dir "$module")/$program"
+      return
+    done
+  done
+  die "no program '$1'; there are: $(for module in "${MODULES[@]}"; do module_programs "$module"; done | xargs)"
+}
