@@ -5,22 +5,28 @@
 //! session itself bounds how many operations are open.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use atomic_waker::AtomicWaker;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::engine::{Delivery, Event};
 
 /// The mailbox of one session.
-#[derive(Debug)]
 pub struct Mailbox {
     events: Mutex<Vec<Event>>,
     octets: AtomicUsize,
     capacity: AtomicUsize,
     owner: AtomicWaker,
+    /// Octets that somebody waits to put in; 0 when nobody waits.
+    wanted: AtomicUsize,
+    on_room: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// The session takes its deliveries too slowly; the engine must not wait for it.
@@ -36,12 +42,20 @@ impl Mailbox {
             octets: AtomicUsize::new(0),
             capacity: AtomicUsize::new(capacity),
             owner: AtomicWaker::new(),
+            wanted: AtomicUsize::new(0),
+            on_room: OnceLock::new(),
         }
     }
 
     /// Changes the bound, as a reload of the configuration does.
     pub fn set_capacity(&self, capacity: usize) {
-        self.capacity.store(capacity, Ordering::Relaxed);
+        self.capacity.store(capacity, Ordering::SeqCst);
+        self.tell_room(self.octets());
+    }
+
+    /// The bound in octets.
+    pub fn capacity(&self) -> usize {
+        self.capacity.load(Ordering::SeqCst)
     }
 
     /// Puts a delivery in.
@@ -49,14 +63,59 @@ impl Mailbox {
     /// # Errors
     /// [`Full`] when octets are waiting and this delivery would pass the capacity; one delivery always fits an empty box.
     pub fn deliver(&self, delivery: Delivery) -> Result<(), Full> {
-        let size = delivery.message.size();
-        let waiting = self.octets.fetch_add(size, Ordering::Relaxed);
-        if waiting > 0 && waiting + size > self.capacity.load(Ordering::Relaxed) {
-            self.octets.fetch_sub(size, Ordering::Relaxed);
-            return Err(Full);
-        }
+        self.reserve(delivery.message.size())?;
         self.put(Event::Delivery(delivery));
         Ok(())
+    }
+
+    /// Puts a delivery in, but only as long as `live` is true; says whether it did. Who makes `live` false and then puts
+    /// an answer in with [`Self::notify`] can be sure that no delivery follows that answer.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`].
+    pub fn deliver_while(&self, live: &AtomicBool, delivery: Delivery) -> Result<bool, Full> {
+        let size = delivery.message.size();
+        let events = self.events.lock();
+        // Under the lock: an answer that follows `live = false` takes the same lock later.
+        if !live.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.reserve(size)?;
+        self.push(events, Event::Delivery(delivery));
+        Ok(true)
+    }
+
+    fn reserve(&self, size: usize) -> Result<(), Full> {
+        let add = |waiting| self.fits(waiting, size).then_some(waiting + size);
+        self.octets.fetch_update(Ordering::SeqCst, Ordering::Relaxed, add).map(|_| ()).map_err(|_| Full)
+    }
+
+    fn fits(&self, waiting: usize, size: usize) -> bool {
+        waiting == 0 || waiting + size <= self.capacity()
+    }
+
+    /// Names what to call, once each time that there is room again after [`Self::wait_for_room`]. Only the first counts.
+    pub fn on_room(&self, call: impl Fn() + Send + Sync + 'static) {
+        let _ = self.on_room.set(Box::new(call));
+    }
+
+    /// Asks for the call of [`Self::on_room`] as soon as so many octets fit; says whether they fit already.
+    pub fn wait_for_room(&self, octets: usize) -> bool {
+        self.wanted.fetch_max(octets.max(1), Ordering::SeqCst);
+        self.fits(self.octets(), octets)
+    }
+
+    /// Whoever lowers `octets` looks at `wanted` after it, whoever raises `wanted` looks at `octets` after it: one of
+    /// them sees the other, so no wait for room is forgotten.
+    fn tell_room(&self, waiting: usize) {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        if wanted > 0
+            && self.fits(waiting, wanted)
+            && self.wanted.swap(0, Ordering::SeqCst) > 0
+            && let Some(call) = self.on_room.get()
+        {
+            call();
+        }
     }
 
     /// Puts any other event in; deliveries go through [`Self::deliver`].
@@ -66,11 +125,13 @@ impl Mailbox {
     }
 
     fn put(&self, event: Event) {
-        let was_empty = {
-            let mut events = self.events.lock();
-            events.push(event);
-            events.len() == 1
-        };
+        self.push(self.events.lock(), event);
+    }
+
+    fn push(&self, mut events: MutexGuard<'_, Vec<Event>>, event: Event) {
+        let was_empty = events.is_empty();
+        events.push(event);
+        drop(events);
         if was_empty {
             self.owner.wake();
         }
@@ -82,14 +143,16 @@ impl Mailbox {
         std::mem::swap(&mut *self.events.lock(), batch);
     }
 
-    /// Says that a delivery has left for the socket, so that its octets count no longer.
+    /// Says that a delivery has left for the socket, so that its octets count no longer. Not to be called while holding
+    /// a lock of the engine, for the engine may go on delivering from here.
     pub fn release(&self, octets: usize) {
-        self.octets.fetch_sub(octets, Ordering::Relaxed);
+        let before = self.octets.fetch_sub(octets, Ordering::SeqCst);
+        self.tell_room(before.saturating_sub(octets));
     }
 
     /// Octets of deliveries that have not left for the socket.
     pub fn octets(&self) -> usize {
-        self.octets.load(Ordering::Relaxed)
+        self.octets.load(Ordering::SeqCst)
     }
 
     /// Ready when there is something to take; only the owning task may call it.
@@ -104,5 +167,91 @@ impl Mailbox {
     /// Waits until there is something to take; only the owning task may call it. Safe to cancel.
     pub async fn ready(&self) {
         std::future::poll_fn(|context| self.poll_ready(context)).await;
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox")
+            .field("octets", &self.octets())
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        engine::{SubscriptionKey, Ticket},
+        message::Message,
+    };
+
+    fn delivery(octets: usize) -> Delivery {
+        let message = Message::new("1".into(), "/topic/a".into(), vec![], vec![0; octets].into(), true);
+        Delivery { subscription: SubscriptionKey(0), message: Arc::new(message), tag: None, redelivered: false }
+    }
+
+    #[test]
+    fn the_capacity_bounds_what_waits_but_one_delivery_always_fits() {
+        let mailbox = Mailbox::new(1000);
+        mailbox.deliver(delivery(5000)).unwrap();
+        assert_eq!(mailbox.deliver(delivery(1)), Err(Full));
+        mailbox.release(mailbox.octets());
+        mailbox.deliver(delivery(300)).unwrap();
+        mailbox.deliver(delivery(300)).unwrap();
+        assert_eq!(mailbox.deliver(delivery(300)), Err(Full));
+    }
+
+    #[test]
+    fn nothing_is_delivered_after_the_answer_that_ends_it() {
+        let (mailbox, live) = (Mailbox::new(1000), AtomicBool::new(true));
+        assert_eq!(mailbox.deliver_while(&live, delivery(1)), Ok(true));
+        live.store(false, Ordering::Relaxed);
+        mailbox.notify(Event::Completed(Ticket(1)));
+        assert_eq!(mailbox.deliver_while(&live, delivery(1)), Ok(false));
+        let mut batch = Vec::new();
+        mailbox.take(&mut batch);
+        assert!(matches!(batch[..], [Event::Delivery(_), Event::Completed(Ticket(1))]), "{batch:?}");
+        assert_eq!(mailbox.octets(), delivery(1).message.size());
+    }
+
+    #[test]
+    fn who_waits_for_room_is_called_once_when_there_is_enough() {
+        let mailbox = Arc::new(Mailbox::new(1000));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&calls);
+        mailbox.on_room(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        });
+        for _ in 0..3 {
+            mailbox.deliver(delivery(150)).unwrap();
+        }
+        let size = delivery(150).message.size();
+        assert!(!mailbox.wait_for_room(size * 2));
+        mailbox.release(size);
+        assert_eq!(calls.load(Ordering::Relaxed), 0, "not enough room yet");
+        mailbox.release(size);
+        mailbox.release(size);
+        assert_eq!(calls.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_wait_for_room_that_is_there_says_so() {
+        assert!(Mailbox::new(10).wait_for_room(5000));
+    }
+
+    #[test]
+    fn a_raised_capacity_is_room() {
+        let mailbox = Arc::new(Mailbox::new(100));
+        let called = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&called);
+        mailbox.on_room(move || flag.store(true, Ordering::Relaxed));
+        mailbox.deliver(delivery(500)).unwrap();
+        assert!(!mailbox.wait_for_room(500));
+        mailbox.set_capacity(10_000);
+        assert!(called.load(Ordering::Relaxed));
     }
 }

@@ -136,7 +136,8 @@ pub enum Engine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EmbeddedEngine {
-    /// Most octets of undelivered messages that one queue holds; a SEND beyond it is refused with an ERROR.
+    /// Most octets of messages that one queue holds, delivered but unacknowledged ones included; a SEND beyond it is
+    /// refused with an ERROR.
     pub queue_size: ByteSize,
     /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
     pub prefetch: u32,

@@ -98,6 +98,20 @@ impl Config {
                 .check()
                 .map_err(|error| LoadError::new(&format!("authorization.{}", error.key), error.problem))?;
         }
+        if let crate::Engine::Embedded(embedded) = &self.engine {
+            if embedded.prefetch == 0 {
+                return refuse("engine.embedded.prefetch", "0 would deliver nothing; make it at least 1".to_owned());
+            }
+            if embedded.queue_size < self.limits.message_size {
+                return refuse(
+                    "engine.embedded.queueSize",
+                    format!(
+                        "{} is less than limits.messageSize ({}), so no queue could take the largest message; raise it",
+                        embedded.queue_size, self.limits.message_size
+                    ),
+                );
+            }
+        }
         if let crate::Engine::Relay(relay) = &self.engine {
             if relay.upstreams.is_empty() {
                 return refuse("engine.relay.upstreams", "the list is empty; name at least one upstream".to_owned());
@@ -159,6 +173,18 @@ mod tests {
             ("listeners:\n  stomp:\n    port: many\n", 3, "listeners.stomp.port", "invalid"),
             ("listeners:\n  stomp:\n    port: 61613\nheartbeat: 20s\n", 1, "sessionTimeout", "twice"),
             ("listeners:\n  stomp:\n    port: 1\nlimits:\n  sendTimeout: 10\n", 5, "limits.sendTimeout", "10s"),
+            (
+                "listeners: {stomp: {port: 1}}\nengine:\n  embedded:\n    prefetch: 0\n",
+                4,
+                "engine.embedded.prefetch",
+                "at least 1",
+            ),
+            (
+                "listeners: {stomp: {port: 1}}\nengine:\n  embedded:\n    queueSize: 1Ki\n",
+                4,
+                "engine.embedded.queueSize",
+                "limits.messageSize (64Ki)",
+            ),
             (
                 "listeners: {stomp: {port: 1}}\nauthorization:\n  rules:\n    - actions: [Send]\n      destinations: [app]\n      allow: {anyone: {}}\n",
                 5,

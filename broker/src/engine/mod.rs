@@ -11,6 +11,8 @@
 //! * Dropping the [`EngineSession`] gives back everything that was delivered and not settled, in order, redelivered.
 //! * Messages of one session to one destination are delivered to each subscriber in the order in which they were sent.
 
+pub mod embedded;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use stompbroker_config::admin::RelayStatus;

@@ -1,0 +1,168 @@
+//! The way from the engine to one session and to each of its subscriptions.
+
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+
+use super::queue::Queue;
+use crate::{
+    engine::{Delivery, DeliveryTag, EngineError, Event, SubscriptionKey},
+    mailbox::Mailbox,
+    message::Message,
+};
+
+/// The way to one session.
+#[derive(Debug)]
+pub(super) struct Outlet {
+    pub(super) mailbox: Arc<Mailbox>,
+    /// Nothing more is delivered: the session was told that it is over, or has gone.
+    closed: AtomicBool,
+    next_tag: AtomicU64,
+    /// Receivers of queues that found the mailbox full, until there is room again.
+    stalled: Mutex<Vec<Arc<Receiver>>>,
+}
+
+/// Names a receiver in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct ReceiverId(pub(super) u64);
+
+/// The way to one subscription of a session.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) id: ReceiverId,
+    /// As the client wrote it.
+    pub(super) destination: Box<str>,
+    key: SubscriptionKey,
+    outlet: Arc<Outlet>,
+    live: AtomicBool,
+    /// Where its messages come from; nowhere for a topic without acknowledgements.
+    queue: Weak<Queue>,
+}
+
+/// What became of an attempt to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// It is in the mailbox.
+    Delivered,
+    /// The mailbox is full.
+    NoRoom,
+    /// The subscription or its session has ended.
+    Gone,
+}
+
+impl Outlet {
+    /// The way to the session of this mailbox.
+    pub(super) fn new(mailbox: Arc<Mailbox>) -> Arc<Self> {
+        let outlet = Arc::new(Self {
+            mailbox,
+            closed: AtomicBool::new(false),
+            next_tag: AtomicU64::new(1),
+            stalled: Mutex::new(Vec::new()),
+        });
+        let room = Arc::downgrade(&outlet);
+        outlet.mailbox.on_room(move || {
+            if let Some(outlet) = room.upgrade() {
+                outlet.resume();
+            }
+        });
+        outlet
+    }
+
+    /// Stops all deliveries. Says whether it was the first to do so.
+    pub(super) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Forgets who waits for room; their reference back to this outlet would keep it for ever.
+    pub(super) fn forget_stalled(&self) {
+        self.stalled.lock().clear();
+    }
+
+    /// Tells the session that it was too slow, once.
+    pub(super) fn close_slow(&self, why: String) {
+        if self.close() {
+            self.mailbox.notify(Event::Closed(EngineError::SlowConsumer(why.into())));
+        }
+    }
+
+    /// A name for a delivery that no other delivery of the session has.
+    pub(super) fn next_tag(&self) -> DeliveryTag {
+        DeliveryTag(self.next_tag.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn resume(&self) {
+        let stalled = std::mem::take(&mut *self.stalled.lock());
+        for receiver in stalled {
+            if let Some(queue) = receiver.queue.upgrade() {
+                queue.resume(receiver.id);
+            }
+        }
+    }
+}
+
+impl Receiver {
+    /// The way to the subscription `key` of this session.
+    pub(super) fn new(
+        id: ReceiverId,
+        destination: Box<str>,
+        key: SubscriptionKey,
+        outlet: Arc<Outlet>,
+        queue: Weak<Queue>,
+    ) -> Arc<Self> {
+        Arc::new(Self { id, destination, key, outlet, live: AtomicBool::new(true), queue })
+    }
+
+    /// Puts a message into the session's mailbox.
+    pub(super) fn deliver(&self, message: &Arc<Message>, tag: Option<DeliveryTag>, redelivered: bool) -> Attempt {
+        if self.outlet.closed.load(Ordering::Relaxed) {
+            return Attempt::Gone;
+        }
+        let delivery = Delivery { subscription: self.key, message: Arc::clone(message), tag, redelivered };
+        match self.outlet.mailbox.deliver_while(&self.live, delivery) {
+            Ok(true) => Attempt::Delivered,
+            Ok(false) => Attempt::Gone,
+            Err(crate::mailbox::Full) => Attempt::NoRoom,
+        }
+    }
+
+    /// Ends the deliveries: none follows an answer that is put into the mailbox after this.
+    pub(super) fn end(&self) {
+        self.live.store(false, Ordering::Relaxed);
+    }
+
+    /// A name for the next delivery.
+    pub(super) fn next_tag(&self) -> DeliveryTag {
+        self.outlet.next_tag()
+    }
+
+    /// Has [`Queue::resume`] called for this receiver when so many octets fit; says whether they fit already.
+    pub(super) fn wait_for_room(self: &Arc<Self>, octets: usize) -> bool {
+        self.outlet.stalled.lock().push(Arc::clone(self));
+        let room = self.outlet.mailbox.wait_for_room(octets);
+        if room {
+            self.outlet.stalled.lock().retain(|stalled| stalled.id != self.id);
+        }
+        room
+    }
+
+    /// Ends the session, for more waits to be sent to it than its mailbox may hold.
+    pub(super) fn close_slow_reader(&self) {
+        let capacity = self.outlet.mailbox.capacity();
+        self.outlet.close_slow(format!(
+            "more than {capacity} octets wait to be sent, among them from {:?}; read faster or raise limits.sendBufferSize",
+            self.destination
+        ));
+    }
+
+    /// Ends the session, for more waits for its acknowledgements than its private queue may hold.
+    pub(super) fn close_slow_acknowledger(&self, queue_size: usize) {
+        self.outlet.close_slow(format!(
+            "more than {queue_size} octets from {:?} wait for acknowledgements; acknowledge faster or raise \
+             engine.embedded.queueSize",
+            self.destination
+        ));
+    }
+}

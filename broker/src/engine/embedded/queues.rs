@@ -1,0 +1,139 @@
+//! All queues by name. A queue is made when it is first used and removed when it is idle.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+
+use super::queue::{Queue, QueueFull, QueueState};
+use crate::{engine::DestinationStatus, message::Message};
+
+const SHARDS: usize = 32;
+
+type Shard = Mutex<HashMap<Box<str>, Arc<Queue>>>;
+
+/// All queues.
+#[derive(Debug)]
+pub(super) struct Queues {
+    hasher: RandomState,
+    shards: Box<[Shard]>,
+}
+
+/// Room in a queue that was set aside for a message; given back when it is dropped unused.
+#[derive(Debug)]
+pub(super) struct Reservation<'a> {
+    queues: &'a Queues,
+    queue: Arc<Queue>,
+    size: usize,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Shard::default()).collect() }
+    }
+}
+
+impl Queues {
+    fn shard(&self, name: &str) -> &Shard {
+        let hash = self.hasher.hash_one(name);
+        // The remainder is below SHARDS, so nothing is cut off.
+        #[expect(clippy::cast_possible_truncation)]
+        let index = (hash % SHARDS as u64) as usize;
+        &self.shards[index]
+    }
+
+    /// Works on the queue of this name, which is made if there is none.
+    pub(super) fn with<T>(&self, name: &str, work: impl FnOnce(&Arc<Queue>, &mut QueueState) -> T) -> T {
+        loop {
+            let queue = {
+                let mut shard = self.shard(name).lock();
+                if let Some(queue) = shard.get(name) {
+                    Arc::clone(queue)
+                } else {
+                    let queue = Arc::new(Queue::new(name.into()));
+                    shard.insert(name.into(), Arc::clone(&queue));
+                    queue
+                }
+            };
+            let mut state = queue.state.lock();
+            if state.is_retired() {
+                continue;
+            }
+            let result = work(&queue, &mut state);
+            let idle = state.is_idle();
+            drop(state);
+            if idle {
+                self.prune(&queue);
+            }
+            return result;
+        }
+    }
+
+    /// Works on a queue that is there, and removes it if that left it idle.
+    pub(super) fn with_queue<T>(&self, queue: &Arc<Queue>, work: impl FnOnce(&mut QueueState) -> T) -> T {
+        let mut state = queue.state.lock();
+        let result = work(&mut state);
+        let idle = state.is_idle();
+        drop(state);
+        if idle {
+            self.prune(queue);
+        }
+        result
+    }
+
+    /// Takes a message into the queue that it names.
+    pub(super) fn push(&self, message: &Arc<Message>, limit: usize, transient: bool) -> Result<(), QueueFull> {
+        self.with(&message.destination, |_, state| state.push(Arc::clone(message), limit, transient))
+    }
+
+    /// Sets room aside for a message in the queue that it names.
+    pub(super) fn reserve(&self, message: &Message, limit: usize) -> Result<Reservation<'_>, QueueFull> {
+        let size = message.size();
+        self.with(&message.destination, |queue, state| {
+            state.reserve(size, limit)?;
+            Ok(Reservation { queues: self, queue: Arc::clone(queue), size })
+        })
+    }
+
+    fn prune(&self, queue: &Arc<Queue>) {
+        let mut shard = self.shard(&queue.name).lock();
+        let in_map = shard.get(&queue.name).is_some_and(|found| Arc::ptr_eq(found, queue));
+        if in_map && queue.state.lock().retire() {
+            shard.remove(&queue.name);
+            if shard.len() * 4 < shard.capacity() {
+                shard.shrink_to_fit();
+            }
+        }
+    }
+
+    /// Numbers of every queue.
+    pub(super) fn status(&self) -> BTreeMap<Box<str>, DestinationStatus> {
+        let mut status = BTreeMap::new();
+        for shard in &self.shards {
+            let queues: Vec<Arc<Queue>> = shard.lock().values().cloned().collect();
+            for queue in queues {
+                status.insert(queue.name.clone(), queue.state.lock().status());
+            }
+        }
+        status
+    }
+}
+
+impl Reservation<'_> {
+    /// Puts the message into the room that was set aside for it.
+    pub(super) fn fill(mut self, message: Arc<Message>, transient: bool) {
+        let size = std::mem::take(&mut self.size);
+        self.queues.with_queue(&self.queue, |state| state.push_reserved(message, size, transient));
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if self.size > 0 {
+            self.queues.with_queue(&self.queue, |state| state.release(self.size));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The engine's half of one session: carries out its operations at once and answers through its mailbox.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use stompbroker_config::ByteSize;
+
+use super::{
+    Shared,
+    names::{self, Kind},
+    outlet::{Outlet, Receiver},
+    queue::Queue,
+    topics::Subscriber,
+};
+use crate::{
+    engine::{
+        Acknowledge, DeliveryTag, EngineError, EngineSession, Event, Operation, Settlement, Subscription,
+        SubscriptionKey, Ticket,
+    },
+    mailbox::Mailbox,
+    message::Message,
+};
+
+/// The engine's half of one session.
+#[derive(Debug)]
+pub(super) struct EmbeddedSession {
+    shared: Arc<Shared>,
+    outlet: Arc<Outlet>,
+    subscriptions: HashMap<SubscriptionKey, Attached>,
+}
+
+/// A subscription of this session, and where it is attached.
+#[derive(Debug)]
+struct Attached {
+    receiver: Arc<Receiver>,
+    kind: Kind,
+    /// The queue, or the private queue of a topic with acknowledgements.
+    queue: Option<Arc<Queue>>,
+}
+
+impl EmbeddedSession {
+    /// A session that has done nothing yet.
+    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
+        Self { shared, outlet: Outlet::new(mailbox), subscriptions: HashMap::new() }
+    }
+
+    fn apply(&mut self, operation: Operation) -> Result<(), EngineError> {
+        match operation {
+            Operation::Send(message) => self.send(&message),
+            Operation::Subscribe(subscription) => self.subscribe(subscription),
+            Operation::Unsubscribe(key) => {
+                self.unsubscribe(key);
+                Ok(())
+            }
+            Operation::Settle { subscription, deliveries, settlement } => {
+                self.settle(subscription, &deliveries, settlement);
+                Ok(())
+            }
+            Operation::Commit(operations) => self.commit(operations),
+        }
+    }
+
+    fn send(&self, message: &Arc<Message>) -> Result<(), EngineError> {
+        let limit = self.shared.queue_size();
+        if names::for_send(&message.destination)? == Kind::Queue {
+            let transient = names::is_transient(&message.destination, &message.headers);
+            return self.shared.queues.push(message, limit, transient).map_err(|_| full(message, limit));
+        }
+        self.shared.topics.publish(message, limit);
+        Ok(())
+    }
+
+    fn subscribe(&mut self, subscription: Subscription) -> Result<(), EngineError> {
+        let Subscription { key, destination, acknowledge, prefetch, headers } = subscription;
+        let kind = names::for_subscribe(&destination)?;
+        self.unsubscribe(key);
+        let id = self.shared.next_receiver();
+        // 0 means "no limit" to some brokers; here every window is bounded.
+        let prefetch = prefetch.filter(|&count| count > 0).unwrap_or_else(|| self.shared.prefetch());
+        let transient = names::is_transient(&destination, &headers);
+        let receive =
+            |from: Weak<Queue>, destination| Receiver::new(id, destination, key, Arc::clone(&self.outlet), from);
+
+        let attached = if kind == Kind::Queue {
+            self.shared.queues.with(&destination, |queue, state| {
+                let receiver = receive(Arc::downgrade(queue), destination.clone());
+                state.attach(Arc::clone(&receiver), prefetch, transient);
+                Attached { receiver, kind, queue: Some(Arc::clone(queue)) }
+            })
+        } else {
+            let (receiver, window) = match acknowledge {
+                Acknowledge::WhenWritten => (receive(Weak::new(), destination), None),
+                Acknowledge::ByClient => {
+                    let queue = Arc::new(Queue::new(destination.clone()));
+                    let receiver = receive(Arc::downgrade(&queue), destination);
+                    queue.state.lock().attach(Arc::clone(&receiver), prefetch, false);
+                    (receiver, Some(queue))
+                }
+            };
+            let subscriber = Subscriber::new(Arc::clone(&receiver), window.clone());
+            if kind == Kind::Pattern {
+                self.shared.topics.subscribe_pattern(subscriber);
+            } else {
+                self.shared.topics.subscribe(subscriber);
+            }
+            Attached { receiver, kind, queue: window }
+        };
+        self.subscriptions.insert(key, attached);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, key: SubscriptionKey) {
+        let Some(attached) = self.subscriptions.remove(&key) else { return };
+        attached.receiver.end();
+        self.detach(&attached);
+        self.hand_on(&attached);
+    }
+
+    /// Takes a subscription away from its destination, without handing on what it gives back.
+    fn detach(&self, Attached { receiver, kind, queue }: &Attached) {
+        match kind {
+            Kind::Queue => {}
+            Kind::Topic => self.shared.topics.unsubscribe(receiver),
+            Kind::Pattern => self.shared.topics.unsubscribe_pattern(receiver),
+        }
+        if let Some(queue) = queue {
+            queue.state.lock().detach(receiver.id);
+        }
+    }
+
+    /// Hands what a subscription gave back to the other consumers of its queue, or removes the queue if it is idle.
+    fn hand_on(&self, attached: &Attached) {
+        if let Attached { kind: Kind::Queue, queue: Some(queue), .. } = attached {
+            self.shared.queues.with_queue(queue, super::queue::QueueState::dispatch);
+        }
+    }
+
+    fn settle(&self, subscription: SubscriptionKey, deliveries: &[DeliveryTag], settlement: Settlement) {
+        // A subscription that has ended gave back everything; settling it late changes nothing.
+        if let Some(Attached { receiver, queue: Some(queue), .. }) = self.subscriptions.get(&subscription) {
+            queue.state.lock().settle(receiver.id, deliveries, settlement);
+        }
+    }
+
+    fn commit(&mut self, operations: Vec<Operation>) -> Result<(), EngineError> {
+        let shared = Arc::clone(&self.shared);
+        let limit = shared.queue_size();
+        let mut reservations = Vec::new();
+        for operation in &operations {
+            if let Operation::Send(message) = operation
+                && names::for_send(&message.destination)? == Kind::Queue
+            {
+                let reserved = shared.queues.reserve(message, limit).map_err(|_| full(message, limit))?;
+                reservations.push(Some(reserved));
+            } else {
+                reservations.push(None);
+            }
+        }
+        for (operation, reservation) in operations.into_iter().zip(reservations) {
+            match (operation, reservation) {
+                (Operation::Send(message), Some(reservation)) => {
+                    let transient = names::is_transient(&message.destination, &message.headers);
+                    reservation.fill(message, transient);
+                }
+                (operation, _) => self.apply(operation)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn full(message: &Message, limit: usize) -> EngineError {
+    EngineError::Full {
+        destination: message.destination.clone(),
+        limit: format!("engine.embedded.queueSize ({})", ByteSize(limit as u64)).into(),
+    }
+}
+
+impl EngineSession for EmbeddedSession {
+    fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
+        match (self.apply(operation), ticket) {
+            (Ok(()), Some(ticket)) => self.outlet.mailbox.notify(Event::Completed(ticket)),
+            (Ok(()), None) => {}
+            (Err(error), ticket) => self.outlet.mailbox.notify(Event::Failed { ticket, error }),
+        }
+    }
+}
+
+impl Drop for EmbeddedSession {
+    /// Gives everything back before anything is handed on, so that other consumers get it in the old order.
+    fn drop(&mut self) {
+        self.outlet.close();
+        for attached in self.subscriptions.values() {
+            self.detach(attached);
+        }
+        for attached in self.subscriptions.values() {
+            self.hand_on(attached);
+        }
+        self.outlet.forget_stalled();
+    }
+}

@@ -1,0 +1,154 @@
+//! Rules of the engine, seen through plain mailboxes.
+
+mod model;
+mod queues;
+mod stress;
+mod topics;
+mod transactions;
+
+use std::sync::Arc;
+
+use super::EmbeddedEngine;
+use crate::{
+    engine::{
+        Acknowledge, Delivery, DeliveryTag, DestinationStatus, Engine, EngineError, EngineSession, Event, Operation,
+        SessionInfo, Settlement, Subscription, SubscriptionKey, Ticket,
+    },
+    mailbox::Mailbox,
+    message::Message,
+    stomp::Header,
+};
+
+const ROOMY: usize = 1 << 30;
+
+fn engine() -> EmbeddedEngine {
+    engine_with(1 << 20, 7)
+}
+
+fn engine_with(queue_size: u64, prefetch: u32) -> EmbeddedEngine {
+    EmbeddedEngine::new(&stompbroker_config::EmbeddedEngine {
+        queue_size: stompbroker_config::ByteSize(queue_size),
+        prefetch,
+    })
+}
+
+fn message(destination: &str, body: &str) -> Arc<Message> {
+    message_with(destination, body, vec![])
+}
+
+fn message_with(destination: &str, body: &str, headers: Vec<Header>) -> Arc<Message> {
+    Arc::new(Message::new("m".into(), destination.into(), headers, body.as_bytes().to_vec().into(), true))
+}
+
+fn body(delivery: &Delivery) -> &str {
+    std::str::from_utf8(&delivery.message.body).unwrap()
+}
+
+/// A session as the broker drives one.
+struct Session {
+    mailbox: Arc<Mailbox>,
+    half: Box<dyn EngineSession>,
+    tickets: u64,
+    /// Taken from the mailbox and not asked for yet.
+    deliveries: Vec<Delivery>,
+    others: Vec<Event>,
+}
+
+impl Session {
+    fn open(engine: &EmbeddedEngine) -> Self {
+        Self::with_capacity(engine, ROOMY)
+    }
+
+    fn with_capacity(engine: &EmbeddedEngine, capacity: usize) -> Self {
+        let mailbox = Arc::new(Mailbox::new(capacity));
+        let info = SessionInfo { id: "s".into(), user: "u".into(), virtual_host: None };
+        let half = engine.open(&info, Arc::clone(&mailbox));
+        Self { mailbox, half, tickets: 0, deliveries: vec![], others: vec![] }
+    }
+
+    /// Submits an operation and checks that it was answered once, by its own ticket.
+    #[track_caller]
+    fn try_do(&mut self, operation: Operation) -> Result<(), EngineError> {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.half.submit(operation, Some(ticket));
+        self.collect();
+        let answers: Vec<Event> =
+            self.others.extract_if(.., |event| matches!(event, Event::Completed(_) | Event::Failed { .. })).collect();
+        match &answers[..] {
+            [Event::Completed(answered)] if *answered == ticket => Ok(()),
+            [Event::Failed { ticket: Some(answered), error }] if *answered == ticket => Err(error.clone()),
+            other => panic!("not one answer to {ticket:?}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn send(&mut self, destination: &str, body: &str) {
+        self.try_do(Operation::Send(message(destination, body))).unwrap();
+    }
+
+    #[track_caller]
+    fn subscribe(&mut self, key: u32, destination: &str, acknowledge: Acknowledge, prefetch: u32) {
+        self.subscribe_with(key, destination, acknowledge, prefetch, vec![]);
+    }
+
+    #[track_caller]
+    fn subscribe_with(&mut self, key: u32, to: &str, acknowledge: Acknowledge, prefetch: u32, headers: Vec<Header>) {
+        let (key, prefetch) = (SubscriptionKey(key), Some(prefetch));
+        let subscription = Subscription { key, destination: to.into(), acknowledge, prefetch, headers };
+        self.try_do(Operation::Subscribe(subscription)).unwrap();
+    }
+
+    #[track_caller]
+    fn unsubscribe(&mut self, key: u32) {
+        self.try_do(Operation::Unsubscribe(SubscriptionKey(key))).unwrap();
+    }
+
+    #[track_caller]
+    fn settle(&mut self, deliveries: &[Delivery], settlement: Settlement) {
+        let subscription = deliveries[0].subscription;
+        let deliveries = deliveries.iter().map(|delivery| delivery.tag.unwrap()).collect();
+        self.try_do(Operation::Settle { subscription, deliveries, settlement }).unwrap();
+    }
+
+    fn collect(&mut self) {
+        let mut batch = Vec::new();
+        self.mailbox.take(&mut batch);
+        for event in batch {
+            match event {
+                Event::Delivery(delivery) => self.deliveries.push(delivery),
+                other => self.others.push(other),
+            }
+        }
+    }
+
+    /// Everything delivered since the last call, as if it had been written to the socket.
+    fn receive(&mut self) -> Vec<Delivery> {
+        self.collect();
+        let deliveries = std::mem::take(&mut self.deliveries);
+        for delivery in &deliveries {
+            self.mailbox.release(delivery.message.size());
+        }
+        deliveries
+    }
+
+    fn receive_bodies(&mut self) -> Vec<String> {
+        self.receive().iter().map(|delivery| body(delivery).to_owned()).collect()
+    }
+
+    /// Why the engine closed the session, if it did.
+    fn closed(&mut self) -> Option<String> {
+        self.collect();
+        let closed: Vec<Event> = self.others.extract_if(.., |event| matches!(event, Event::Closed(_))).collect();
+        assert!(closed.len() <= 1, "closed twice: {closed:?}");
+        closed.first().map(|event| match event {
+            Event::Closed(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        })
+    }
+}
+
+fn status(engine: &EmbeddedEngine, destination: &str) -> Option<(u64, u64, u64)> {
+    let DestinationStatus { depth, unsettled, consumers } = *engine.destinations().get(destination)?;
+    Some((depth, unsettled, consumers))
+}
