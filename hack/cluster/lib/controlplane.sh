@@ -53,8 +53,14 @@ start_control_plane() {
     --kubelet-certificate-authority="$PKI/ca.crt" \
     --kubelet-preferred-address-types=InternalIP \
     --enable-aggregator-routing=true
-  # A lost node is noticed in 20 s instead of 50, and the autoscaler looks every 5 s and
-  # does not wait five minutes before it believes a new pod's CPU.
+}
+
+# Started when the API answers and its built-in roles are there, so that their logs begin
+# without refusals. A lost node is noticed in 20 s instead of 50; the autoscaler looks every
+# 5 s and does not wait five minutes before it believes a new pod's CPU.
+start_controllers() {
+  local bin
+  bin=$(module_dir kubernetes)
   start_in_cp kube-controller-manager "$bin/kube-controller-manager" \
     --kubeconfig="$PKI/controller-manager.kubeconfig" \
     --authentication-kubeconfig="$PKI/controller-manager.kubeconfig" \

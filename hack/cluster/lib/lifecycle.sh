@@ -35,6 +35,7 @@ cluster_up() {
       if is_stopped "$node"; then power_on "$node"; fi
       if is_cut "$node"; then heal "$node"; fi
     done
+    apply_addons
     wait_for_addons
     say "cluster $CLUSTER runs already"
     return
@@ -57,6 +58,7 @@ cluster_up() {
   for image in "${SYSTEM_IMAGES[@]}"; do archives+=("$(image_archive "$image")"); done
   load_images "${archives[@]}"
   wait_for_apiserver
+  start_controllers
   for node in "${NODES[@]}"; do start_kubelet "$node"; done
   wait_for 60 "the default namespace's service account" kube get serviceaccount default || die "kube-controller-manager does not work; its log: $LOGS/cp-kube-controller-manager.log"
   apply_addons
