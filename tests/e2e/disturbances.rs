@@ -1,0 +1,101 @@
+//! Things that go wrong: the operator dies half-way, the upstream goes away, a node stops.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams},
+};
+
+use crate::{
+    relay::{ZONES, three_zones},
+    stomp::Client,
+    world::{ROLLOUT, SOON, World, address, eventually, example, hack, is_ready},
+};
+
+/// What a condition may take to tell of a lost upstream, plus the time that a loaded machine needs to ask.
+const WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_killed_half_way_finishes_after_its_return() {
+    let world = World::new("e2e-operator").await;
+    world.copy_upstream_credentials().await;
+    let manifest = example("relay-three-zones.yaml");
+    let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
+    world.apply(&manifest).await.unwrap();
+    eventually(SOON, "the first child", || async {
+        let first = world.deployment(&format!("{name}-{}", ZONES[0])).await;
+        first.ok_or("no Deployment yet")
+    })
+    .await;
+    let operators = world.operator::<Pod>();
+    let selector = ListParams::default().labels("app.kubernetes.io/name=stompbroker-operator");
+    let killed: Vec<_> = operators.list(&selector).await.unwrap().items.iter().map(ResourceExt::name_any).collect();
+    assert!(!killed.is_empty(), "the operator must run as a pod");
+    for pod in &killed {
+        operators.delete(pod, &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+    world.ready(&name).await;
+    assert_eq!(world.pods(&name).await.len(), 6);
+    world.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_upstream_is_told_to_clients_and_in_the_condition_until_it_is_back() {
+    let world = World::new("e2e-upstream").await;
+    let name = three_zones(&world).await;
+    let login = world.login(&format!("{name}-client")).await;
+    let pod = world.pod_in_zone(&name, ZONES[1]).await;
+    let mut client = Client::tcp(address(&pod, 61613), &login).await.unwrap();
+    client.subscribe("0", "/topic/news").await.unwrap();
+
+    hack("upstreams/rabbitmq", &["kill"]);
+    let lost = Instant::now();
+    let (reason, message) = world.condition(&name, "RelayConnected", "False", WITHIN).await;
+    println!("RelayConnected=False {reason} after {:?}: {message}", lost.elapsed());
+    assert_eq!(reason, "Unreachable");
+    let error = client.receive().await.unwrap();
+    assert_eq!((error.command.as_str(), error.header("message")), ("ERROR", "Broker not available."));
+    assert!(client.receive().await.is_err(), "the session must be closed after its ERROR");
+
+    hack("upstreams/rabbitmq", &["up"]);
+    world.condition(&name, "RelayConnected", "True", SOON).await;
+    let pod = world.pod_in_zone(&name, ZONES[1]).await;
+    let mut client = Client::tcp(address(&pod, 61613), &login).await.unwrap();
+    client.subscribe("0", "/topic/news").await.unwrap();
+    client.publish("/topic/news", "back").await.unwrap();
+    assert_eq!(client.receive().await.unwrap().body, "back");
+    world.remove().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_node_costs_its_zone_and_nothing_else() {
+    let world = World::new("e2e-node").await;
+    let name = three_zones(&world).await;
+    let lost_zone = ZONES[2];
+    let node = world.pod_in_zone(&name, lost_zone).await.spec.unwrap().node_name.unwrap();
+
+    hack("cluster/cluster", &["node-stop", &node]);
+    let told = world.condition(&name, "ZonesSatisfied", "False", SOON).await;
+    // The other zones go on, whatever becomes of the assertion: the node must come back for the tests that follow.
+    let login = world.login(&format!("{name}-client")).await;
+    let from = world.pod_in_zone(&name, ZONES[0]).await;
+    let to = world.pod_in_zone(&name, ZONES[1]).await;
+    let crossing = async {
+        let mut receiver = Client::tcp(address(&to, 61613), &login).await?;
+        receiver.subscribe("0", "/topic/alive").await?;
+        let mut sender = Client::tcp(address(&from, 61613), &login).await?;
+        sender.publish("/topic/alive", "still here").await?;
+        receiver.receive().await
+    }
+    .await;
+    hack("cluster/cluster", &["node-start", &node]);
+    assert!(told.1.contains(lost_zone), "the zone must be named: {told:?}");
+    assert_eq!(crossing.unwrap().body, "still here");
+
+    world.condition(&name, "ZonesSatisfied", "True", ROLLOUT).await;
+    world.ready(&name).await;
+    assert!(world.pods(&name).await.iter().all(is_ready));
+    world.remove().await;
+}
