@@ -9,7 +9,10 @@ use super::{
     Resources, StompBrokerStatus, Zone, rules, scalars,
 };
 
-/// A STOMP messaging tier: broker pods over the zones of a cluster, what clients reach them by and log in with.
+/// What the broker is to be.
+///
+/// `resources`, `engine` and `listeners` have no default in the schema: the API server would store it, and a later
+/// `kubectl apply` of, say, another engine would be merged with it.
 #[derive(Clone, Debug, PartialEq, CustomResource, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -69,9 +72,10 @@ pub struct StompBrokerSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub image_pull_secrets: Vec<ImagePullSecret>,
-    /// CPU and memory of one broker container; what is written here replaces the whole default.
-    #[serde(default)]
-    pub resources: Resources,
+    /// CPU and memory of one broker container. Absent: 100m CPU and 128Mi memory requested, memory limited to 512Mi. What
+    /// is written here replaces all of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
     /// Pods over all zones, spread evenly; the first zones of the list get the odd ones. Written by `kubectl scale`.
     /// Excludes `zones[].replicas` and `autoscaling`. Absent: one pod, or one in each zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -82,12 +86,12 @@ pub struct StompBrokerSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub zones: Vec<Zone>,
-    /// Where messages go: exactly one of the engines.
-    #[serde(default)]
-    pub engine: Engine,
-    /// Where clients connect; at least one listener.
-    #[serde(default)]
-    pub listeners: Listeners,
+    /// Where messages go: exactly one of the engines. Absent: embedded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// Where clients connect; at least one listener. Absent: both, stomp on port 61613 and websocket on port 8080.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<Listeners>,
     /// What services and client connections log in with.
     #[serde(default)]
     pub credentials: Credentials,
@@ -122,11 +126,11 @@ impl Default for StompBrokerSpec {
         Self {
             image: None,
             image_pull_secrets: Vec::new(),
-            resources: Resources::default(),
+            resources: None,
             replicas: None,
             zones: Vec::new(),
-            engine: Engine::default(),
-            listeners: Listeners::default(),
+            engine: None,
+            listeners: None,
             credentials: Credentials::default(),
             authentication: Authentication::default(),
             authorization: None,

@@ -29,7 +29,7 @@ pub use broker::{StompBroker, StompBrokerSpec};
 pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
 pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, RelayEngine, SecretReference, Upstream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 pub use listeners::{ADMIN_PORT, Listeners, StompListener, WebSocketListener};
@@ -38,12 +38,16 @@ pub use status::{CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStat
 /// The definition of the kind as it is installed.
 ///
 /// No field is nullable: the API server then takes an explicit `null` for an absent field and applies the default,
-/// and `has()` in a rule is true of values only.
+/// and `has()` in a rule is true of values only. The spec may be left out, for all of it has defaults.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = StompBroker::crd();
     for version in &mut crd.spec.versions {
         if let Some(schema) = version.schema.as_mut().and_then(|validation| validation.open_api_v3_schema.as_mut()) {
             forbid_null(schema);
+            schema.required = None;
+            if let Some(spec) = schema.properties.as_mut().and_then(|fields| fields.get_mut("spec")) {
+                spec.default = Some(JSON(serde_json::Value::Object(serde_json::Map::new())));
+            }
         }
     }
     crd

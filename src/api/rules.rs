@@ -28,6 +28,9 @@ pub(super) fn name_is_a_service_name() -> Rule {
     )
 }
 
+/// Whether the engine is the embedded one, which it is when none is given.
+const EMBEDDED: &str = "(!has(self.engine) || has(self.engine.embedded))";
+
 /// Exactly one engine.
 pub(super) fn one_engine() -> Rule {
     rule(
@@ -43,9 +46,9 @@ pub(super) fn one_pod_when_embedded() -> Rule {
     const PODS: &str = "(has(self.replicas) ? self.replicas : has(self.zones) && size(self.zones) > 0 ? \
          self.zones.map(z, has(z.replicas) ? z.replicas : 1).sum() : 1)";
     rule(
-        &format!("!has(self.engine.embedded) || {PODS} <= 1"),
+        &format!("!{EMBEDDED} || {PODS} <= 1"),
         &format!(
-            "'spec.engine.embedded keeps messages in the memory of one pod, but spec.replicas and spec.zones ask for ' + \
+            "'the embedded engine keeps messages in the memory of one pod, but spec.replicas and spec.zones ask for ' + \
              string({PODS}) + ' pods, which would not see each other\\'s messages; either run one pod, or set \
              spec.engine.relay to pass messages through an upstream broker'"
         ),
@@ -73,8 +76,8 @@ pub(super) fn replicas_not_fixed_when_autoscaled() -> Rule {
 /// Autoscaling needs an engine that many pods share.
 pub(super) fn distributed_when_autoscaled() -> Rule {
     rule(
-        "!has(self.autoscaling) || !has(self.engine.embedded)",
-        "'spec.autoscaling needs an engine that many pods share, but spec.engine is embedded, which is exactly one pod; \
+        &format!("!has(self.autoscaling) || !{EMBEDDED}"),
+        "'spec.autoscaling needs an engine that many pods share, but the embedded engine is exactly one pod; \
          set spec.engine.relay, or remove spec.autoscaling'",
     )
 }
@@ -82,7 +85,7 @@ pub(super) fn distributed_when_autoscaled() -> Rule {
 /// CPU utilisation is a share of the request.
 pub(super) fn cpu_requested_when_autoscaled() -> Rule {
     rule(
-        "!has(self.autoscaling) || (has(self.resources.requests) && 'cpu' in self.resources.requests)",
+        "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests)",
         "'spec.autoscaling.targets.cpu is a percentage of spec.resources.requests.cpu, which is not set; set it, for \
          example to 100m'",
     )
@@ -188,6 +191,15 @@ pub(super) fn one_allowance() -> Rule {
     .message(
         "spec.authorization.rules[].allow must say once who is let through; set exactly one of anyone: {}, \
          authenticated: {}, roles: [...], users: [...] and nobody: {}",
+    )
+}
+
+/// Destinations begin with a slash, so patterns that can match do.
+pub(super) fn patterns_begin_with_a_slash() -> Rule {
+    rule(
+        "self.destinations.all(d, d.startsWith('/'))",
+        "'spec.authorization.rules[].destinations holds ' + self.destinations.filter(d, !d.startsWith('/'))[0] + ', which \
+         matches nothing, for every destination begins with a slash; write for example /topic/prices'",
     )
 }
 

@@ -3,15 +3,28 @@
 //! Invariants: the same input gives the same octets; nothing is derived from the time; nothing that a running pod can
 //! take up by itself is in the pod template, so that only changes that need a restart restart pods.
 
+mod autoscaler;
+mod broker_config;
+mod config_map;
+mod container;
+mod deployment;
+mod disruption_budget;
 pub mod labels;
+mod metadata;
 pub mod names;
+mod network_policy;
 mod objects;
+mod placement;
+mod secrets;
+mod service;
+mod service_account;
+mod volume;
 
 use std::collections::BTreeMap;
 
-pub use objects::{GeneratedSecret, Objects};
+pub use objects::{GeneratedSecret, Objects, RenderError};
 
-use crate::{observed::Observed, validate::ValidatedBroker};
+use crate::{api::Endpoints, observed::Observed, validate::ValidatedBroker};
 
 /// What the operator's own settings decide about children.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +44,8 @@ pub struct Plan {
     pub objects: Objects,
     /// The image that the pods are to run.
     pub image: String,
+    /// Where clients connect from inside the cluster.
+    pub endpoints: Endpoints,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
     pub config_hashes: BTreeMap<String, String>,
 }
@@ -47,14 +62,45 @@ pub enum PlanError {
         #[source]
         source: stompbroker_config::LoadError,
     },
+    /// The configuration has no hash.
+    #[error("failed to hash broker.yaml of {pool}")]
+    HashConfig {
+        /// Name of the pool.
+        pool: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
 }
 
-/// The objects that `broker` is to have.
+/// The objects that `broker` is to have in the world as `observed`.
 ///
 /// # Errors
 /// When no configuration can be rendered, which is a fault of this program.
 pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) -> Result<Plan, PlanError> {
-    let _ = observed;
     let image = broker.image.clone().unwrap_or_else(|| settings.image.clone());
-    Ok(Plan { objects: Objects::default(), image, config_hashes: BTreeMap::new() })
+    let mut objects = Objects {
+        service_accounts: vec![service_account::service_account(broker)],
+        secrets: secrets::secrets(broker, settings),
+        config_maps: Vec::new(),
+        services: vec![service::service(broker)],
+        network_policies: vec![network_policy::network_policy(broker, settings)],
+        pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker)],
+        deployments: Vec::new(),
+        horizontal_pod_autoscalers: Vec::new(),
+    };
+    let mut config_hashes = BTreeMap::new();
+    for pool in &broker.pools {
+        let config = broker_config::config(broker, pool);
+        let rendered = config.check().and_then(|()| config.to_yaml());
+        let yaml = rendered.map_err(|source| PlanError::RenderConfig { pool: pool.name.clone(), source })?;
+        let start_hash =
+            config.start_hash().map_err(|source| PlanError::HashConfig { pool: pool.name.clone(), source })?;
+        config_hashes.insert(pool.name.clone(), stompbroker_config::config_hash(&yaml));
+        let live = observed.deployments.get(&pool.name);
+        objects.config_maps.push(config_map::config_map(broker, pool, yaml));
+        objects.deployments.push(deployment::deployment(broker, pool, &image, start_hash, live));
+        objects.horizontal_pod_autoscalers.extend(autoscaler::autoscaler(broker, pool));
+    }
+    Ok(Plan { objects, image, endpoints: service::endpoints(broker, settings), config_hashes })
 }

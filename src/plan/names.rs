@@ -19,3 +19,23 @@ pub fn admin_secret(broker: &str) -> String {
 pub const ADMIN_TOKEN_KEY: &str = "token";
 /// Key of the configuration in its ConfigMap.
 pub const CONFIG_KEY: &str = "broker.yaml";
+
+/// Where the pod finds its configuration and its Secrets.
+pub const MOUNT_PATH: &str = "/etc/stompbroker";
+/// Folder below [`MOUNT_PATH`] with what services log in with.
+pub const SYSTEM_FOLDER: &str = "system";
+/// Folder below [`MOUNT_PATH`] with what client connections log in with.
+pub const CLIENT_FOLDER: &str = "client";
+/// Folder below [`MOUNT_PATH`] with what the relay's system connection logs in with upstream.
+pub const RELAY_SYSTEM_FOLDER: &str = "relay-system";
+/// Folder below [`MOUNT_PATH`] with what the relay's client connections log in with upstream.
+pub const RELAY_CLIENT_FOLDER: &str = "relay-client";
+/// Folder below [`MOUNT_PATH`] with the token of the admin port.
+pub const ADMIN_FOLDER: &str = "admin";
+
+/// Name of the port of STOMP over TCP.
+pub const STOMP_PORT: &str = "stomp";
+/// Name of the port of STOMP over WebSocket.
+pub const WEBSOCKET_PORT: &str = "websocket";
+/// Name of the admin port.
+pub const ADMIN_PORT: &str = "admin";

@@ -6,12 +6,13 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{ConfigMap, Service, ServiceAccount},
+        core::v1::{ConfigMap, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
+use serde::Serialize;
 
 /// The desired objects of one broker, by kind.
 ///
@@ -47,4 +48,68 @@ pub struct GeneratedSecret {
     pub fixed: BTreeMap<String, String>,
     /// Keys whose values are random.
     pub random: Vec<&'static str>,
+}
+
+/// An object that has no YAML form.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write an object as YAML")]
+pub struct RenderError(#[from] serde_saphyr::ser::Error);
+
+impl Objects {
+    /// All objects as a YAML stream in the order in which they are applied; the same objects always give the same octets.
+    /// Random values are left out, and a comment says which.
+    ///
+    /// # Errors
+    /// When an object has no YAML form, which none has that a plan makes.
+    pub fn to_yaml(&self) -> Result<String, RenderError> {
+        let Self {
+            service_accounts,
+            secrets,
+            config_maps,
+            services,
+            network_policies,
+            pod_disruption_budgets,
+            deployments,
+            horizontal_pod_autoscalers,
+        } = self;
+        let mut text = String::new();
+        write_all(&mut text, service_accounts)?;
+        for secret in secrets {
+            write(&mut text, &secret.without_random_values())?;
+            for key in &secret.random {
+                text.push_str(&format!("# {key}: random, made when the Secret is created\n"));
+            }
+        }
+        write_all(&mut text, config_maps)?;
+        write_all(&mut text, services)?;
+        write_all(&mut text, network_policies)?;
+        write_all(&mut text, pod_disruption_budgets)?;
+        write_all(&mut text, deployments)?;
+        write_all(&mut text, horizontal_pod_autoscalers)?;
+        Ok(text)
+    }
+}
+
+impl GeneratedSecret {
+    /// The Secret with the values that are no secrets.
+    pub fn without_random_values(&self) -> Secret {
+        Secret {
+            metadata: self.metadata.clone(),
+            type_: Some(self.type_.clone()),
+            string_data: (!self.fixed.is_empty()).then(|| self.fixed.clone()),
+            ..Secret::default()
+        }
+    }
+}
+
+fn write_all<K: Serialize>(text: &mut String, objects: &[K]) -> Result<(), RenderError> {
+    objects.iter().try_for_each(|object| write(text, object))
+}
+
+fn write<K: Serialize>(text: &mut String, object: &K) -> Result<(), RenderError> {
+    text.push_str("---\n");
+    let yaml = serde_saphyr::to_string(object)?;
+    text.push_str(yaml.trim_end_matches('\n'));
+    text.push('\n');
+    Ok(())
 }

@@ -10,15 +10,8 @@ use crate::{
 /// The destination rules of the spec.
 pub(super) fn authorization(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Authorization> {
     let authorization = broker.spec.authorization.as_ref()?;
-    let rules = authorization.rules.iter().enumerate().filter_map(|(index, rule)| {
+    let parsed = authorization.rules.iter().enumerate().filter_map(|(index, rule)| {
         let field = format!("spec.authorization.rules[{index}]");
-        if let Some(pattern) = rule.destinations.iter().find(|pattern| rest_wildcard_is_inside(pattern)) {
-            errors.push(SpecError::invalid(
-                format!("{field}.destinations"),
-                pattern,
-                "** stands for the whole rest and can only be last; use * for one segment",
-            ));
-        }
         let Some(allow) = allow(&rule.allow) else {
             errors.push(SpecError::invalid(
                 format!("{field}.allow"),
@@ -33,11 +26,14 @@ pub(super) fn authorization(broker: &StompBroker, errors: &mut Vec<SpecError>) -
             allow,
         })
     });
-    Some(Authorization { rules: rules.collect() })
-}
-
-fn rest_wildcard_is_inside(pattern: &str) -> bool {
-    pattern.find("**").is_some_and(|at| at + 2 < pattern.len())
+    let rules: Vec<_> = parsed.collect();
+    // A rule without allowance is left out above; the indices below are only right when there is none.
+    let complete = rules.len() == authorization.rules.len();
+    let parsed = Authorization { rules };
+    if complete && let Err(error) = parsed.check() {
+        errors.push(SpecError::invalid(format!("spec.authorization.{}", error.key), "", error.problem));
+    }
+    Some(parsed)
 }
 
 fn action(action: api::Action) -> Action {

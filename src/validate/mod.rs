@@ -43,11 +43,11 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         owner: broker.controller_owner_ref(&()),
         image: spec.image.clone(),
         image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
-        resources: spec.resources.clone(),
+        resources: spec.resources.clone().unwrap_or_default(),
         pools: pools::pools(&name, spec),
         warnings: warnings(broker, &engine),
         engine,
-        listeners: spec.listeners.clone(),
+        listeners: spec.listeners.clone().unwrap_or_default(),
         system_credential: credential(spec.credentials.system.secret_name.as_ref(), || names::system_secret(&name)),
         client_credential: credential(spec.credentials.client.secret_name.as_ref(), || names::client_secret(&name)),
         anonymous: spec.authentication.anonymous,
@@ -62,10 +62,10 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
 
 /// The one engine of the spec.
 fn engine(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Engine> {
-    let engine = &broker.spec.engine;
-    match (&engine.embedded, &engine.relay) {
-        (Some(embedded), None) => Some(Engine::Embedded(embedded.clone())),
-        (None, Some(relay)) => Some(Engine::Relay(relay.clone())),
+    let engine = broker.spec.engine.clone().unwrap_or_default();
+    match (engine.embedded, engine.relay) {
+        (Some(embedded), None) => Some(Engine::Embedded(embedded)),
+        (None, Some(relay)) => Some(Engine::Relay(relay)),
         (Some(_), Some(_)) => {
             errors.push(SpecError::invalid("spec.engine", "both embedded and relay", "remove one of them"));
             None

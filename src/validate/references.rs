@@ -22,7 +22,7 @@ pub struct SecretUse {
 /// The Secrets that a spec names, in the order of its fields; the same Secret may come twice.
 pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     let spec = &broker.spec;
-    let relay = spec.engine.relay.as_ref();
+    let relay = spec.engine.as_ref().and_then(|engine| engine.relay.as_ref());
     [
         ("spec.engine.relay.systemCredentials.secretName", relay.map(|relay| &relay.system_credentials.secret_name)),
         ("spec.engine.relay.clientCredentials.secretName", relay.map(|relay| &relay.client_credentials.secret_name)),

@@ -52,17 +52,22 @@ fn is_label(text: &str) -> bool {
     !text.is_empty() && text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
+/// Whether the engine is the embedded one, which it is when none is given.
+fn is_embedded(spec: &StompBrokerSpec) -> bool {
+    spec.engine.as_ref().is_none_or(|engine| engine.embedded.is_some())
+}
+
 fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
     let zone_replicas = spec.zones.iter().any(|zone| zone.replicas.is_some());
     let pods = spec.replicas.unwrap_or_else(|| match spec.zones.as_slice() {
         [] => 1,
         zones => zones.iter().map(|zone| zone.replicas.unwrap_or(1)).fold(0, i32::saturating_add),
     });
-    if spec.engine.embedded.is_some() && spec.autoscaling.is_none() && pods > 1 {
+    if is_embedded(spec) && spec.autoscaling.is_none() && pods > 1 {
         refuse(
             "spec.replicas",
             format!("{pods} over all zones"),
-            "spec.engine.embedded keeps messages in the memory of one pod, and more pods would not see each other's \
+            "the embedded engine keeps messages in the memory of one pod, and more pods would not see each other's \
              messages; either run one pod, or set spec.engine.relay to pass messages through an upstream broker"
                 .to_owned(),
         );
@@ -81,15 +86,14 @@ fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
             "spec.autoscaling decides the number of pods; remove one of the two".to_owned(),
         );
     }
-    if spec.engine.embedded.is_some() {
+    if is_embedded(spec) {
         refuse(
             "spec.autoscaling",
             "set".to_owned(),
-            "spec.engine is embedded, which is exactly one pod; set spec.engine.relay, or remove spec.autoscaling"
-                .to_owned(),
+            "the embedded engine is exactly one pod; set spec.engine.relay, or remove spec.autoscaling".to_owned(),
         );
     }
-    if !spec.resources.requests.contains_key("cpu") {
+    if spec.resources.as_ref().is_some_and(|resources| !resources.requests.contains_key("cpu")) {
         refuse(
             "spec.resources.requests.cpu",
             "absent".to_owned(),
@@ -127,7 +131,7 @@ fn zones(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
 }
 
 fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
-    let Some(relay) = &spec.engine.relay else { return };
+    let Some(relay) = spec.engine.as_ref().and_then(|engine| engine.relay.as_ref()) else { return };
     if relay.upstreams.is_empty() {
         refuse("spec.engine.relay.upstreams", "empty".to_owned(), "name at least one upstream broker".to_owned());
     }
@@ -148,7 +152,7 @@ fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
 }
 
 fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
-    let listeners = &spec.listeners;
+    let Some(listeners) = &spec.listeners else { return };
     let ports = [
         ("spec.listeners.stomp.port", listeners.stomp.as_ref().map(|stomp| stomp.port)),
         ("spec.listeners.websocket.port", listeners.websocket.as_ref().map(|websocket| websocket.port)),

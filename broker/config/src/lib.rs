@@ -10,6 +10,7 @@ mod config;
 mod duration;
 mod load;
 mod locate;
+mod restart;
 mod rules;
 mod size;
 
@@ -19,5 +20,6 @@ pub use config::{
 };
 pub use duration::{GoDuration, ParseDurationError};
 pub use load::{LoadError, config_hash};
+pub use restart::READ_AT_START;
 pub use rules::{Action, Allow, Authorization, Rule, RuleError};
 pub use size::{ByteSize, ParseSizeError};

@@ -1,0 +1,48 @@
+//! What of a configuration is read once, at the start, so that only a restart brings a change of it into effect.
+
+use serde_json::{Map, Value};
+
+use crate::{Config, config_hash};
+
+/// Keys that are read once: the zone, the ports that are bound, and the engine with all that it holds.
+pub const READ_AT_START: [&str; 6] =
+    ["zone", "listeners.stomp", "listeners.websocket.port", "admin.port", "engine.embedded", "engine.relay"];
+
+impl Config {
+    /// A hash of the values under [`READ_AT_START`]: two configurations with the same one differ only in what a running
+    /// broker takes up by itself.
+    ///
+    /// # Errors
+    /// When a value has no JSON form, which no [`Config`] has.
+    pub fn start_hash(&self) -> Result<String, serde_json::Error> {
+        let all = serde_json::to_value(self)?;
+        let read: Map<String, Value> = READ_AT_START
+            .iter()
+            .filter_map(|key| {
+                let value = key.split('.').try_fold(&all, |value, name| value.get(name))?;
+                Some(((*key).to_owned(), value.clone()))
+            })
+            .collect();
+        Ok(config_hash(&Value::Object(read).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_that_are_read_at_the_start_change_the_hash() {
+        let hash = |text: &str| Config::parse(text).unwrap().start_hash().unwrap();
+        let base = "listeners: {websocket: {port: 8080, path: /ws}}\n";
+        assert_eq!(hash(base), hash("listeners: {websocket: {port: 8080, path: /chat}}\nheartbeat: 5s\n"));
+        for other in [
+            "listeners: {websocket: {port: 8081}}\n",
+            "listeners: {websocket: {port: 8080}, stomp: {port: 61613}}\n",
+            "zone: a\nlisteners: {websocket: {port: 8080}}\n",
+            "engine: {embedded: {prefetch: 3}}\nlisteners: {websocket: {port: 8080}}\n",
+        ] {
+            assert_ne!(hash(base), hash(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The broker container and what it may do.
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, Container, ContainerPort, HTTPGetAction, PodSecurityContext, Probe, ResourceRequirements,
+        SeccompProfile, SecurityContext, VolumeMount,
+    },
+    apimachinery::pkg::util::intstr::IntOrString,
+};
+
+use super::{names, volume};
+use crate::{api::ADMIN_PORT, validate::ValidatedBroker};
+
+/// Name of the container.
+const NAME: &str = "broker";
+/// User and group that the broker runs as; the image has no others.
+const USER: i64 = 65532;
+
+/// The broker.
+pub(super) fn container(broker: &ValidatedBroker, image: &str) -> Container {
+    let port = |name: &str, number: u16| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(number),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    let stomp = broker.listeners.stomp.as_ref().map(|stomp| port(names::STOMP_PORT, stomp.port));
+    let websocket = broker.listeners.websocket.as_ref().map(|websocket| port(names::WEBSOCKET_PORT, websocket.port));
+    let admin = port(names::ADMIN_PORT, ADMIN_PORT);
+    Container {
+        name: NAME.to_owned(),
+        image: Some(image.to_owned()),
+        args: Some(vec!["run".to_owned(), format!("--config={}/{}", names::MOUNT_PATH, names::CONFIG_KEY)]),
+        ports: Some(stomp.into_iter().chain(websocket).chain([admin]).collect()),
+        startup_probe: Some(probe("/livez", 1, 60)),
+        liveness_probe: Some(probe("/livez", 10, 3)),
+        readiness_probe: Some(probe("/readyz", 3, 2)),
+        resources: Some(ResourceRequirements {
+            requests: (!broker.resources.requests.is_empty()).then(|| broker.resources.requests.clone()),
+            limits: (!broker.resources.limits.is_empty()).then(|| broker.resources.limits.clone()),
+            claims: None,
+        }),
+        security_context: Some(security_context()),
+        volume_mounts: Some(vec![VolumeMount {
+            name: volume::NAME.to_owned(),
+            mount_path: names::MOUNT_PATH.to_owned(),
+            read_only: Some(true),
+            ..VolumeMount::default()
+        }]),
+        ..Container::default()
+    }
+}
+
+/// Asks the admin port, which needs no credential for it, every `period` seconds.
+fn probe(path: &str, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::String(names::ADMIN_PORT.to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(3),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+/// The Pod Security level `restricted`, and a root file system that cannot be written.
+fn security_context() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),
+        read_only_root_filesystem: Some(true),
+        ..SecurityContext::default()
+    }
+}
+
+/// Runs as an ordinary user whose group may read the mounted Secrets.
+pub(super) fn pod_security_context() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        ..PodSecurityContext::default()
+    }
+}

@@ -1,0 +1,116 @@
+//! Deployment: the pods of a pool.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{LocalObjectReference, PodSpec, PodTemplateSpec},
+    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+
+use super::{container, labels, metadata, placement, volume};
+use crate::{
+    observed::DeploymentView,
+    validate::{Engine, Pool, PoolSize, ValidatedBroker},
+};
+
+/// Annotation of pods: [`stompbroker_config::Config::start_hash`] of what they were started with. It changes only with
+/// what a running broker cannot take up by itself.
+const START_CONFIG: &str = "stompbroker.dev/start-config";
+/// Seconds that a pod may take beyond its drain before the kubelet kills it.
+const GRACE_MARGIN: u64 = 15;
+/// Seconds without a new ready pod, beyond the drain of an old one, after which a rollout counts as stuck.
+const PROGRESS_MARGIN: i64 = 300;
+/// Old ReplicaSets to keep, for `kubectl rollout undo` to show what there was.
+const HISTORY: i32 = 3;
+
+/// The Deployment of `pool`.
+pub(super) fn deployment(
+    broker: &ValidatedBroker,
+    pool: &Pool,
+    image: &str,
+    start_hash: String,
+    live: Option<&DeploymentView>,
+) -> Deployment {
+    let grace = grace_period(broker);
+    Deployment {
+        metadata: metadata::of_pool(broker, pool),
+        spec: Some(DeploymentSpec {
+            replicas: replicas(pool.size, live),
+            selector: metadata::pods_of_pool(broker, pool),
+            strategy: Some(strategy(&broker.engine)),
+            revision_history_limit: Some(HISTORY),
+            progress_deadline_seconds: i32::try_from(grace.saturating_add(PROGRESS_MARGIN)).ok(),
+            template: PodTemplateSpec {
+                metadata: Some(pod_metadata(broker, pool, start_hash)),
+                spec: Some(pod(broker, pool, image, grace)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        status: None,
+    }
+}
+
+/// The number of pods that we ask for: none when an autoscaler does.
+///
+/// While the API server still counts the number as ours, leaving it out would reset it to 1. So it is repeated, within the
+/// new bounds, until the autoscaler has written it.
+fn replicas(size: PoolSize, live: Option<&DeploymentView>) -> Option<i32> {
+    match size {
+        PoolSize::Fixed(replicas) => Some(replicas),
+        PoolSize::Autoscaled { min, max, .. } => {
+            live.filter(|live| live.owns_replicas).map(|live| live.desired.max(min).min(max))
+        }
+    }
+}
+
+/// A new pod is ready before an old one goes, except where two pods would not see each other's messages.
+fn strategy(engine: &Engine) -> DeploymentStrategy {
+    match engine {
+        Engine::Embedded(_) => DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None },
+        Engine::Relay(_) => DeploymentStrategy {
+            type_: Some("RollingUpdate".to_owned()),
+            rolling_update: Some(RollingUpdateDeployment {
+                max_surge: Some(IntOrString::Int(1)),
+                max_unavailable: Some(IntOrString::Int(0)),
+            }),
+        },
+    }
+}
+
+/// Seconds between SIGTERM and SIGKILL: more than the drain takes.
+fn grace_period(broker: &ValidatedBroker) -> i64 {
+    let drain = broker.drain.deadline.0;
+    let seconds = drain.as_secs() + u64::from(drain.subsec_nanos() > 0) + GRACE_MARGIN;
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+fn pod_metadata(broker: &ValidatedBroker, pool: &Pool, start_hash: String) -> ObjectMeta {
+    let mut labels = labels::common(&broker.name);
+    labels.insert(labels::ZONE.to_owned(), metadata::zone_label(pool));
+    ObjectMeta {
+        labels: Some(labels),
+        annotations: Some(BTreeMap::from([(START_CONFIG.to_owned(), start_hash)])),
+        ..ObjectMeta::default()
+    }
+}
+
+fn pod(broker: &ValidatedBroker, pool: &Pool, image: &str, grace: i64) -> PodSpec {
+    let pull_secrets: Vec<_> =
+        broker.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
+    PodSpec {
+        affinity: placement::affinity(pool),
+        automount_service_account_token: Some(false),
+        containers: vec![container::container(broker, image)],
+        enable_service_links: Some(false),
+        image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
+        security_context: Some(container::pod_security_context()),
+        service_account_name: Some(broker.name.clone()),
+        termination_grace_period_seconds: Some(grace),
+        topology_spread_constraints: Some(placement::spread(broker, pool)),
+        volumes: Some(vec![volume::volume(broker, pool)]),
+        ..PodSpec::default()
+    }
+}

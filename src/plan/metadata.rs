@@ -1,0 +1,43 @@
+//! Metadata that all children share.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+
+use super::labels;
+use crate::validate::{Pool, ValidatedBroker};
+
+/// Metadata of a child called `name` that all pools share.
+pub(super) fn shared(broker: &ValidatedBroker, name: impl Into<String>) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name.into()),
+        namespace: Some(broker.namespace.clone()),
+        labels: Some(labels::common(&broker.name)),
+        owner_references: broker.owner.clone().map(|owner| vec![owner]),
+        ..ObjectMeta::default()
+    }
+}
+
+/// Metadata of a child of one pool, which has the pool's name.
+pub(super) fn of_pool(broker: &ValidatedBroker, pool: &Pool) -> ObjectMeta {
+    let mut metadata = shared(broker, pool.name.as_str());
+    if let Some(labels) = &mut metadata.labels {
+        labels.insert(labels::ZONE.to_owned(), zone_label(pool));
+    }
+    metadata
+}
+
+/// Value of the label [`labels::ZONE`].
+pub(super) fn zone_label(pool: &Pool) -> String {
+    pool.zone.clone().unwrap_or_default()
+}
+
+/// Selects all pods of the broker.
+pub(super) fn all_pods(broker: &ValidatedBroker) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels::selector(&broker.name)), match_expressions: None }
+}
+
+/// Selects the pods of one pool; never changes, for a Deployment's selector cannot.
+pub(super) fn pods_of_pool(broker: &ValidatedBroker, pool: &Pool) -> LabelSelector {
+    let mut selector = labels::selector(&broker.name);
+    selector.insert(labels::ZONE.to_owned(), zone_label(pool));
+    LabelSelector { match_labels: Some(selector), match_expressions: None }
+}
