@@ -62,7 +62,7 @@ node_of() { # NAME -> node-a
   for node in "${NODES[@]}"; do
     case $1 in "$node" | "${node#node-}" | "$(node_zone "$node")") echo "$node"; return ;; esac
   done
-  die "no zone or node '$1'; there are ${NODES[*]} in zones $REGION[abc]"
+  die "no zone or node '$1'; there are ${NODES[*]} in zones ${REGION}[abc]"
 }
 
 # One command at a time changes a cluster. The kernel drops the lock with the last

@@ -129,7 +129,7 @@ cluster_status() {
   [[ -e $STATE/complete ]] || { echo "cluster $CLUSTER is not up"; exit 3; }
   dead=$(dead_parts)
   echo "cluster $CLUSTER: ${dead:+not all runs}${dead:-everything runs}" | head -1
-  [[ -z $dead ]] || { echo "$dead" | sed 's/^/  dead: /'; }
+  [[ -z $dead ]] || printf '  dead: %s\n' "${dead//$'\n'/, }"
   echo "  kubeconfig  $STATE/kubeconfig"
   echo "  addresses   $SLICE_NET: API $API_URL, services $SERVICE_NET, pods $POD_NET"
   for node in "${NODES[@]}"; do

@@ -31,7 +31,7 @@ collect_logs() { # DIR
   for node in "${NODES[@]}"; do
     # The kubelet's own files: they hold the logs of removed and restarted containers too.
     [[ ! -d $STATE/nodes/$node/pod-logs ]] || cp -r "$STATE/nodes/$node/pod-logs" "$dir/pods/$node" 2>/dev/null || true
-    [[ $EUID == 0 ]] && alive "$RUN/$node/holder" || continue
+    if [[ $EUID != 0 ]] || ! alive "$RUN/$node/holder"; then continue; fi
     soft "$dir/nodes/$node-containers.txt" in_node "$node" ctr -n k8s.io containers list
     soft "$dir/nodes/$node-tasks.txt" in_node "$node" ctr -n k8s.io tasks list
     soft "$dir/nodes/$node-images.txt" in_node "$node" ctr -n k8s.io images list

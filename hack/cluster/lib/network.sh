@@ -74,7 +74,7 @@ make_node_network() { # NODE
 route_services() {
   local node
   for node in "${NODES[@]}"; do
-    has_netns "$node" && ! is_cut "$node" || continue
+    if ! has_netns "$node" || is_cut "$node"; then continue; fi
     ip route replace "$SERVICE_NET" via "$(node_ip "$node")"
     return
   done

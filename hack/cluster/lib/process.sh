@@ -67,7 +67,9 @@ spawn() { # GROUP NAME COMMAND...
     tracking=$(daemons_of "$group")
     mkdir -p "$tracking"
   fi
-  # A clean environment: what the caller has in its own is not the daemons' business.
+  # A clean environment: what the caller has in its own is not the daemons' business. The
+  # script is for the new shell, which moves into the cgroup and becomes the daemon.
+  # shellcheck disable=SC2016
   env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$HOME" LANG=C.UTF-8 \
     setsid bash -c 'if [[ -n $1 ]]; then echo $$ >"$1/cgroup.procs"; fi; shift; exec "$@"' _ "$tracking" "$@" \
     </dev/null >>"$LOGS/$group-$name.log" 2>&1 {LOCK_FD}>&- &
