@@ -56,8 +56,7 @@ async fn a_message_crosses_the_zones_scaling_works_and_a_killed_pod_heals() {
     let receiver = world.pod_in_zone(&name, ZONES[2]).await;
     let mut service = Client::tcp(address(&sender, 61613), &login).await.unwrap();
     let web = address(&receiver, 8080);
-    let origin = "https://app.example.com";
-    let mut browser = Client::websocket(web, "/ws", origin, &login).await.unwrap();
+    let mut browser = Client::websocket(web, "/ws", &format!("http://{web}"), &login).await.unwrap();
     browser.subscribe("0", "/topic/trades").await.unwrap();
     service.publish("/topic/trades", "crossing").await.unwrap();
     let message = browser.receive().await.unwrap();
