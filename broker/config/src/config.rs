@@ -212,6 +212,8 @@ pub struct Limits {
     pub transactions_per_session: u32,
     /// Frames of one transaction.
     pub frames_per_transaction: u32,
+    /// Octets of the messages that one session's open transactions hold together.
+    pub transaction_size: ByteSize,
     /// Octets that wait for one slow client before its session is closed.
     pub send_buffer_size: ByteSize,
     /// How long a client may take none of what waits for it.
@@ -268,6 +270,7 @@ impl Default for Limits {
             header_size: ByteSize(10 << 10),
             transactions_per_session: 16,
             frames_per_transaction: 1024,
+            transaction_size: ByteSize(4 << 20),
             send_buffer_size: ByteSize(512 << 10),
             send_timeout: GoDuration::from_secs(10),
             login_timeout: GoDuration::from_secs(10),

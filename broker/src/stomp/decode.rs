@@ -51,7 +51,7 @@ pub struct Decoder {
     spent: usize,
     /// About the size of the allocation behind the buffer.
     allocation: usize,
-    /// The buffer's capacity when it was last seen; more than that means another allocation.
+    /// The buffer's capacity when it was last seen; any other means another allocation.
     capacity: usize,
 }
 
@@ -95,7 +95,7 @@ impl Decoder {
     /// # Errors
     /// When the octets are not STOMP or pass a limit. The stream has no known frame boundary then; decode no more of it.
     pub fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Item>, DecodeError> {
-        if buffer.capacity() > self.capacity {
+        if buffer.capacity() != self.capacity {
             self.allocation = buffer.capacity();
         }
         let result = self.advance(buffer);

@@ -54,7 +54,7 @@ impl Escapes {
 
     /// Whether text can be written at all: without escapes there is no way to write a line feed.
     pub(super) fn can_hold(self, text: &str) -> bool {
-        self != Self::None || memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none()
+        self != Self::None || memchr::memchr(b'\n', text.as_bytes()).is_none()
     }
 
     /// Appends text as it is written on the wire.

@@ -1,0 +1,97 @@
+//! ACK and NACK.
+
+use super::{
+    error::SessionError,
+    live::{Context, Live},
+    receipts::Outcome,
+    subscriptions::Named,
+};
+use crate::{
+    engine::{Operation, Settlement},
+    stomp::{Command, Frame, Version},
+};
+
+impl Live {
+    pub(super) fn acknowledge(
+        &mut self,
+        frame: &Frame,
+        receipt: Option<Box<str>>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), SessionError> {
+        let settlement = settlement(frame)?;
+        let named = self.named(frame)?;
+        let Some(id) = frame.header("transaction") else {
+            let operation = self.settle(named, settlement);
+            self.submit_or_answer(operation, receipt, cx);
+            return Ok(());
+        };
+        self.check_transaction(frame.command, id, cx.settings)?;
+        let Self { transactions, subscriptions, .. } = self;
+        let Some(transaction) = transactions.get(id) else { return Ok(()) };
+        let mut operation = None;
+        if let Named::Delivery(key, at) = named
+            && let Some(subscription) = subscriptions.get_mut(key)
+        {
+            let deliveries = subscription.deliveries.claim(at, subscription.mode.reach(), transaction.key);
+            operation =
+                (!deliveries.is_empty()).then_some(Operation::Settle { subscription: key, deliveries, settlement });
+        }
+        transaction.add(operation, 0, receipt);
+        Ok(())
+    }
+
+    /// Settles at once; what the engine keeps no account of needs no operation.
+    fn settle(&mut self, named: Named, settlement: Settlement) -> Option<Operation> {
+        let Named::Delivery(key, at) = named else { return None };
+        let subscription = self.subscriptions.get_mut(key)?;
+        let deliveries = subscription.deliveries.settle(at, subscription.mode.reach());
+        (!deliveries.is_empty()).then_some(Operation::Settle { subscription: key, deliveries, settlement })
+    }
+
+    /// Submits an operation, or owes its receipt alone where there is nothing to do.
+    fn submit_or_answer(&mut self, operation: Option<Operation>, receipt: Option<Box<str>>, cx: &mut Context<'_>) {
+        match (operation, receipt) {
+            (Some(operation), receipt) => {
+                let ticket = receipt.map(|receipt| self.answers.owe(Some(receipt), Outcome::Done));
+                cx.submit(operation, ticket);
+            }
+            (None, Some(receipt)) => self.answers.owe_done(Vec::new(), Some(receipt), Outcome::Done),
+            (None, None) => {}
+        }
+    }
+
+    /// What the frame names, by the headers of the session's version.
+    fn named(&self, frame: &Frame) -> Result<Named, SessionError> {
+        let command = frame.command;
+        let subscription = frame.header("subscription");
+        let (value, named, hint) = if self.version == Version::V1_2 {
+            let id = frame
+                .header("id")
+                .ok_or_else(|| self.missing(command, "id", ", which is the ack header of the MESSAGE"))?;
+            let hint = "send the ack header of a MESSAGE that is not settled yet";
+            (id, self.subscriptions.named_by_ack_id(id, subscription), hint)
+        } else {
+            let id = frame
+                .header("message-id")
+                .ok_or_else(|| self.missing(command, "message-id", ", which is the same header of the MESSAGE"))?;
+            if subscription.is_none() && self.version == Version::V1_1 {
+                return Err(self.missing(command, "subscription", ", which is the same header of the MESSAGE"));
+            }
+            let hint = "send the message-id and subscription of a MESSAGE that is not settled yet";
+            (id, self.subscriptions.named_by_message(id, subscription), hint)
+        };
+        if named == Named::Unknown {
+            return Err(SessionError::UnknownDelivery { command, value: value.into(), hint });
+        }
+        Ok(named)
+    }
+}
+
+fn settlement(frame: &Frame) -> Result<Settlement, SessionError> {
+    match (frame.command, frame.header("requeue")) {
+        (Command::Nack, None | Some("true")) => Ok(Settlement::Requeue),
+        (Command::Nack, Some("false")) => Ok(Settlement::Reject),
+        (Command::Nack, Some(other)) => Err(SessionError::invalid(Command::Nack, "requeue", other, "true or false")),
+        _ => Ok(Settlement::Accept),
+    }
+}

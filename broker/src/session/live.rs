@@ -1,0 +1,256 @@
+//! A session that has logged in: which frame means what, and what the engine's events become.
+
+use std::time::Instant;
+
+use super::{
+    Close, CloseReason, Effects, Settings,
+    error::SessionError,
+    handshake::Handshake,
+    heartbeat::{Due, Heartbeat},
+    output::{About, Output},
+    receipts::{Answers, Outcome},
+    subscriptions::{AckMode, Subscriptions},
+    transactions::Transactions,
+};
+use crate::{
+    engine::{Delivery, DeliveryTag, Event, Operation, Settlement, SubscriptionKey, Ticket},
+    security::Principal,
+    stomp::{Command, Frame, Version},
+};
+
+/// Auto-settled deliveries are gathered over this many subscriptions at a time.
+const GATHERED: usize = 16;
+
+/// All that is kept of a session between its login and its end.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) version: Version,
+    pub(super) virtual_host: Option<Box<str>>,
+    pub(super) heartbeat: Heartbeat,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) transactions: Transactions,
+    pub(super) answers: Answers,
+    /// Messages sent, for their ids.
+    pub(super) sent: u64,
+    /// Set by DISCONNECT: until when the answers still owed are waited for.
+    pub(super) disconnecting: Option<Instant>,
+}
+
+/// What a live session works with besides its own state.
+pub(super) struct Context<'a> {
+    pub(super) id: &'a str,
+    pub(super) principal: &'a Principal,
+    pub(super) settings: &'a Settings,
+    pub(super) output: Output<'a>,
+    pub(super) effects: &'a mut Effects,
+}
+
+/// Why a live session ends with an ERROR, and what that ERROR is about.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: SessionError,
+    pub(super) about: About,
+}
+
+impl Context<'_> {
+    pub(super) fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
+        self.effects.operations.push((operation, ticket));
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.effects.close = Some(Close { reason, error: None });
+    }
+}
+
+impl Live {
+    /// The session that a CONNECT and the settings begin.
+    pub(super) fn new(handshake: Handshake, settings: &Settings, now: Instant) -> Self {
+        Self {
+            version: handshake.version,
+            virtual_host: handshake.virtual_host,
+            heartbeat: Heartbeat::agree(handshake.heartbeat, settings.heartbeat, settings.session_timeout, now),
+            subscriptions: Subscriptions::default(),
+            transactions: Transactions::default(),
+            answers: Answers::default(),
+            sent: 0,
+            disconnecting: None,
+        }
+    }
+
+    /// Takes a frame of the client.
+    pub(super) fn frame(&mut self, frame: Frame, now: Instant, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.disconnecting.is_some() {
+            return Ok(());
+        }
+        let receipt: Option<Box<str>> = match frame.command {
+            Command::Connect => None,
+            _ => frame.header("receipt").map(Into::into),
+        };
+        self.handle(frame, receipt.clone(), now, cx)
+            .map_err(|error| Failure { error, about: About { receipt, subscription: None } })
+    }
+
+    fn handle(
+        &mut self,
+        frame: Frame,
+        receipt: Option<Box<str>>,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Result<(), SessionError> {
+        let command = frame.command;
+        // STOMP 1.0 says that the body of such a frame is ignored.
+        if self.version > Version::V1_0 && !frame.body.is_empty() && !command.may_have_body() {
+            return Err(SessionError::BodyNotAllowed(command));
+        }
+        match command {
+            Command::Send => self.send(frame, receipt, cx)?,
+            Command::Subscribe => self.subscribe(frame, receipt, cx)?,
+            Command::Unsubscribe => self.unsubscribe(&frame, receipt, cx)?,
+            Command::Ack | Command::Nack => self.acknowledge(&frame, receipt, cx)?,
+            Command::Begin => self.begin(&frame, receipt, cx)?,
+            Command::Commit => self.commit(&frame, receipt, cx)?,
+            Command::Abort => self.abort(&frame, receipt)?,
+            Command::Disconnect => {
+                self.disconnecting = Some(now + cx.settings.session_timeout);
+                if receipt.is_none() {
+                    cx.close(CloseReason::Disconnect);
+                    return Ok(());
+                }
+                self.answers.owe_done(Vec::new(), receipt, Outcome::Disconnected);
+            }
+            Command::Connect => return Err(SessionError::AlreadyConnected),
+            Command::Connected | Command::Message | Command::Receipt | Command::Error => {
+                return Err(SessionError::FromServer(command));
+            }
+        }
+        self.answer(cx);
+        Ok(())
+    }
+
+    /// Takes an event of the engine.
+    pub(super) fn event(&mut self, event: Event, cx: &mut Context<'_>) -> Result<(), Failure> {
+        match event {
+            Event::Delivery(delivery) => self.deliver(delivery, cx),
+            Event::Completed(ticket) => {
+                self.answers.complete(ticket);
+                self.answer(cx);
+            }
+            Event::Failed { ticket, error } => {
+                let about = ticket.map(|ticket| self.about(ticket)).unwrap_or_default();
+                return Err(Failure { error: SessionError::Engine(error), about });
+            }
+            Event::Closed(error) => {
+                return Err(Failure { error: SessionError::Engine(error), about: About::default() });
+            }
+            Event::Ready => {}
+        }
+        Ok(())
+    }
+
+    /// Does what is due by time.
+    pub(super) fn tick(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Failure> {
+        if self.disconnecting.is_some_and(|deadline| now >= deadline) {
+            cx.close(CloseReason::Disconnect);
+            return Ok(());
+        }
+        match self.heartbeat.due(now) {
+            Due::Nothing => {}
+            Due::Send => cx.output.sink.heartbeat(),
+            Due::Silent(timeout) => {
+                let timeout = stompbroker_config::GoDuration(timeout);
+                return Err(Failure { error: SessionError::Silent(timeout), about: About::default() });
+            }
+        }
+        Ok(())
+    }
+
+    /// When [`Self::tick`] has something to do at the earliest.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        [self.heartbeat.next(), self.disconnecting].into_iter().flatten().min()
+    }
+
+    /// Ends the session when the rules in force deny one of its subscriptions.
+    pub(super) fn recheck(&self, cx: &Context<'_>) -> Result<(), Failure> {
+        for (_, subscription) in self.subscriptions.iter() {
+            let destination = &subscription.destination;
+            cx.check(stompbroker_config::Action::Subscribe, destination).map_err(|error| Failure {
+                error,
+                about: About { receipt: None, subscription: subscription.id.clone() },
+            })?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, delivery: Delivery, cx: &mut Context<'_>) {
+        let Delivery { subscription: key, message, tag, redelivered } = delivery;
+        if self.disconnecting.is_some() {
+            return;
+        }
+        // What comes for a subscription that has just ended is requeued by the engine, which knows of the end.
+        let Some(mode) = self.subscriptions.get(key).map(|subscription| subscription.mode) else { return };
+        let number = if mode == AckMode::Auto { 0 } else { self.subscriptions.next_number() };
+        let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let tail = message.tail(self.version);
+        if mode == AckMode::Auto {
+            if redelivered {
+                cx.output.write_with_tail(|out| subscription.put_head(None, true, out), tail);
+            } else {
+                cx.output.sink.frame(subscription.plain_head(), tail);
+            }
+            if let Some(tag) = tag {
+                settle_written(&mut cx.effects.operations, key, tag);
+            }
+        } else {
+            let names_by_ack = self.version == Version::V1_2;
+            let ack = names_by_ack.then_some((key, number));
+            cx.output.write_with_tail(|out| subscription.put_head(ack, redelivered, out), tail);
+            let message = (!names_by_ack).then_some(message);
+            subscription.deliveries.push(super::deliveries::Unsettled { number, tag, message, transaction: None });
+        }
+    }
+
+    /// Sends the answers whose turn has come.
+    fn answer(&mut self, cx: &mut Context<'_>) {
+        while let Some(answer) = self.answers.next() {
+            for receipt in answer.inner.iter().chain(&answer.receipt) {
+                cx.output.receipt(self.version, receipt);
+            }
+            match answer.outcome {
+                Outcome::Done | Outcome::Subscribed(_) => {}
+                Outcome::Unsubscribed(key) => self.subscriptions.free(key),
+                Outcome::Disconnected => return cx.close(CloseReason::Disconnect),
+            }
+        }
+    }
+
+    /// What the operation of this ticket was about.
+    fn about(&mut self, ticket: Ticket) -> About {
+        let Some(answer) = self.answers.fail(ticket) else { return About::default() };
+        let subscription = match answer.outcome {
+            Outcome::Subscribed(key) => self.subscriptions.get(key).and_then(|subscription| subscription.id.clone()),
+            _ => None,
+        };
+        About { receipt: answer.receipt, subscription }
+    }
+
+    /// A required header that the frame lacks.
+    pub(super) const fn missing(&self, command: Command, header: &'static str, hint: &'static str) -> SessionError {
+        SessionError::MissingHeader { command, version: self.version, header, hint }
+    }
+}
+
+/// Settles a delivery that was written, together with the others of this batch.
+fn settle_written(operations: &mut Vec<(Operation, Option<Ticket>)>, key: SubscriptionKey, tag: DeliveryTag) {
+    for operation in operations.iter_mut().rev().take(GATHERED) {
+        match operation {
+            (Operation::Settle { subscription, deliveries, settlement: Settlement::Accept }, None) => {
+                if *subscription == key {
+                    return deliveries.push(tag);
+                }
+            }
+            _ => break,
+        }
+    }
+    let settlement = Settlement::Accept;
+    operations.push((Operation::Settle { subscription: key, deliveries: vec![tag], settlement }, None));
+}
