@@ -84,7 +84,8 @@ async fn a_zone_without_nodes_shows_in_a_condition() {
 async fn autoscaling_makes_an_autoscaler_in_each_zone_that_reads_cpu() {
     let world = World::new("e2e-hpa").await;
     world.copy_upstream_credentials().await;
-    let manifest = example("autoscaling.yaml");
+    let mut manifest = example("autoscaling.yaml");
+    manifest["spec"]["engine"]["relay"]["upstreams"] = json!([{"host": "rabbitmq.upstreams"}]);
     let name = manifest["metadata"]["name"].as_str().unwrap();
     world.apply(&manifest).await.unwrap();
     world.ready(name).await;
