@@ -1,0 +1,197 @@
+//! Messages go to a STOMP broker upstream, as with Spring's `StompBrokerRelayMessageHandler`.
+//!
+//! ```text
+//!                 ┌ System ── Supervisor (which upstream, when) ──► upstream
+//! Relay ── Shared ┤     │ Board (which upstream serves, what failed)
+//!                 └ Connection, one a session that used the relay ──► the upstream that serves
+//! ```
+//!
+//! * One system connection a pod tells whether an upstream is there; each client session has a connection of its own,
+//!   opened with its first operation, with the client credentials.
+//! * The loss of the system connection ends the sessions of that upstream with `Broker not available.`, and so does the loss
+//!   of a session's own connection. What the upstream has not confirmed fails: there is never a RECEIPT for it.
+//! * A destination outside the configured prefixes is refused; nothing else in the pod serves it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use stompbroker_config::{RelayEngine, admin::RelayStatus};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    board::Board,
+    queue::{Item, OperationQueue},
+    settings::Settings,
+    system::System,
+};
+use super::{DestinationStatus, Engine, EngineError, EngineSession, Event, Operation, SessionInfo, Ticket};
+use crate::mailbox::Mailbox;
+
+mod board;
+mod connect;
+mod connection;
+mod failure;
+mod ledger;
+mod link;
+mod queue;
+mod settings;
+mod supervisor;
+mod system;
+mod translator;
+
+/// Connections of sessions that are being made at once.
+const MAX_DIALS: usize = 64;
+
+/// What the tasks of the relay share.
+struct Shared {
+    settings: ArcSwap<Settings>,
+    zone: Option<Box<str>>,
+    board: Board,
+    dials: Semaphore,
+    connections: AtomicU64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted<'a>(&'a AtomicU64);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    fn count_connection(&self) -> Counted<'_> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Counted(&self.connections)
+    }
+}
+
+/// The relay engine.
+pub struct Relay {
+    shared: Arc<Shared>,
+}
+
+impl Relay {
+    /// Starts the relay of a pod in `zone`. Its tasks belong to `tasks` and end soon after `stop` is cancelled.
+    ///
+    /// A change of `config` takes effect at once: sessions keep their connection as long as their upstream is still in the
+    /// list and `virtualHost` is the same.
+    pub fn start(
+        config: watch::Receiver<Arc<RelayEngine>>,
+        zone: Option<&str>,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        let settings = Settings::new(config.borrow().clone(), zone);
+        let shared = Arc::new(Shared {
+            settings: ArcSwap::from_pointee(settings),
+            zone: zone.map(Box::from),
+            board: Board::default(),
+            dials: Semaphore::new(MAX_DIALS),
+            connections: AtomicU64::new(0),
+            tasks: tasks.clone(),
+            stop,
+        });
+        tasks.spawn(System::new(shared.clone(), config).run());
+        Arc::new(Self { shared })
+    }
+}
+
+impl Engine for Relay {
+    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Box<dyn EngineSession> {
+        Box::new(RelaySession { shared: self.shared.clone(), id: session.id.clone(), mailbox, queue: None })
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        let RelayStatus { connected, upstreams, .. } = self.status();
+        if connected {
+            return Ok(());
+        }
+        let mut text = "no upstream answers".to_owned();
+        for upstream in upstreams {
+            let message = upstream.message.as_deref().unwrap_or("not tried yet");
+            // Writing to a String cannot fail.
+            let _ = write!(text, "; {}:{} {:?}: {message}", upstream.host, upstream.port, upstream.state);
+        }
+        Err(text)
+    }
+
+    fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus> {
+        BTreeMap::new()
+    }
+
+    fn relay_status(&self) -> Option<RelayStatus> {
+        Some(self.status())
+    }
+}
+
+impl Relay {
+    fn status(&self) -> RelayStatus {
+        let (connected, upstreams) = self.shared.board.status(&self.shared.settings.load().candidates);
+        RelayStatus { connected, client_connections: self.shared.connections.load(Ordering::Relaxed), upstreams }
+    }
+}
+
+/// The relay's half of a client session. Costs nothing upstream before its first operation.
+struct RelaySession {
+    shared: Arc<Shared>,
+    id: Arc<str>,
+    mailbox: Arc<Mailbox>,
+    queue: Option<Arc<OperationQueue>>,
+}
+
+impl RelaySession {
+    fn fail(&self, ticket: Option<Ticket>, error: EngineError) {
+        self.mailbox.notify(Event::Failed { ticket, error });
+    }
+
+    fn connect(&mut self) -> Option<Arc<OperationQueue>> {
+        let reign = self.shared.board.active()?;
+        let queue = Arc::new(OperationQueue::default());
+        let connection =
+            connection::run(self.shared.clone(), reign, self.id.clone(), self.mailbox.clone(), queue.clone());
+        self.shared.tasks.spawn(connection);
+        self.queue = Some(queue.clone());
+        Some(queue)
+    }
+}
+
+impl EngineSession for RelaySession {
+    fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
+        let refused = self.shared.settings.load().check(&operation).err();
+        let item = match (refused, &self.queue) {
+            (Some(error), None) => return self.fail(ticket, error),
+            (Some(error), Some(_)) => Item::Refusal(error, ticket),
+            (None, _) => Item::Operation(operation, ticket),
+        };
+        let Some(queue) = self.queue.clone().or_else(|| self.connect()) else {
+            return self.fail(ticket, EngineError::NotAvailable);
+        };
+        if let Err(item) = queue.push(item) {
+            self.fail(item.ticket(), EngineError::NotAvailable);
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.is_ready())
+    }
+}
+
+impl Drop for RelaySession {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.queue {
+            queue.close();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The operations of one session on their way to its upstream connection: bounded in number and octets.
+//!
+//! The bounds are where [`OperationQueue::is_ready`] turns false; the session then stops reading from its client, so that at
+//! most what the client's last read held comes on top.
+
+use std::{collections::VecDeque, task::Poll};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+
+use crate::engine::{EngineError, Operation, Ticket};
+
+/// Operations that wait before the session is told to stop.
+const MAX_OPERATIONS: usize = 256;
+/// Octets of them.
+const MAX_OCTETS: usize = 1 << 20;
+
+/// What waits in the queue.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// To be carried out.
+    Operation(Operation, Option<Ticket>),
+    /// Already refused; waits only so that the answers keep their order.
+    Refusal(EngineError, Option<Ticket>),
+}
+
+impl Item {
+    fn size(&self) -> usize {
+        match self {
+            Self::Operation(operation, _) => operation_size(operation),
+            Self::Refusal(..) => size_of::<Self>(),
+        }
+    }
+
+    /// The ticket, where it has one.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Operation(_, ticket) | Self::Refusal(_, ticket) => *ticket,
+        }
+    }
+}
+
+/// About how much memory an operation takes.
+fn operation_size(operation: &Operation) -> usize {
+    size_of::<Operation>()
+        + match operation {
+            Operation::Send(message) => message.size(),
+            Operation::Subscribe(subscription) => {
+                subscription.headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+            }
+            Operation::Unsubscribe(_) => 0,
+            Operation::Settle { deliveries, .. } => size_of_val(deliveries.as_slice()),
+            Operation::Commit(operations) => operations.iter().map(operation_size).sum(),
+        }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    octets: usize,
+    full: bool,
+    /// The session is gone; what is queued is still carried out.
+    closed: bool,
+    /// The connection is gone; nothing is taken any more.
+    ended: bool,
+}
+
+/// The queue between a session and the task of its upstream connection.
+#[derive(Debug, Default)]
+pub(super) struct OperationQueue {
+    state: Mutex<State>,
+    task: AtomicWaker,
+}
+
+/// What the task finds in the queue.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// The next item, and whether the session is to be told that it may go on.
+    Item(Item, bool),
+    /// Nothing yet.
+    Empty,
+    /// Nothing, and nothing will come.
+    Closed,
+}
+
+impl OperationQueue {
+    /// Puts an item in.
+    ///
+    /// # Errors
+    /// The item, when the connection has ended.
+    pub(super) fn push(&self, item: Item) -> Result<(), Item> {
+        {
+            let mut state = self.state.lock();
+            if state.ended {
+                return Err(item);
+            }
+            state.octets += item.size();
+            state.items.push_back(item);
+            state.full = state.full || state.items.len() >= MAX_OPERATIONS || state.octets >= MAX_OCTETS;
+        }
+        self.task.wake();
+        Ok(())
+    }
+
+    /// Takes the next item out. Only the task may call it.
+    pub(super) fn pop(&self) -> Next {
+        let mut state = self.state.lock();
+        let Some(item) = state.items.pop_front() else {
+            return if state.closed { Next::Closed } else { Next::Empty };
+        };
+        state.octets -= item.size();
+        let relieved = state.full && state.items.len() <= MAX_OPERATIONS / 2 && state.octets <= MAX_OCTETS / 2;
+        if relieved {
+            state.full = false;
+        }
+        Next::Item(item, relieved)
+    }
+
+    /// Puts an item that could not be carried out yet back to the front.
+    pub(super) fn put_back(&self, item: Item) {
+        let mut state = self.state.lock();
+        state.octets += item.size();
+        state.items.push_front(item);
+    }
+
+    /// Whether more operations are welcome.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.state.lock().full
+    }
+
+    /// Waits until there is something to [`Self::pop`], where `take` says that it would be taken, or until the session is
+    /// gone, where `live` says that it was not. Only the task may call it. Safe to cancel.
+    pub(super) async fn changed(&self, take: bool, live: bool) {
+        let poll = || {
+            let state = self.state.lock();
+            let something = take && (state.closed || !state.items.is_empty());
+            if something || (live && state.closed) { Poll::Ready(()) } else { Poll::Pending }
+        };
+        std::future::poll_fn(|context| {
+            if poll().is_ready() {
+                return Poll::Ready(());
+            }
+            self.task.register(context.waker());
+            poll()
+        })
+        .await;
+    }
+
+    /// The session is gone.
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.task.wake();
+    }
+
+    /// Whether the session is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// The connection is gone: gives back what was not carried out, and takes nothing from now on.
+    pub(super) fn end(&self) -> VecDeque<Item> {
+        let mut state = self.state.lock();
+        (state.ended, state.full, state.octets) = (true, false, 0);
+        std::mem::take(&mut state.items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{engine::SubscriptionKey, message::Message};
+
+    fn item(ticket: u64) -> Item {
+        Item::Operation(Operation::Unsubscribe(SubscriptionKey(0)), Some(Ticket(ticket)))
+    }
+
+    #[test]
+    fn a_full_queue_says_so_and_is_relieved_once_at_half() {
+        let queue = OperationQueue::default();
+        for ticket in 0..MAX_OPERATIONS as u64 {
+            assert!(queue.is_ready());
+            queue.push(item(ticket)).unwrap();
+        }
+        assert!(!queue.is_ready());
+        let relieved = (0..MAX_OPERATIONS).filter(|_| matches!(queue.pop(), Next::Item(_, true))).count();
+        assert_eq!(relieved, 1);
+        assert!(queue.is_ready());
+    }
+
+    #[test]
+    fn octets_fill_the_queue_too() {
+        let queue = OperationQueue::default();
+        let body = vec![0; MAX_OCTETS].into();
+        let big = Arc::new(Message::new("m".into(), "/queue/a".into(), Vec::new(), body, true));
+        queue.push(Item::Operation(Operation::Commit(vec![Operation::Send(big)]), None)).unwrap();
+        assert!(!queue.is_ready());
+        assert!(matches!(queue.pop(), Next::Item(_, true)));
+    }
+
+    #[test]
+    fn what_is_queued_survives_the_session_but_not_the_connection() {
+        let queue = OperationQueue::default();
+        queue.push(item(1)).unwrap();
+        queue.close();
+        assert!(matches!(queue.pop(), Next::Item(..)));
+        assert!(matches!(queue.pop(), Next::Closed));
+        queue.push(item(2)).unwrap();
+        assert_eq!(queue.end().len(), 1);
+        assert_eq!(queue.push(item(3)).unwrap_err().ticket(), Some(Ticket(3)));
+    }
+}

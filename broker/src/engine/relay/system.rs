@@ -1,0 +1,186 @@
+//! The one system connection of the pod: it says whether an upstream is there, and leads the sessions to it.
+//!
+//! Carries no messages. Logs in with the system credentials, exchanges heart-beats, and is made again for ever, by the
+//! [`Supervisor`]'s plan. What it finds goes to the [`Board`](super::board::Board).
+
+use std::{pin::Pin, sync::Arc};
+
+use stompbroker_config::{RelayEngine, admin::UpstreamState};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    Shared,
+    connect::{Role, connect},
+    connection::{FAREWELL, farewell},
+    failure::{self, Failure},
+    link::{Link, at},
+    settings::{Address, Settings},
+    supervisor::{Step, Supervisor},
+};
+use crate::stomp::Command;
+
+type Connecting = Pin<Box<dyn Future<Output = (Address, Result<Box<Link>, Failure>)> + Send>>;
+
+/// The task's state.
+pub(super) struct System {
+    shared: Arc<Shared>,
+    config: watch::Receiver<Arc<RelayEngine>>,
+    /// Whether the sender of `config` still lives.
+    reloads: bool,
+    supervisor: Supervisor,
+    /// The standing connection.
+    link: Option<Box<Link>>,
+    /// A connection on its way, while none or another one stands.
+    connecting: Option<Connecting>,
+}
+
+/// What woke the task.
+enum Woken {
+    Stopped,
+    Reloaded(bool),
+    Connected(Address, Result<Box<Link>, Failure>),
+    Progress(Result<(), Failure>),
+    Time,
+}
+
+impl System {
+    /// A task that has tried nothing yet.
+    pub(super) fn new(shared: Arc<Shared>, config: watch::Receiver<Arc<RelayEngine>>) -> Self {
+        let supervisor = Supervisor::new(&shared.settings.load().candidates);
+        Self { shared, config, reloads: true, supervisor, link: None, connecting: None }
+    }
+
+    /// Runs until the process stops.
+    pub(super) async fn run(mut self) {
+        loop {
+            let wake_at = self.plan();
+            match self.wait(wake_at).await {
+                Woken::Stopped => break,
+                Woken::Reloaded(alive) => self.reload(alive),
+                Woken::Connected(address, result) => self.connected(&address, result).await,
+                Woken::Progress(result) => {
+                    if let Err(failure) = result.and_then(|()| self.read()) {
+                        self.lost(&failure);
+                    }
+                }
+                Woken::Time => {}
+            }
+        }
+        let stopped = Failure::new(UpstreamState::Unreachable, "the broker stops");
+        self.shared.board.lost(&stopped);
+        if let Some(link) = &mut self.link {
+            farewell(link, FAREWELL).await;
+        }
+    }
+
+    /// Begins what the supervisor wants to be begun, and says when to ask again.
+    fn plan(&mut self) -> Option<Instant> {
+        if self.connecting.is_some() {
+            return None;
+        }
+        match self.supervisor.next(Instant::now()) {
+            Step::Try(address) => {
+                let relay = self.shared.settings.load().relay.clone();
+                self.connecting = Some(Box::pin(async move {
+                    let result = connect(&address, &relay, Role::System).await;
+                    (address, result.map(Box::new))
+                }));
+                None
+            }
+            Step::Wait(until) => Some(until),
+            Step::Rest => None,
+        }
+    }
+
+    async fn wait(&mut self, wake_at: Option<Instant>) -> Woken {
+        let Self { shared, config, reloads, link, connecting, .. } = self;
+        tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => Woken::Stopped,
+            changed = config.changed(), if *reloads => Woken::Reloaded(changed.is_ok()),
+            (address, result) = async { match connecting {
+                Some(connecting) => connecting.await,
+                None => std::future::pending().await,
+            } } => {
+                *connecting = None;
+                Woken::Connected(address, result)
+            }
+            result = async { match link {
+                Some(link) => link.progress(true).await,
+                None => std::future::pending().await,
+            } } => Woken::Progress(result),
+            () = at(wake_at) => Woken::Time,
+        }
+    }
+
+    fn reload(&mut self, alive: bool) {
+        self.reloads = alive;
+        if !alive {
+            return;
+        }
+        let relay = self.config.borrow_and_update().clone();
+        let before = self.shared.settings.load_full();
+        if before.relay == relay {
+            return;
+        }
+        let settings = Arc::new(Settings::new(relay, self.shared.zone.as_deref()));
+        let (old, new) = (&before.relay, &settings.relay);
+        // Sessions on another virtual host would not meet those on this one.
+        let moved = old.virtual_host != new.virtual_host;
+        let stays = !moved
+            && old.heartbeat == new.heartbeat
+            && self.shared.board.active().is_some_and(|reign| settings.knows(&reign.address));
+        self.shared.settings.store(settings.clone());
+        self.supervisor.replace(&settings.candidates);
+        self.supervisor.retry_at_once();
+        self.connecting = None;
+        self.shared.board.retain(|address| settings.knows(address), moved);
+        if self.link.is_some() && !stays {
+            // Sessions whose upstream is still valid keep it; only the system connection is made anew.
+            self.supervisor.dropped();
+            self.link = None;
+        }
+        tracing::info!(upstreams = settings.candidates.len(), "relay reloaded");
+    }
+
+    async fn connected(&mut self, address: &Address, result: Result<Box<Link>, Failure>) {
+        match result {
+            Ok(link) => {
+                self.supervisor.connected(address, Instant::now());
+                self.shared.board.connected(address);
+                tracing::info!(upstream = %address, "system connection stands");
+                if let Some(mut previous) = self.link.replace(link) {
+                    farewell(&mut previous, FAREWELL).await;
+                }
+            }
+            Err(failure) => {
+                self.supervisor.failed(address, Instant::now(), rand::random());
+                if self.shared.board.failed(address, &failure) {
+                    tracing::warn!(upstream = %address, state = ?failure.state, %failure, "cannot connect to the upstream");
+                } else {
+                    tracing::debug!(upstream = %address, %failure, "cannot connect to the upstream, as before");
+                }
+            }
+        }
+    }
+
+    /// Nothing is expected on the system connection but heart-beats.
+    fn read(&mut self) -> Result<(), Failure> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        while let Some(frame) = link.next_frame()? {
+            if frame.command == Command::Error {
+                let text = format!("the upstream ended the system connection: {}", failure::spoken(&frame));
+                return Err(Failure::new(UpstreamState::ProtocolError, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn lost(&mut self, failure: &Failure) {
+        tracing::warn!(upstream = ?self.shared.board.active().map(|reign| reign.address), state = ?failure.state,
+            %failure, "system connection lost");
+        self.link = None;
+        self.supervisor.lost(Instant::now(), rand::random());
+        self.shared.board.lost(failure);
+    }
+}

@@ -1,0 +1,203 @@
+use bytes::Bytes;
+
+use super::*;
+
+fn translator(version: Version, dialect: Dialect) -> Translator {
+    Translator::new(Agreement { version, dialect, send: None, receive: None }, 7)
+}
+
+fn rabbit() -> Translator {
+    translator(Version::V1_2, Dialect::RabbitMq)
+}
+
+fn subscription(key: u32, acknowledge: Acknowledge, headers: &[(&str, &str)]) -> Subscription {
+    Subscription {
+        key: SubscriptionKey(key),
+        destination: "/queue/a".into(),
+        acknowledge,
+        prefetch: None,
+        headers: headers.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+    }
+}
+
+fn send(body: &'static [u8], content_length: bool, headers: &[(&str, &str)]) -> Operation {
+    let headers = headers.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+    let message = Message::new("m".into(), "/queue/a".into(), headers, Bytes::from_static(body), content_length);
+    Operation::Send(Arc::new(message))
+}
+
+fn settle(tag: DeliveryTag, settlement: Settlement) -> Operation {
+    Operation::Settle { subscription: SubscriptionKey(1), deliveries: vec![tag], settlement }
+}
+
+fn written(translator: &mut Translator, operation: &Operation, ticket: Option<u64>) -> String {
+    let mut out = Vec::new();
+    translator.operation(operation, ticket.map(Ticket), Instant::now(), &mut out);
+    String::from_utf8(out).unwrap().replace('\0', "^@")
+}
+
+fn message(headers: &[(&str, &str)]) -> Frame {
+    let headers = headers.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+    Frame { command: Command::Message, headers, body: Bytes::from_static(b"body") }
+}
+
+fn delivered(translator: &mut Translator, ack: &str) -> DeliveryTag {
+    let frame = message(&[("subscription", "1"), ("message-id", ack), ("ack", ack), ("destination", "/queue/a")]);
+    translator.message(frame).unwrap().tag.unwrap()
+}
+
+#[test]
+fn a_send_keeps_whether_the_client_gave_its_length() {
+    let mut translator = rabbit();
+    assert_eq!(
+        written(&mut translator, &send(b"hi", false, &[("a", "b"), ("receipt", "theirs")]), None),
+        "SEND\ndestination:/queue/a\na:b\n\nhi^@"
+    );
+    assert_eq!(
+        written(&mut translator, &send(b"hi", true, &[("message-id", "forged")]), Some(3)),
+        "SEND\ndestination:/queue/a\nreceipt:0\ncontent-length:2\n\nhi^@"
+    );
+    assert!(written(&mut translator, &send(b"a\0b", false, &[]), None).contains("content-length:3\n"));
+}
+
+#[test]
+fn a_subscription_with_client_acknowledgement_is_never_unbounded() {
+    let mut translator = rabbit();
+    let automatic = subscription(1, Acknowledge::WhenWritten, &[("selector", "x > 1"), ("receipt", "theirs")]);
+    assert_eq!(
+        written(&mut translator, &Operation::Subscribe(automatic), None),
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:auto\nselector:x > 1\n\n^@"
+    );
+    let own =
+        Subscription { prefetch: Some(5), ..subscription(2, Acknowledge::ByClient, &[("prefetch-count", "900")]) };
+    assert_eq!(
+        written(&mut translator, &Operation::Subscribe(own), Some(1)),
+        "SUBSCRIBE\nid:2\ndestination:/queue/a\nack:client-individual\nreceipt:0\nprefetch-count:5\n\n^@"
+    );
+    let silent = written(&mut translator, &Operation::Subscribe(subscription(3, Acknowledge::ByClient, &[])), None);
+    assert!(silent.contains("prefetch-count:100\n") && !silent.contains("activemq"), "{silent}");
+    let mut activemq = super::tests::translator(Version::V1_2, Dialect::ActiveMq);
+    let told = written(&mut activemq, &Operation::Subscribe(subscription(3, Acknowledge::ByClient, &[])), None);
+    assert!(told.contains("activemq.prefetchSize:100\n"), "{told}");
+}
+
+#[test]
+fn a_durable_subscription_keeps_the_clients_own_id() {
+    let mut translator = rabbit();
+    let durable = subscription(1, Acknowledge::ByClient, &[("id", "2"), ("durable", "true")]);
+    let frame = written(&mut translator, &Operation::Subscribe(durable), None);
+    assert!(frame.starts_with("SUBSCRIBE\nid:2\n") && frame.contains("durable:true\n"), "{frame}");
+    let other = subscription(2, Acknowledge::ByClient, &[("id", "x")]);
+    let frame = written(&mut translator, &Operation::Subscribe(other), None);
+    assert!(frame.starts_with("SUBSCRIBE\nid:2-\n"), "{frame}");
+    let tag =
+        |translator: &mut Translator, id| translator.message(message(&[("subscription", id)])).unwrap().subscription;
+    assert_eq!(tag(&mut translator, "2"), SubscriptionKey(1));
+    assert_eq!(tag(&mut translator, "2-"), SubscriptionKey(2));
+}
+
+#[test]
+fn a_message_becomes_a_delivery_without_the_upstreams_own_headers() {
+    let mut translator = rabbit();
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), None);
+    let delivery = translator
+        .message(message(&[
+            ("subscription", "1"),
+            ("message-id", "T_1@@session-Zx_-9@@4"),
+            ("ack", "T_1@@session-Zx_-9@@4"),
+            ("destination", "/queue/a%2Fb"),
+            ("redelivered", "true"),
+            ("content-length", "4"),
+            ("priority", "5"),
+            ("priority", "9"),
+        ]))
+        .unwrap();
+    assert!(delivery.redelivered && delivery.message.content_length);
+    assert_eq!(&*delivery.message.id, "T_1@@session-Zx_-9@@4");
+    assert_eq!(&*delivery.message.destination, "/queue/a%2Fb");
+    assert_eq!(delivery.message.headers, [("priority".into(), "5".into())]);
+    assert_eq!(&delivery.message.body[..], b"body");
+}
+
+#[test]
+fn an_upstreams_message_id_that_needs_escapes_is_replaced_but_acknowledged_as_it_was() {
+    let mut translator = translator(Version::V1_1, Dialect::ActiveMq);
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), None);
+    let frame = message(&[("subscription", "1"), ("message-id", "ID:host-1:2"), ("ack", "not in 1.1")]);
+    let delivery = translator.message(frame).unwrap();
+    assert!(is_plain(&delivery.message.id), "{}", delivery.message.id);
+    assert_eq!(
+        written(&mut translator, &settle(delivery.tag.unwrap(), Settlement::Accept), None),
+        "ACK\nmessage-id:ID\\chost-1\\c2\nsubscription:1\n\n^@"
+    );
+}
+
+#[test]
+fn what_is_settled_when_written_has_no_tag_and_what_nobody_waits_for_is_no_delivery() {
+    let mut translator = rabbit();
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &[])), None);
+    assert_eq!(translator.message(message(&[("subscription", "1"), ("ack", "x")])).unwrap().tag, None);
+    assert!(translator.message(message(&[("subscription", "/temp-queue/x")])).is_none());
+    assert!(translator.message(message(&[])).is_none());
+}
+
+#[test]
+fn each_settlement_has_its_frame_and_is_written_once() {
+    let mut translator = rabbit();
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), None);
+    for (settlement, frame) in [
+        (Settlement::Accept, "ACK\nid:t\n\n^@"),
+        (Settlement::Requeue, "NACK\nid:t\nrequeue:true\n\n^@"),
+        (Settlement::Reject, "NACK\nid:t\nrequeue:false\n\n^@"),
+    ] {
+        let tag = delivered(&mut translator, "t");
+        assert_eq!(written(&mut translator, &settle(tag, settlement), None), frame);
+        assert_eq!(written(&mut translator, &settle(tag, settlement), None), "");
+    }
+}
+
+#[test]
+fn the_receipt_of_several_settlements_stands_on_the_last() {
+    let mut translator = rabbit();
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), None);
+    let deliveries = vec![delivered(&mut translator, "x"), delivered(&mut translator, "y")];
+    let operation = Operation::Settle { subscription: SubscriptionKey(1), deliveries, settlement: Settlement::Accept };
+    assert_eq!(written(&mut translator, &operation, Some(9)), "ACK\nid:x\n\n^@ACK\nid:y\nreceipt:0\n\n^@");
+    assert_eq!(written(&mut translator, &operation, Some(10)), "", "nothing left to settle");
+    assert_eq!(translator.completed(), None);
+    translator.ledger.confirm("0");
+    assert_eq!([translator.completed(), translator.completed()], [Some(Ticket(9)), Some(Ticket(10))]);
+}
+
+#[test]
+fn a_transaction_is_written_whole_and_confirmed_by_its_commit() {
+    let mut translator = rabbit();
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), None);
+    let tag = delivered(&mut translator, "x");
+    let commit = Operation::Commit(vec![send(b"hi", false, &[]), settle(tag, Settlement::Accept)]);
+    assert_eq!(
+        written(&mut translator, &commit, Some(1)),
+        "BEGIN\ntransaction:1\n\n^@SEND\ndestination:/queue/a\ntransaction:1\n\nhi^@\
+         ACK\nid:x\ntransaction:1\n\n^@COMMIT\ntransaction:1\nreceipt:0\n\n^@"
+    );
+    assert!(written(&mut translator, &Operation::Commit(vec![]), None).contains("transaction:2"));
+}
+
+#[test]
+fn an_unsubscribe_ends_with_its_receipt_and_a_subscription_of_the_same_name_waits_for_it() {
+    let mut translator = rabbit();
+    let again = Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[]));
+    written(&mut translator, &again, None);
+    let tag = delivered(&mut translator, "x");
+    let unsubscribe = Operation::Unsubscribe(SubscriptionKey(1));
+    assert_eq!(written(&mut translator, &unsubscribe, None), "UNSUBSCRIBE\nid:1\nreceipt:0\n\n^@");
+    assert!(translator.must_wait(&again));
+    assert!(translator.message(message(&[("subscription", "1")])).is_some(), "on its way before the end");
+    translator.ledger.confirm("0");
+    assert_eq!(translator.completed(), None);
+    assert!(!translator.must_wait(&again));
+    assert!(translator.message(message(&[("subscription", "1")])).is_none());
+    assert_eq!(written(&mut translator, &settle(tag, Settlement::Accept), None), "", "given back by the upstream");
+    assert_eq!(written(&mut translator, &unsubscribe, Some(4)), "");
+    assert_eq!(translator.completed(), Some(Ticket(4)));
+}
