@@ -70,7 +70,8 @@ pub struct PodView {
     pub unschedulable: Option<String>,
     /// Whether it runs on a node that stopped reporting: not ready though its containers were when last heard of.
     pub node_lost: bool,
-    /// Why its container does not run, as `reason: message` (`ImagePullBackOff: ...`, `CrashLoopBackOff: ...`).
+    /// Why its container does not run, as `reason: message` (`ImagePullBackOff: ...`, `CrashLoopBackOff: ...`); absent
+    /// while it is merely being created.
     pub waiting: Option<String>,
     /// What its admin port said, or why it said nothing; absent when it was not asked.
     pub admin: Option<Result<admin::Status, String>>,

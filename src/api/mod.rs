@@ -46,7 +46,8 @@ pub fn crd() -> CustomResourceDefinition {
             forbid_null(schema);
             schema.required = None;
             if let Some(spec) = schema.properties.as_mut().and_then(|fields| fields.get_mut("spec")) {
-                spec.default = Some(JSON(serde_json::Value::Object(serde_json::Map::new())));
+                // The API server checks the rules against this default without filling it up first.
+                spec.default = serde_json::to_value(StompBrokerSpec::default()).ok().map(JSON);
             }
         }
     }

@@ -5,17 +5,25 @@
 
 use kube::core::{Message, Rule};
 
+use super::scalars::DURATION;
+
 /// A rule whose message is a CEL expression, so that it can quote the value.
 fn rule(rule: &str, message: &str) -> Rule {
     Rule::new(rule).message(Message::Expression(message.to_owned()))
+}
+
+/// `rule` where all of these fields are durations; where one is not, its own rule says so.
+fn unless_malformed(durations: &[&str], rule: &str) -> String {
+    let malformed = durations.iter().map(|field| format!("!self.{field}.{DURATION} || "));
+    format!("{}({rule})", malformed.collect::<String>())
 }
 
 /// Children are called `<name>-<zone>` and must stay within the 63 characters of a DNS label.
 pub(super) fn name_is_short() -> Rule {
     rule(
         "size(self.metadata.name) <= 35",
-        "'metadata.name ' + self.metadata.name + ' has ' + string(size(self.metadata.name)) + ' characters, but the names of \
-         its Deployments have room for 35; choose a shorter name'",
+        "'metadata.name %s has %d characters, but the names of its Deployments have room for 35; choose a shorter \
+         name'.format([self.metadata.name, size(self.metadata.name)])",
     )
 }
 
@@ -48,9 +56,9 @@ pub(super) fn one_pod_when_embedded() -> Rule {
     rule(
         &format!("!{EMBEDDED} || {PODS} <= 1"),
         &format!(
-            "'the embedded engine keeps messages in the memory of one pod, but spec.replicas and spec.zones ask for ' + \
-             string({PODS}) + ' pods, which would not see each other\\'s messages; either run one pod, or set \
-             spec.engine.relay to pass messages through an upstream broker'"
+            "'the embedded engine keeps messages in the memory of one pod, but spec.replicas and spec.zones ask for %d \
+             pods, which would not see each other\\'s messages; either run one pod, or set spec.engine.relay to pass \
+             messages through an upstream broker'.format([{PODS}])"
         ),
     )
 }
@@ -59,8 +67,8 @@ pub(super) fn one_pod_when_embedded() -> Rule {
 pub(super) fn replicas_said_once() -> Rule {
     rule(
         "!has(self.replicas) || !has(self.zones) || !self.zones.exists(z, has(z.replicas))",
-        "'spec.replicas is ' + string(self.replicas) + ' and spec.zones[].replicas is set too; keep one: spec.replicas \
-         spreads its pods evenly over the zones, spec.zones[].replicas counts each zone by itself'",
+        "'spec.replicas is %d and spec.zones[].replicas is set too; keep one: spec.replicas spreads its pods evenly over \
+         the zones, spec.zones[].replicas counts each zone by itself'.format([self.replicas])",
     )
 }
 
@@ -95,16 +103,19 @@ pub(super) fn cpu_requested_when_autoscaled() -> Rule {
 pub(super) fn autoscaling_bounds_in_order() -> Rule {
     rule(
         "self.minReplicasPerZone <= self.maxReplicasPerZone",
-        "'spec.autoscaling.minReplicasPerZone is ' + string(self.minReplicasPerZone) + ', more than maxReplicasPerZone, \
-         which is ' + string(self.maxReplicasPerZone) + '; lower the one or raise the other'",
+        "'spec.autoscaling.minReplicasPerZone is %d, more than maxReplicasPerZone, which is %d; lower the one or raise \
+         the other'.format([self.minReplicasPerZone, self.maxReplicasPerZone])",
     )
 }
 
 /// Two periods of silence before a session ends.
 pub(super) fn session_outlives_heartbeat() -> Rule {
     rule(
-        "duration(self.sessionTimeout) > duration('0s') && \
-         duration(self.sessionTimeout) >= duration(self.heartbeat) + duration(self.heartbeat)",
+        &unless_malformed(
+            &["sessionTimeout", "heartbeat"],
+            "duration(self.sessionTimeout) > duration('0s') && \
+             duration(self.sessionTimeout) >= duration(self.heartbeat) + duration(self.heartbeat)",
+        ),
         "'spec.sessionTimeout is ' + self.sessionTimeout + ', too short for a spec.heartbeat of ' + self.heartbeat + '; \
          make it at least twice as long'",
     )
@@ -140,8 +151,8 @@ pub(super) fn listener_ports_are_free() -> Rule {
 pub(super) fn listener_ports_differ() -> Rule {
     rule(
         "!has(self.stomp) || !has(self.websocket) || self.stomp.port != self.websocket.port",
-        "'spec.listeners.stomp.port and spec.listeners.websocket.port are both ' + string(self.stomp.port) + '; choose two \
-         different ports'",
+        "'spec.listeners.stomp.port and spec.listeners.websocket.port are both %d; choose two different \
+         ports'.format([self.stomp.port])",
     )
 }
 
@@ -176,7 +187,7 @@ pub(super) fn prefixes_begin_with_a_slash() -> Rule {
 /// A connection attempt needs some time.
 pub(super) fn connect_timeout_is_positive() -> Rule {
     rule(
-        "duration(self.connectTimeout) > duration('0s')",
+        &unless_malformed(&["connectTimeout"], "duration(self.connectTimeout) > duration('0s')"),
         "'spec.engine.relay.connectTimeout is ' + self.connectTimeout + ', so that no upstream could ever answer in time; \
          use for example 10s'",
     )
@@ -215,7 +226,7 @@ pub(super) fn rest_wildcard_is_last() -> Rule {
 /// The deadline counts from the same moment as the delay.
 pub(super) fn drain_deadline_after_delay() -> Rule {
     rule(
-        "duration(self.deadline) >= duration(self.delay)",
+        &unless_malformed(&["deadline", "delay"], "duration(self.deadline) >= duration(self.delay)"),
         "'spec.drain.deadline is ' + self.deadline + ', which is over before the spec.drain.delay of ' + self.delay + ' is; \
          make it longer'",
     )

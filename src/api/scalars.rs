@@ -2,12 +2,19 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// A span of time in Go's notation, as [`stompbroker_config::GoDuration`] reads it.
+/// What a span of time looks like, in CEL and of `{}`.
+pub(super) const DURATION: &str = r"matches('^([0-9]{1,5}([.][0-9]{1,3})?(h|m|s|ms))+$')";
+
+/// A span of time in Go's notation, as [`stompbroker_config::GoDuration`] reads it. A rule instead of a pattern, for the
+/// sake of its message.
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 20,
-        "pattern": r"^([0-9]{1,5}(\.[0-9]{1,3})?(h|m|s|ms))+$",
+        "x-kubernetes-validations": [{
+            "rule": format!("self.{DURATION}"),
+            "messageExpression": "'%s is not a duration; write for example 250ms, 10s, 5m or 1h30m'.format([self])",
+        }],
     })
 }
 
@@ -15,7 +22,12 @@ pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn byte_size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "x-kubernetes-int-or-string": true,
-        "pattern": r"^[0-9]{1,12}(Ki|Mi|Gi|k|M|G)?$",
+        "maxLength": 20,
+        "x-kubernetes-validations": [{
+            "rule": "type(self) == int ? self > 0 : self.matches('^[1-9][0-9]{0,11}(Ki|Mi|Gi|k|M|G)?$')",
+            "messageExpression": "'%s is not a size; write octets as a positive integer, or a quantity such as 64Ki, 4Mi or \
+                1G'.format([self])",
+        }],
     })
 }
 

@@ -77,7 +77,7 @@ impl Objects {
         for secret in secrets {
             write(&mut text, &secret.without_random_values())?;
             for key in &secret.random {
-                text.push_str(&format!("# {key}: random, made when the Secret is created\n"));
+                text.extend(["# ", key, ": random, made when the Secret is created\n"]);
             }
         }
         write_all(&mut text, config_maps)?;

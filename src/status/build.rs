@@ -1,13 +1,24 @@
 //! Builds the status of one pass.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
 
+use super::{
+    ConditionType, Reason,
+    config::config_applied,
+    pools::PoolFacts,
+    relay::relay_connected,
+    summary::{self, Parts},
+    verdict::{Holds, Verdict},
+    zones::zones_satisfied,
+};
 use crate::{
-    api::{StompBroker, StompBrokerStatus},
+    api::{CredentialStatus, CredentialsStatus, StompBroker, StompBrokerStatus, ZoneStatus},
     observed::Observed,
-    plan::Plan,
-    status::Reason,
-    validate::{SpecError, ValidatedBroker},
+    plan::{Plan, labels},
+    validate::{Engine, SpecError, ValidatedBroker},
 };
 
 /// All that the status of one pass is made from.
@@ -15,7 +26,8 @@ use crate::{
 pub struct StatusInput<'a> {
     /// The object that the pass was for, with its previous status.
     pub broker: &'a StompBroker,
-    /// What was seen; absent when observing failed.
+    /// What was seen, with the Deployments as the API server returned them after the pass had applied them; absent when
+    /// observing failed.
     pub observed: Option<&'a Observed>,
     /// What was validated and planned; absent when the spec was refused or the pass did not get so far.
     pub planned: Option<(&'a ValidatedBroker, &'a Plan)>,
@@ -36,9 +48,157 @@ pub struct Failure {
     pub message: String,
 }
 
-/// The status that this pass reports.
+/// The status that this pass reports. What cannot be told is kept from the previous status.
 pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
-    let mut status = input.broker.status.clone().unwrap_or_default();
+    let previous = input.broker.status.clone().unwrap_or_default();
+    let pools = match (input.planned, input.observed) {
+        (Some((broker, plan)), Some(observed)) => PoolFacts::all(broker, plan, observed),
+        _ => Vec::new(),
+    };
+    let mut status = StompBrokerStatus { conditions: Vec::new(), ..previous.clone() };
     status.observed_generation = input.broker.metadata.generation;
+    if let Some(observed) = input.observed {
+        let sum = |number: fn(&crate::observed::DeploymentView) -> i32| {
+            observed.deployments.values().map(number).fold(0, i32::saturating_add)
+        };
+        status.replicas = sum(|live| live.replicas);
+        status.ready_replicas = sum(|live| live.ready);
+    }
+    if let Some((broker, plan)) = input.planned {
+        of_plan(&mut status, broker, plan);
+    }
+    if !pools.is_empty() {
+        of_pools(&mut status, &pools);
+    }
+    for (kind, verdict) in verdicts(input, &pools) {
+        status.conditions.push(condition(kind, verdict, input, &previous.conditions));
+    }
     status
+}
+
+fn of_plan(status: &mut StompBrokerStatus, broker: &ValidatedBroker, plan: &Plan) {
+    let secret = |name: &str| CredentialStatus { secret_name: name.to_owned() };
+    status.selector = Some(labels::to_text(&labels::selector(&broker.name)));
+    status.engine = Some(broker.engine.name().to_owned());
+    status.image = Some(plan.image.clone());
+    status.endpoints = Some(plan.endpoints.clone());
+    status.credentials = Some(CredentialsStatus {
+        system: secret(broker.system_credential.secret_name()),
+        client: secret(broker.client_credential.secret_name()),
+    });
+}
+
+fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
+    status.sessions = pools.iter().map(PoolFacts::sessions).fold(0, i64::saturating_add);
+    let zoned = || pools.iter().filter_map(|pool| pool.pool.zone.as_ref().map(|zone| (zone, pool)));
+    status.zones = zoned()
+        .map(|(zone, pool)| ZoneStatus {
+            name: zone.clone(),
+            desired: pool.desired,
+            ready: pool.ready(),
+            updated: pool.updated(),
+            sessions: pool.sessions(),
+            revision: pool.live.and_then(|live| live.revision.clone()),
+        })
+        .collect();
+    let satisfied = zoned().filter(|(_, pool)| pool.ready() >= pool.desired).count();
+    status.ready_zones = (!status.zones.is_empty()).then(|| format!("{satisfied}/{}", status.zones.len()));
+}
+
+/// All conditions in the order of [`ConditionType::ALL`].
+fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionType, Verdict)> {
+    let unknown = unknown(input);
+    let known = |verdict: fn(&[PoolFacts<'_>]) -> Verdict| {
+        if pools.is_empty() { unknown.clone() } else { verdict(pools) }
+    };
+    let config = known(config_applied);
+    let zones = known(zones_satisfied);
+    let has_relay = match input.planned {
+        Some((broker, _)) => matches!(broker.engine, Engine::Relay(_)),
+        None => input.broker.spec.engine.as_ref().is_some_and(|engine| engine.relay.is_some()),
+    };
+    let relay = has_relay.then(|| known(relay_connected));
+    let parts = Parts {
+        errors: input.errors,
+        failure: input.failure,
+        pools,
+        zones: &zones,
+        config: &config,
+        relay: relay.as_ref(),
+    };
+    let degraded = summary::degraded(&parts);
+    let progressing = summary::progressing(&parts);
+    let ready = summary::ready(pools, &degraded, &progressing);
+    let mut relay = relay;
+    ConditionType::ALL
+        .into_iter()
+        .filter_map(|kind| {
+            let verdict = match kind {
+                ConditionType::Ready => ready.clone(),
+                ConditionType::Progressing => progressing.clone(),
+                ConditionType::Degraded => degraded.clone(),
+                ConditionType::Accepted => accepted(input),
+                ConditionType::ResolvedRefs => resolved_refs(input),
+                ConditionType::ConfigApplied => config.clone(),
+                ConditionType::RelayConnected => relay.take()?,
+                ConditionType::ZonesSatisfied => zones.clone(),
+            };
+            Some((kind, verdict))
+        })
+        .collect()
+}
+
+/// The verdict about what the pass did not get to.
+fn unknown(input: &StatusInput<'_>) -> Verdict {
+    match input.failure {
+        _ if !input.errors.is_empty() => {
+            Verdict::new(Holds::Unknown, Reason::NotAccepted, "the spec has to be corrected first")
+        }
+        Some(failure) => Verdict::new(Holds::Unknown, failure.reason, failure.message.clone()),
+        None => Verdict::new(Holds::Unknown, Reason::ObserveFailed, "nothing was seen"),
+    }
+}
+
+fn accepted(input: &StatusInput<'_>) -> Verdict {
+    let about_spec = || input.errors.iter().filter(|error| error.condition == ConditionType::Accepted);
+    if let Some(first) = about_spec().next() {
+        return Verdict::new(Holds::False, first.reason, summary::list(about_spec()));
+    }
+    let warnings = input.planned.map(|(broker, _)| broker.warnings.as_slice()).unwrap_or_default();
+    if input.observed.is_none() {
+        return unknown(input);
+    }
+    let text = match warnings {
+        [] => "the spec is accepted".to_owned(),
+        warnings => format!("the spec is accepted, but {}", warnings.join("; ")),
+    };
+    Verdict::new(Holds::True, Reason::AsExpected, text)
+}
+
+fn resolved_refs(input: &StatusInput<'_>) -> Verdict {
+    let about_refs = || input.errors.iter().filter(|error| error.condition == ConditionType::ResolvedRefs);
+    if let Some(first) = about_refs().next() {
+        return Verdict::new(Holds::False, first.reason, summary::list(about_refs()));
+    }
+    if input.observed.is_none() {
+        return unknown(input);
+    }
+    Verdict::new(Holds::True, Reason::AsExpected, "everything that the spec refers to exists")
+}
+
+/// Gives a verdict its time: that of the previous condition, unless the status flips.
+fn condition(kind: ConditionType, verdict: Verdict, input: &StatusInput<'_>, previous: &[Condition]) -> Condition {
+    let Verdict { holds, reason, message } = verdict;
+    let before = previous.iter().find(|condition| condition.type_ == kind.as_str());
+    let since = before
+        .filter(|condition| condition.status == holds.as_str())
+        .map_or_else(|| Time(input.now), |condition| condition.last_transition_time.clone());
+    Condition {
+        type_: kind.as_str().to_owned(),
+        status: holds.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
+        message,
+        last_transition_time: since,
+        observed_generation: input.broker.metadata.generation,
+    }
 }

@@ -5,6 +5,14 @@
 
 mod build;
 mod conditions;
+mod config;
+mod pools;
+mod relay;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod zones;
 
 pub use build::{Failure, StatusInput, build};
 pub use conditions::{ConditionType, Reason};

@@ -1,0 +1,87 @@
+//! What planned and observed say about each pool together.
+
+use stompbroker_config::admin;
+
+use crate::{
+    observed::{DeploymentView, Observed, PodView},
+    plan::Plan,
+    validate::{Pool, PoolSize, ValidatedBroker},
+};
+
+/// One pool as planned and as observed.
+#[derive(Clone, Debug)]
+pub(super) struct PoolFacts<'a> {
+    /// The pool.
+    pub(super) pool: &'a Pool,
+    /// Its Deployment; absent before the first apply.
+    pub(super) live: Option<&'a DeploymentView>,
+    /// Its pods, the terminating ones too.
+    pub(super) pods: Vec<&'a PodView>,
+    /// Pods wanted.
+    pub(super) desired: i32,
+    /// Hash of the configuration wanted.
+    pub(super) config_hash: &'a str,
+}
+
+impl<'a> PoolFacts<'a> {
+    /// The facts of all pools in the order of the spec.
+    pub(super) fn all(broker: &'a ValidatedBroker, plan: &'a Plan, observed: &'a Observed) -> Vec<Self> {
+        broker
+            .pools
+            .iter()
+            .map(|pool| {
+                let live = observed.deployments.get(&pool.name);
+                let zone = pool.zone.as_deref().unwrap_or_default();
+                let desired = match pool.size {
+                    PoolSize::Fixed(replicas) => replicas,
+                    PoolSize::Autoscaled { min, max, .. } => live.map_or(min, |live| live.desired.max(min).min(max)),
+                };
+                let config_hash = plan.config_hashes.get(&pool.name).map_or("", String::as_str);
+                let pods = observed.pods.iter().filter(|pod| pod.zone == zone).collect();
+                Self { pool, live, pods, desired, config_hash }
+            })
+            .collect()
+    }
+
+    /// How people call the pool.
+    pub(super) fn label(&self) -> String {
+        self.pool.zone.as_ref().map_or_else(|| "the pool".to_owned(), |zone| format!("zone {zone}"))
+    }
+
+    /// Pods ready.
+    pub(super) fn ready(&self) -> i32 {
+        self.live.map_or(0, |live| live.ready)
+    }
+
+    /// Pods of the newest revision.
+    pub(super) fn updated(&self) -> i32 {
+        self.live.map_or(0, |live| live.updated)
+    }
+
+    /// Whether the Deployment's controller has nothing left to start or replace, ready or not.
+    pub(super) fn is_rolled_out(&self) -> bool {
+        self.live.is_some_and(|live| {
+            live.current
+                && live.desired == self.desired
+                && live.updated == self.desired
+                && live.replicas == self.desired
+        })
+    }
+
+    /// Pods that are there to stay.
+    pub(super) fn staying(&self) -> impl Iterator<Item = &'a PodView> {
+        self.pods.iter().copied().filter(|pod| !pod.terminating)
+    }
+
+    /// What the pods' admin ports said, by pod.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&'a PodView, &'a Result<admin::Status, String>)> {
+        self.staying().filter_map(|pod| pod.admin.as_ref().map(|answer| (pod, answer)))
+    }
+
+    /// Sessions logged in, also on pods that are about to go.
+    pub(super) fn sessions(&self) -> i64 {
+        let answers = self.pods.iter().filter_map(|pod| pod.admin.as_ref()?.as_ref().ok());
+        let sessions = answers.map(|status| status.sessions.stomp.saturating_add(status.sessions.websocket));
+        i64::try_from(sessions.fold(0, u64::saturating_add)).unwrap_or(i64::MAX)
+    }
+}
