@@ -118,18 +118,12 @@ impl Decoder {
                 }
                 Stage::Headers(mut head) => {
                     let complete = self.headers(buffer, &mut head);
-                    // Kept also on failure: the ERROR wants the receipt header.
-                    let length = if matches!(complete, Ok(true)) { self.body_length(&head) } else { Ok(None) };
-                    let complete = complete.and_then(|complete| length.map(|length| (complete, length)));
-                    match complete {
-                        Ok((true, length)) => self.stage = Stage::Body(head, length),
-                        Ok((false, _)) => {
+                    match complete.and_then(|complete| complete.then(|| self.body_length(&head)).transpose()) {
+                        Ok(Some(length)) => self.stage = Stage::Body(head, length),
+                        other => {
+                            // Kept also on failure: the ERROR wants the receipt header.
                             self.stage = Stage::Headers(head);
-                            return Ok(None);
-                        }
-                        Err(problem) => {
-                            self.stage = Stage::Headers(head);
-                            return Err(problem);
+                            return other.map(|_| None);
                         }
                     }
                 }
@@ -155,11 +149,11 @@ impl Decoder {
     }
 
     fn command(&mut self, buffer: &mut BytesMut) -> Result<Option<Command>, DecodeProblem> {
+        let limit = COMMAND_LINE.min(self.limits.frame_size);
         let unknown = |line: &[u8]| {
-            let shown = &line[..line.len().min(COMMAND_LINE)];
+            let shown = &line[..line.len().min(limit)];
             DecodeProblem::UnknownCommand(String::from_utf8_lossy(shown).into())
         };
-        let limit = COMMAND_LINE.min(self.limits.frame_size);
         let Some(end) = self.find(buffer, b'\n') else {
             return if buffer.len() > limit { Err(unknown(buffer)) } else { Ok(None) };
         };

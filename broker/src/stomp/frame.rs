@@ -67,7 +67,7 @@ pub enum Command {
 
 impl Command {
     /// All commands, those that brokers see most first.
-    const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Send,
         Self::Ack,
         Self::Message,

@@ -15,3 +15,6 @@ pub(crate) use encode::{put_body, put_header};
 pub use error::{DecodeError, DecodeProblem, Place};
 pub(crate) use escape::Escapes;
 pub use frame::{Command, Frame, Header, Version};
+
+#[cfg(test)]
+mod tests;
