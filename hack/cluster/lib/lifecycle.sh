@@ -99,15 +99,10 @@ take_down() {
   mounts=$(awk -v state="$STATE/" 'index($5, state) == 1 {print $5}' /proc/self/mountinfo | sort -r)
   # shellcheck disable=SC2086
   [[ -z $mounts ]] || umount -l $mounts
-  wait_for 5 "the kernel to let go" remove_cgroups_fully || say "some cgroups are left: $(leftovers | xargs)"
+  wait_for 5 cgroups remove_cgroups "$CGROUP" || say "some cgroups are left: $(leftovers | xargs)"
   rm -rf --one-file-system "$STATE"
   rmdir /var/lib/cni 2>/dev/null || true
   restore_sysctls
-}
-
-remove_cgroups_fully() {
-  remove_cgroups "$CGROUP"
-  [[ -z $(leftovers) ]]
 }
 
 # The kubelet sets these for the whole machine. The first cluster notes what they were, the

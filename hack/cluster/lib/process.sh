@@ -111,19 +111,25 @@ kill_cgroups() { # FOLDER...
   die "processes do not end: $(xargs <<<"$pids")"
 }
 
+# Removes a group's processes and cgroups. Cgroups must not be left to a node's next life:
+# its kubelet would look for containers in them for half a minute.
 kill_group() { # GROUP
-  local root
-  root=$(tracking_root)/$CGROUP
-  kill_cgroups "$(daemons_of "$1")" "$root/$1"
+  kill_cgroups "$(daemons_of "$1")" "$(tracking_root)/$CGROUP/$1"
   rm -rf "${RUN:?}/$1"
+  wait_for 5 cgroups remove_cgroups "$CGROUP/$1" "$CGROUP/daemons-$1" || say "some cgroups of $1 are left"
 }
 
-# Removes cgroups without processes, the deepest first, from every hierarchy.
-remove_cgroups() { # NAME BELOW THE ROOTS
-  local root
+# Removes cgroups without processes, the deepest first, from every hierarchy. Fails while the
+# kernel still counts a process that has just ended.
+remove_cgroups() { # NAME BELOW THE ROOTS...
+  local root name result=0
   for root in $(cgroup_roots); do
-    [[ ! -d $root/$1 ]] || find "$root/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    for name; do
+      [[ -d $root/$name ]] || continue
+      find "$root/$name" -depth -type d -exec rmdir {} + 2>/dev/null || result=1
+    done
   done
+  return $result
 }
 
 # Repeats a check until it holds.
