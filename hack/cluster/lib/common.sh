@@ -66,11 +66,12 @@ node_of() { # NAME -> node-a
 }
 
 # One command at a time changes a cluster. The kernel drops the lock with the last
-# process that holds it, so a killed command leaves no stale lock.
+# process that holds it, so a killed command leaves no stale lock. The file stays: who
+# removed it could let two in, the one that waits for the old file and the next to come.
 lock_cluster() {
   [[ -z $LOCK_FD ]] || return 0
-  mkdir -p "$CACHE/clusters"
-  exec {LOCK_FD}>"$CACHE/clusters/.$CLUSTER.lock"
+  mkdir -p "${STATE%/*}"
+  exec {LOCK_FD}>"${STATE%/*}/.$CLUSTER.lock"
   flock -n "$LOCK_FD" && return
   say "waiting for another command on cluster $CLUSTER to end"
   flock -w 300 "$LOCK_FD" || die "another command has held cluster $CLUSTER for five minutes"

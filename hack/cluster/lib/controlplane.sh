@@ -80,7 +80,11 @@ start_controllers() {
     --bind-address=127.0.0.1 --leader-elect=false
 }
 
-kube() { KUBECONFIG=$STATE/kubeconfig "$(module_dir kubernetes)/kubectl" "$@"; }
+# Does not hold the lock: a kubectl that waits must not outlive a killed `up` with it.
+kube() {
+  local fd=${LOCK_FD:-9}
+  KUBECONFIG=$STATE/kubeconfig "$(module_dir kubernetes)/kubectl" "$@" {fd}>&-
+}
 
 wait_for_apiserver() {
   wait_for 90 "kube-apiserver" kube get --raw /readyz ||

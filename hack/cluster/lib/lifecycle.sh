@@ -28,6 +28,7 @@ need_running() {
 cluster_up() {
   local started=$SECONDS node
   need_machine
+  need_own_name
   build_all "${MODULES[@]}"
   lock_cluster
   if is_running; then
@@ -46,7 +47,7 @@ cluster_up() {
   fi
   say "starting cluster $CLUSTER"
   mkdir -p "$STATE" "$RUN" "$LOGS"
-  save_sysctls
+  prepare_machine
   make_control_plane_network
   make_cluster_pki
   start_control_plane
@@ -81,6 +82,7 @@ leftovers() {
 
 cluster_down() {
   [[ $EUID == 0 ]] || die "root is needed"
+  need_own_name
   lock_cluster
   if [[ ! -d $STATE && -z $(leftovers) ]]; then
     say "cluster $CLUSTER is not there"
@@ -88,7 +90,6 @@ cluster_down() {
     take_down
     say "cluster $CLUSTER is down"
   fi
-  rm -f "$CACHE/clusters/.$CLUSTER.lock"
 }
 
 take_down() {
@@ -101,29 +102,14 @@ take_down() {
   [[ -z $mounts ]] || umount -l $mounts
   wait_for 5 cgroups remove_cgroups "$CGROUP" || say "some cgroups are left: $(leftovers | xargs)"
   rm -rf --one-file-system "$STATE"
-  rmdir /var/lib/cni 2>/dev/null || true
-  restore_sysctls
-}
-
-# The kubelet sets these for the whole machine. The first cluster notes what they were, the
-# last one to go sets them back.
-save_sysctls() {
-  [[ -s $CACHE/sysctls ]] ||
-    sysctl vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops \
-      kernel.keys.root_maxkeys kernel.keys.root_maxbytes >"$CACHE/sysctls"
-}
-
-restore_sysctls() {
-  compgen -G "$CACHE/clusters/*/run" >/dev/null && return
-  [[ ! -s $CACHE/sysctls ]] || sysctl -q -p "$CACHE/sysctls" || true
-  rm -f "$CACHE/sysctls"
+  restore_machine
 }
 
 cluster_status() {
   local node dead
   [[ -e $STATE/complete ]] || { echo "cluster $CLUSTER is not up"; exit 3; }
   dead=$(dead_parts)
-  echo "cluster $CLUSTER: ${dead:+not all runs}${dead:-everything runs}" | head -1
+  echo "cluster $CLUSTER: $(if [[ -n $dead ]]; then echo "not all runs"; else echo "everything runs"; fi)"
   [[ -z $dead ]] || printf '  dead: %s\n' "${dead//$'\n'/, }"
   echo "  kubeconfig  $STATE/kubeconfig"
   echo "  addresses   $SLICE_NET: API $API_URL, services $SERVICE_NET, pods $POD_NET"

@@ -18,11 +18,13 @@ make_netns() { # GROUP
 }
 
 # Takes the first free slice: creating the host's end of the link is the claim, and the
-# kernel lets only one cluster have it, whatever folder its state is in.
+# kernel lets only one cluster have it, whatever folder its state is in. The link's alias
+# says whose it is.
 claim_slice() {
   local n
   for n in {0..15}; do
     ip link add "stomp$n" type veth peer name host netns "$(netns_of cp)" 2>/dev/null || continue
+    ip link set dev "stomp$n" alias "$NETNS of $CACHE"
     echo "$n" >"$STATE/slice"
     set_slice "$n"
     return
@@ -90,16 +92,25 @@ remove_node_network() { # NODE; deleting one end of a veth pair deletes the othe
   ! has_netns "$1" || ip netns del "$(netns_of "$1")"
 }
 
-# Works from what is there by name, so also after a half-made `up`. A slice that another
-# cluster has claimed meanwhile (after a reboot, say) is left alone.
+# A cluster of this name whose state is in another folder is not ours to touch.
+need_own_name() {
+  local owner
+  owner=$(ip -o link show 2>/dev/null | sed -n "s|.*alias $NETNS of ||p")
+  [[ -z $owner || $owner == "$CACHE" ]] ||
+    die "a cluster named $CLUSTER is there with its state in $owner; use another --name"
+}
+
+# Works from what is there by name, so also after a half-made `up`.
 remove_network() {
   local path link
-  if [[ -n ${SLICE:-} ]]; then
-    link=$(ip -o link show dev "$HOST_LINK" 2>/dev/null || true)
-    if [[ -z $link || $link == *" link-netns $NETNS.cp"* ]]; then
-      ip route del unreachable "$SLICE_NET" metric 4000000 2>/dev/null || true
-      [[ -z $link ]] || ip link del "$HOST_LINK" 2>/dev/null || true
-    fi
+  # The routes over a link go with it; the slice is in no file if the claim was cut short.
+  for link in $(ip -o link show | awk -F': ' -v alias="alias $NETNS of " -v netns="link-netns $NETNS.cp" \
+    '$2 ~ /^stomp[0-9]+@/ && (index($0, alias) || index($0 " ", netns " ") || index($0, netns "\\")) {sub(/@.*/, "", $2); print $2}'); do
+    set_slice "${link#stomp}"
+    ip link del "$link"
+  done
+  if [[ -n ${SLICE:-} && ! -e /sys/class/net/$HOST_LINK ]]; then
+    ip route del unreachable "$SLICE_NET" metric 4000000 2>/dev/null || true
   fi
   for path in /run/netns/"$NETNS".*; do
     [[ ! -e $path ]] || ip netns del "${path##*/}"

@@ -33,9 +33,7 @@ write_node_configs() { # NODE
   printf 'nameserver %s\noptions timeout:1 attempts:1\n' "$CP_IP" >"$NODE_DIR/resolv.conf"
 }
 
-# The folder that CNI caches results in has a fixed path; the node sees its own there.
 start_node_holder() { # NODE
-  mkdir -p /var/lib/cni
   # The script is for the shell in the node; nothing of it is for this one.
   # shellcheck disable=SC2016
   spawn "$1" holder nsenter --net="/run/netns/$(netns_of "$1")" \
@@ -43,12 +41,12 @@ start_node_holder() { # NODE
       set -e
       mount --make-rshared /
       mount -t tmpfs -o mode=755,size=256m tmpfs /run
-      mount -t tmpfs -o mode=755,size=64m tmpfs /var/lib/cni
+      mount -t tmpfs -o mode=755,size=64m tmpfs "$2"
       mount -t tmpfs -o mode=755,size=64m tmpfs /var/log
       mkdir /run/lock
       echo "$1" >/proc/sys/kernel/hostname
       touch /run/node-holder-ready
-      exec sleep infinity' _ "$1"
+      exec sleep infinity' _ "$1" "$CNI_CACHE"
   wait_for 10 "$1" in_node "$1" test -e /run/node-holder-ready ||
     die "the namespaces of $1 did not start; log: $LOGS/$1-holder.log"
 }
