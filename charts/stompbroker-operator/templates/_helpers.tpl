@@ -1,0 +1,63 @@
+{{- define "operator.fullname" -}}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else }}{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains .Release.Name $name }}{{ $name | trunc 63 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}{{ end }}
+{{- end }}
+
+{{- define "operator.selector" -}}
+app.kubernetes.io/name: stompbroker-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "operator.labels" -}}
+{{ include "operator.selector" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: stompbroker
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "operator.image" -}}
+{{ .image.repository }}:{{ .image.tag | default .appVersion }}
+{{- end }}
+
+{{/* What the operator may do where it looks after StompBrokers. src/rbac.rs holds the same table; a test compares. */}}
+{{- define "operator.rules" -}}
+# What users write. Nothing of theirs but the status is ever written.
+- apiGroups: [stompbroker.dev]
+  resources: [stompbrokers]
+  verbs: [get, list, watch]
+- apiGroups: [stompbroker.dev]
+  resources: [stompbrokers/status]
+  verbs: [patch]
+# Children: applied (create, patch), watched for drift (list, watch), pruned (delete).
+- apiGroups: [""]
+  resources: [configmaps, services, serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
+# Read by name only, never listed; created once with a generated value.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, create, patch]
+# Where the pods are, and whether they are ready.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+# What happened, for kubectl describe; repeats are counted by a patch.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}

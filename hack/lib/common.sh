@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# What the scripts of hack/ share: where things are, and how they speak. Sourced, never run.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+# All caches are in one folder outside the checkout, so that a fresh checkout builds fast and `git clean` costs nothing.
+CACHE=${STOMPBROKER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stompbroker}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+CLUSTER=$ROOT/hack/cluster/cluster
+# What the images are called; the chart's defaults are the same.
+IMAGE_REPOSITORY=${STOMPBROKER_IMAGE_REPOSITORY:-ghcr.io/stompbroker}
+OPERATOR_NAMESPACE=stompbroker-system
+UPSTREAM_NAMESPACE=upstreams
+
+say() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+note() { printf '    %s\n' "$*"; }
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+version() { sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml"; }
+
+# Runs a command and says how long it took.
+timed() { # WHAT COMMAND...
+  local what=$1 start=$SECONDS
+  shift
+  "$@" || return
+  note "$what: $((SECONDS - start)) s"
+}
+
+# A Debian package for each missing program, installed where that is possible and named where it is not.
+need() { # PROGRAM PACKAGE [PROGRAM PACKAGE]...
+  local missing=()
+  while (($# > 1)); do
+    command -v "$1" >/dev/null || missing+=("$2")
+    shift 2
+  done
+  ((${#missing[@]})) || return 0
+  if [[ ${STOMPBROKER_NO_APT:-} == 1 ]] || ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+    die "missing; install with: apt-get install ${missing[*]}"
+  fi
+  note "installing ${missing[*]}"
+  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
