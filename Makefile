@@ -1,0 +1,46 @@
+# What people type. The work is in scripts under hack/, each runnable by itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo down test lint test-unit test-integration test-e2e bench fmt generate images cluster clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## The story: a three-zone cluster, the operator, two brokers, real clients (KUBECONFIG set: on that cluster)
+	@hack/demo/run
+
+down: ## Stop the cluster of demo and test, and leave nothing behind
+	@hack/cluster/cluster down
+
+test: ## Everything: lint, unit, integration, end to end
+	@hack/test/run lint unit integration e2e
+
+lint: ## Formatting, clippy, dependencies, shell scripts, chart, generated files
+	@hack/test/run lint
+
+test-unit: ## Tests that need no cluster
+	@hack/test/run unit
+
+test-integration: ## The operator on a real API server
+	@hack/test/run integration
+
+test-e2e: ## The demo's story and its disturbances on the real cluster
+	@hack/test/run e2e
+
+bench: ## Figures: times, memory, API writes, image sizes
+	@hack/bench/run
+
+fmt: ## Format the Rust code
+	@cargo fmt
+
+generate: ## CRD, its copy in the chart, golden files
+	@hack/generate
+
+images: ## Both images as OCI archives; prints paths and sizes
+	@hack/images/build
+
+cluster: ## Only the three-zone cluster
+	@hack/cluster/cluster up
+
+clean: ## Remove what builds left in the caches; the cluster must be down
+	@hack/clean
