@@ -52,7 +52,7 @@ pub struct Subscription {
     pub acknowledge: Acknowledge,
     /// Most deliveries unsettled at once; absent: the engine's default.
     pub prefetch: Option<u32>,
-    /// All other headers of SUBSCRIBE, for engines that pass them on.
+    /// All other headers of SUBSCRIBE, for engines that pass them on; its `id` too, which names a durable subscription.
     pub headers: Vec<crate::stomp::Header>,
 }
 

@@ -113,7 +113,7 @@ fn passed_on(headers: Vec<Header>) -> Vec<Header> {
     for (name, value) in headers {
         let ours = matches!(
             &*name,
-            "id" | "destination" | "ack" | "receipt" | "transaction" | "content-length" | "login" | "passcode"
+            "destination" | "ack" | "receipt" | "transaction" | "content-length" | "login" | "passcode"
         );
         if !ours && !kept.iter().any(|(known, _)| *known == name) {
             kept.push((name, value));

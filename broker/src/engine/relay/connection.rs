@@ -281,6 +281,7 @@ impl<'a> Connection<'a> {
                 self.translator.ledger.confirm(frame.header("receipt-id").unwrap_or_default());
                 Ok(())
             }
+            Command::Error if self.translator.is_harmless(&frame) => Ok(()),
             Command::Error => {
                 tracing::info!(session.id = %self.port.session, error = failure::spoken(&frame), "ERROR from the upstream");
                 let ticket = frame.header("receipt-id").and_then(|receipt| self.translator.ledger.take(receipt));

@@ -87,10 +87,10 @@ impl Supervisor {
         }
     }
 
-    /// Forgets every back-off, for what made the tries fail may have been changed.
+    /// Forgets every pause, for what made the tries fail may have been changed.
     pub(super) fn retry_at_once(&mut self) {
         for health in &mut self.upstreams {
-            (health.failures, health.not_before) = (0, None);
+            (health.failures, health.not_before, health.last_try) = (0, None, None);
         }
     }
 

@@ -23,6 +23,8 @@ const DEFAULT_PREFETCH: u32 = 100;
 /// Headers of SEND that the relay sets itself.
 const OWN_SEND: [&str; 7] =
     ["destination", "content-length", "receipt", "transaction", "message-id", "subscription", "ack"];
+/// `RabbitMQ` takes only the name of the login here, which is the relay's and not the user's.
+const USER_ID: &str = "user-id";
 /// Headers of SUBSCRIBE that the relay sets itself.
 const OWN_SUBSCRIBE: [&str; 7] =
     ["id", "destination", "ack", "receipt", "content-length", "prefetch-count", "activemq.prefetchSize"];
@@ -55,6 +57,8 @@ pub(super) struct Translator {
     unsettled: HashMap<DeliveryTag, Unsettled>,
     deliveries: u64,
     transactions: u64,
+    /// Whether a subscription has ended on this connection.
+    unsubscribed: bool,
     /// Makes the message ids of this connection unique where the upstream's cannot be used.
     salt: u64,
 }
@@ -71,6 +75,7 @@ impl Translator {
             unsettled: HashMap::new(),
             deliveries: 0,
             transactions: 0,
+            unsubscribed: false,
             salt,
         }
     }
@@ -131,6 +136,15 @@ impl Translator {
         Some(Delivery { subscription: key, message, tag, redelivered })
     }
 
+    /// Whether an ERROR only says that `RabbitMQ` had a delivery left for a subscription that has ended since. It goes on
+    /// after it, and so does the session.
+    pub(super) fn is_harmless(&self, error: &Frame) -> bool {
+        self.dialect == Dialect::RabbitMq
+            && self.unsubscribed
+            && error.header("receipt-id").is_none()
+            && error.header("message") == Some("Subscription not found")
+    }
+
     /// The next operation that the receipts so far have completed.
     pub(super) fn completed(&mut self) -> Option<Ticket> {
         loop {
@@ -158,7 +172,7 @@ impl Translator {
 
     fn send(&self, message: &Message, receipt: Option<&str>, transaction: Option<&str>, out: &mut Vec<u8>) {
         let own = [("destination", Some(&*message.destination)), ("receipt", receipt), ("transaction", transaction)];
-        let headers = present(own).chain(passed_on(&message.headers, &OWN_SEND));
+        let headers = present(own).chain(passed_on(&message.headers, &OWN_SEND)).filter(|(name, _)| *name != USER_ID);
         // Only a body with a NUL needs what the client did not give.
         let content_length = message.content_length || memchr::memchr(0, &message.body).is_some();
         encode(out, Some(self.version), Command::Send, headers, content_length, &message.body);
@@ -198,6 +212,7 @@ impl Translator {
             return self.done(ticket, now);
         };
         upstream.ending = true;
+        self.unsubscribed = true;
         let receipt = self.ledger.open(ticket, Some(key), now).to_string();
         let headers = [("id", &*upstream.id), ("receipt", &*receipt)];
         encode(out, Some(self.version), Command::Unsubscribe, headers, false, b"");
@@ -226,9 +241,12 @@ impl Translator {
         encode(out, Some(self.version), Command::Commit, headers, false, b"");
     }
 
-    /// Those that the upstream still waits for; they are settled from now on.
+    /// Those that the upstream still waits for; they are settled from now on. Those of a subscription that is ending are
+    /// not: the upstream takes them back, and an ACK that comes too late would be an ERROR.
     fn known(&mut self, deliveries: &[DeliveryTag]) -> Vec<Unsettled> {
-        deliveries.iter().filter_map(|tag| self.unsettled.remove(tag)).collect()
+        let live = |key| self.subscriptions.get(&key).is_some_and(|upstream| !upstream.ending);
+        let known = deliveries.iter().filter_map(|tag| self.unsettled.remove(tag));
+        known.filter(|unsettled| live(unsettled.subscription)).collect()
     }
 
     fn settle(

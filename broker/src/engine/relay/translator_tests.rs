@@ -54,7 +54,7 @@ fn a_send_keeps_whether_the_client_gave_its_length() {
         "SEND\ndestination:/queue/a\na:b\n\nhi^@"
     );
     assert_eq!(
-        written(&mut translator, &send(b"hi", true, &[("message-id", "forged")]), Some(3)),
+        written(&mut translator, &send(b"hi", true, &[("message-id", "forged"), ("user-id", "ann")]), Some(3)),
         "SEND\ndestination:/queue/a\nreceipt:0\ncontent-length:2\n\nhi^@"
     );
     assert!(written(&mut translator, &send(b"a\0b", false, &[]), None).contains("content-length:3\n"));
@@ -193,11 +193,24 @@ fn an_unsubscribe_ends_with_its_receipt_and_a_subscription_of_the_same_name_wait
     assert_eq!(written(&mut translator, &unsubscribe, None), "UNSUBSCRIBE\nid:1\nreceipt:0\n\n^@");
     assert!(translator.must_wait(&again));
     assert!(translator.message(message(&[("subscription", "1")])).is_some(), "on its way before the end");
+    assert_eq!(written(&mut translator, &settle(tag, Settlement::Accept), None), "", "too late");
     translator.ledger.confirm("0");
     assert_eq!(translator.completed(), None);
     assert!(!translator.must_wait(&again));
     assert!(translator.message(message(&[("subscription", "1")])).is_none());
-    assert_eq!(written(&mut translator, &settle(tag, Settlement::Accept), None), "", "given back by the upstream");
     assert_eq!(written(&mut translator, &unsubscribe, Some(4)), "");
     assert_eq!(translator.completed(), Some(Ticket(4)));
+}
+
+#[test]
+fn a_late_delivery_of_an_ended_subscription_is_no_error_of_the_session() {
+    let mut translator = rabbit();
+    let error = |headers: &[(&str, &str)]| Frame { command: Command::Error, ..message(headers) };
+    let late = error(&[("message", "Subscription not found")]);
+    assert!(!translator.is_harmless(&late), "nothing has ended yet");
+    written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &[])), None);
+    written(&mut translator, &Operation::Unsubscribe(SubscriptionKey(1)), None);
+    assert!(translator.is_harmless(&late));
+    assert!(!translator.is_harmless(&error(&[("message", "Subscription not found"), ("receipt-id", "4")])));
+    assert!(!translator.is_harmless(&error(&[("message", "Unknown destination")])));
 }
