@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # What the scripts of hack/ share: where things are, and how they speak. Sourced, never run.
+# shellcheck disable=SC2034  # the variables are for those who source this
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # All caches are in one folder outside the checkout, so that a fresh checkout builds fast and `git clean` costs nothing.
