@@ -155,6 +155,10 @@ impl System {
             }
             Err(failure) => {
                 self.supervisor.failed(address, Instant::now(), rand::random());
+                if self.link.is_none() && self.shared.board.active().is_some_and(|reign| reign.address == *address) {
+                    // It was to be renewed after a reload, and the upstream takes it no longer.
+                    self.shared.board.lost(&failure);
+                }
                 if self.shared.board.failed(address, &failure) {
                     tracing::warn!(upstream = %address, state = ?failure.state, %failure, "cannot connect to the upstream");
                 } else {

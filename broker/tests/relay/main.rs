@@ -1,0 +1,11 @@
+//! The relay engine against an upstream that the tests play themselves, and against a real `RabbitMQ`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of a test fail it by a panic")]
+
+mod flow;
+mod harness;
+mod rabbitmq;
+mod reload;
+mod sessions;
+mod system;
+mod upstream;

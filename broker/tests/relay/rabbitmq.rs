@@ -1,0 +1,253 @@
+//! Against a real `RabbitMQ`, where the environment names one: `STOMPBROKER_TEST_RABBITMQ=host:port,user,password`.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use stompbroker::engine::{Acknowledge, EngineError, Event, Operation, Settlement, Subscription, SubscriptionKey};
+use stompbroker_config::{RelayEngine, Upstream as Configured, admin::UpstreamState};
+
+use crate::harness::{Harness, Session, send};
+
+const VARIABLE: &str = "STOMPBROKER_TEST_RABBITMQ";
+
+#[expect(clippy::print_stderr, reason = "who runs the tests shall see what they did not cover")]
+/// A relay to the `RabbitMQ` that the environment names; none when it names none, and the test is skipped.
+fn rabbitmq(change: impl FnOnce(&mut RelayEngine)) -> Option<Harness> {
+    let Ok(text) = std::env::var(VARIABLE) else {
+        eprintln!("skipped: {VARIABLE}=host:port,user,password names no RabbitMQ");
+        return None;
+    };
+    let mut parts = text.splitn(3, ',');
+    let mut part = || parts.next().expect("host:port,user,password");
+    let (address, user, password) = (part(), part(), part());
+    let (host, port) = address.rsplit_once(':').expect("host:port");
+    let upstream = Configured { host: host.to_owned(), port: port.parse().unwrap(), zone: None };
+    Some(Harness::start_with(vec![upstream], |relay| {
+        for directory in [&relay.system_credentials.directory, &relay.client_credentials.directory] {
+            std::fs::write(directory.join("username"), user).unwrap();
+            std::fs::write(directory.join("password"), password).unwrap();
+        }
+        relay.connect_timeout = stompbroker_config::GoDuration::from_secs(10);
+        change(relay);
+    }))
+}
+
+/// A queue that no other test uses, also none of an earlier run.
+fn queue() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    format!("/queue/relay-test-{now}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Subscribes; messages that wait already may come before the completion.
+fn subscribe(session: &mut Session, key: u32, destination: &str, headers: &[(&str, &str)]) {
+    // A queue of a test goes away by itself when nobody has used it for a minute.
+    let headers = headers.iter().chain(&[("x-expires", "60000")]);
+    let subscription = Subscription {
+        key: SubscriptionKey(key),
+        destination: destination.into(),
+        acknowledge: Acknowledge::ByClient,
+        prefetch: Some(10),
+        headers: headers.map(|&(name, value)| (name.into(), value.into())).collect(),
+    };
+    session.submit(Operation::Subscribe(subscription), 1000 + u64::from(key));
+}
+
+/// The next delivery, whatever else is completed before it.
+async fn next(session: &mut Session) -> (String, bool, Operation) {
+    let delivery = loop {
+        match session.event().await {
+            Event::Delivery(delivery) => break delivery,
+            Event::Completed(_) => {}
+            other => panic!("expected a delivery, got {other:?}"),
+        }
+    };
+    session.mailbox.release(delivery.message.size());
+    let settle = Operation::Settle {
+        subscription: delivery.subscription,
+        deliveries: vec![delivery.tag.unwrap()],
+        settlement: Settlement::Accept,
+    };
+    (String::from_utf8(delivery.message.body.to_vec()).unwrap(), delivery.redelivered, settle)
+}
+
+fn instead(settle: Operation, settlement: Settlement) -> Operation {
+    match settle {
+        Operation::Settle { subscription, deliveries, .. } => {
+            Operation::Settle { subscription, deliveries, settlement }
+        }
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_with_a_receipt_arrives_in_order_and_is_settled() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let (mut session, queue) = (harness.session(), queue());
+    subscribe(&mut session, 1, &queue, &[]);
+    session.completed(1001).await;
+    for (number, body) in (0..).zip(["a", "b", "c"]) {
+        session.send(&queue, body, Some(number));
+    }
+    let mut arrived = Vec::new();
+    let mut completed = 0;
+    while arrived.len() < 3 || completed < 3 {
+        match session.event().await {
+            Event::Completed(ticket) => {
+                assert_eq!(ticket.0, completed);
+                completed += 1;
+            }
+            Event::Delivery(delivery) => {
+                assert_eq!(*delivery.message.destination, *queue);
+                arrived.push(delivery.message.body.clone());
+                let deliveries = vec![delivery.tag.unwrap()];
+                let settlement = Settlement::Accept;
+                let operation = Operation::Settle { subscription: SubscriptionKey(1), deliveries, settlement };
+                session.engine.submit(operation, None);
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    assert_eq!(arrived, ["a", "b", "c"]);
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_settled_comes_back_to_another_session() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let (mut first, mut second, queue) = (harness.session(), harness.session(), queue());
+    subscribe(&mut first, 1, &queue, &[]);
+    first.completed(1001).await;
+    for body in ["kept", "returned"] {
+        first.send(&queue, body, None);
+    }
+    let (body, redelivered, settle) = next(&mut first).await;
+    assert_eq!((&*body, redelivered), ("kept", false));
+    first.submit(settle, 1);
+    assert_eq!(next(&mut first).await.0, "returned");
+    drop(first);
+    subscribe(&mut second, 1, &queue, &[]);
+    for settlement in [Settlement::Requeue, Settlement::Reject] {
+        let (body, redelivered, settle) = next(&mut second).await;
+        assert_eq!((&*body, redelivered), ("returned", true));
+        second.engine.submit(instead(settle, settlement), None);
+    }
+    second.engine.submit(send(&queue, b"last".to_vec()), None);
+    assert_eq!(next(&mut second).await.0, "last", "what was rejected is gone");
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_transaction_is_seen_when_its_commit_is_confirmed() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let (mut session, queue) = (harness.session(), queue());
+    subscribe(&mut session, 1, &queue, &[]);
+    session.completed(1001).await;
+    session.send(&queue, "before", None);
+    let (_, _, settle) = next(&mut session).await;
+    session.submit(Operation::Commit(vec![send(&queue, b"within".to_vec()), settle]), 1);
+    let mut seen = (false, false);
+    while seen != (true, true) {
+        match session.event().await {
+            Event::Completed(_) => seen.0 = true,
+            Event::Delivery(delivery) => {
+                assert_eq!(&delivery.message.body[..], b"within");
+                seen.1 = true;
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn ending_a_subscription_while_messages_flow_ends_no_session() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let (mut session, queue) = (harness.session(), queue());
+    for round in 0..5 {
+        subscribe(&mut session, 1, &queue, &[]);
+        for _ in 0..100 {
+            session.send(&queue, "flood", None);
+        }
+        session.submit(Operation::Unsubscribe(SubscriptionKey(1)), round);
+        session.send(&queue, "mark", Some(500 + round));
+        loop {
+            match session.event().await {
+                Event::Delivery(delivery) => session.mailbox.release(delivery.message.size()),
+                Event::Completed(ticket) if ticket.0 == 500 + round => break,
+                Event::Completed(_) => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_message() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let topic = queue().replace("/queue/", "/topic/");
+    let mut sessions = Vec::new();
+    for id in ["ann", "bob"] {
+        let mut session = harness.session();
+        // auto-delete only cleans up after the test; the queue still has the name of the subscription.
+        subscribe(&mut session, 1, &topic, &[("id", id), ("durable", "true"), ("auto-delete", "true")]);
+        session.completed(1001).await;
+        sessions.push(session);
+    }
+    let mut sender = harness.session();
+    sender.send(&topic, "to all", Some(1));
+    sender.completed(1).await;
+    for session in &mut sessions {
+        assert_eq!(next(session).await.0, "to all");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn what_rabbitmq_refuses_reaches_the_client_as_its_error() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let mut session = harness.session();
+    session.subscribe(1, "/topic/a/b", Acknowledge::WhenWritten, Some(1));
+    let error = EngineError::Upstream("Invalid destination".into());
+    session.failed(Some(1), error.clone()).await;
+    session.closed(error).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_missing_virtual_host_are_told_apart() {
+    let Some(harness) = rabbitmq(|relay| {
+        std::fs::write(relay.system_credentials.directory.join("password"), "wrong").unwrap();
+    }) else {
+        return;
+    };
+    harness.sees(UpstreamState::AuthFailed).await;
+    harness.stop().await;
+    let Some(harness) = rabbitmq(|relay| relay.virtual_host = Some("nowhere".to_owned())) else { return };
+    harness.sees(UpstreamState::VhostMissing).await;
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn heart_beats_keep_an_idle_relay_connected() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let (mut session, queue) = (harness.session(), queue());
+    subscribe(&mut session, 1, &queue, &[]);
+    session.completed(1001).await;
+    // RabbitMQ raises the period to one second and closes after two or three of silence.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(harness.status().connected && session.is_quiet());
+    session.send(&queue, "still here", None);
+    assert_eq!(next(&mut session).await.0, "still here");
+    harness.stop().await;
+}
