@@ -56,3 +56,20 @@ impl Message {
         size_of::<Self>() + self.id.len() + self.destination.len() + headers + self.body.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_part_is_encoded_once_a_version() {
+        let headers = vec![("k".into(), "a\rb".into())];
+        let message = Message::new("id-1".into(), "/topic/a".into(), headers, "body".into(), false);
+        let tails: Vec<_> = Version::ALL.into_iter().map(|version| message.tail(version)).collect();
+        assert_eq!(tails[0], b"message-id:id-1\ndestination:/topic/a\nk:a\\rb\ncontent-length:4\n\nbody\0");
+        assert_eq!(tails[1], b"message-id:id-1\ndestination:/topic/a\nk:a\rb\ncontent-length:4\n\nbody\0");
+        for (version, tail) in Version::ALL.into_iter().zip(tails) {
+            assert!(std::ptr::eq(message.tail(version), tail), "{version:?} is kept");
+        }
+    }
+}

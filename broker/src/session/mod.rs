@@ -35,3 +35,6 @@ mod transactions;
 pub use effects::{Close, CloseReason, Effects, FrameSink, Login};
 pub use settings::Settings;
 pub use state::Session;
+
+#[cfg(test)]
+mod tests;
