@@ -13,7 +13,8 @@ fn a_subscription_reaches_the_engine_with_all_that_it_needs() {
     assert_eq!(&*subscription.destination, "/queue/a");
     assert_eq!(subscription.acknowledge, Acknowledge::ByClient);
     assert_eq!(subscription.prefetch, None);
-    assert_eq!(subscription.headers, [("selector".into(), "x = 1".into())]);
+    let headers = [("id".into(), "s".into()), ("selector".into(), "x = 1".into())];
+    assert_eq!(subscription.headers, headers, "what is passed on, the name of a durable subscription included");
     assert_eq!(peer.session.subscriptions(), 1);
 }
 
