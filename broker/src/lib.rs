@@ -10,10 +10,23 @@
 //! * [`engine`] sees destinations and messages, never sockets or frames; transports see frames, never destinations.
 //! * One [`mailbox`] a session is the only way back from an engine: bounded, batched, woken once per batch.
 
+mod admin;
+mod broker;
+pub mod cli;
+pub mod configuration;
+mod connection;
 pub mod destination;
+mod drain;
 pub mod engine;
+mod engines;
 pub mod mailbox;
 pub mod message;
+pub mod metrics;
 pub mod security;
+pub mod server;
 pub mod session;
+pub mod shutdown;
+mod stats;
 pub mod stomp;
+pub mod telemetry;
+pub mod transport;

@@ -1,2 +1,70 @@
-//! stub
-fn main() {}
+//! Wires the command line to the library.
+
+use std::{io::Write as _, path::Path, process::ExitCode};
+
+use clap::Parser as _;
+use stompbroker::{
+    cli::{Cli, Command, RunArguments},
+    configuration,
+    server::Server,
+    shutdown::Signals,
+    telemetry,
+};
+use tokio_util::sync::CancellationToken;
+
+/// `EX_USAGE` of sysexits.h: the command line or the configuration is wrong, trying again does not help.
+const USAGE: u8 = 64;
+/// Anything else that went wrong.
+const FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(Cli { command: Command::Check { file } }) => check(&file),
+        Ok(Cli { command: Command::Run(arguments) }) => run(&arguments),
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // Help that nobody reads is no failure.
+            let _ = error.print();
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn check(file: &Path) -> ExitCode {
+    match configuration::check(file) {
+        Ok(()) => match writeln!(std::io::stdout(), "OK") {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(FAILURE),
+        },
+        Err(error) => fail(&error, USAGE),
+    }
+}
+
+#[tokio::main]
+async fn run(arguments: &RunArguments) -> ExitCode {
+    if let Err(error) = telemetry::install(arguments.log_format) {
+        return fail(&error, USAGE);
+    }
+    let (server, signals) = match (Server::bind(&arguments.config), Signals::install()) {
+        (Ok(server), Ok(signals)) => (server, signals),
+        (Err(error), _) => {
+            tracing::error!(%error, "the broker does not start");
+            return ExitCode::from(if error.is_configuration() { USAGE } else { FAILURE });
+        }
+        (_, Err(error)) => {
+            tracing::error!(%error, "cannot handle signals");
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let shutdown = CancellationToken::new();
+    tokio::select! {
+        () = server.run(shutdown.clone()) => ExitCode::SUCCESS,
+        () = Signals::relay(signals, shutdown) => ExitCode::from(FAILURE),
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    // There is no other place to say so.
+    let _ = writeln!(std::io::stderr(), "{error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,62 @@
+//! The admin port: probes, metrics, and what the operator polls. The table of paths is in [`stompbroker_config::admin`].
+//!
+//! `/readyz` says whether clients should be sent here: 503 with one reason a line while the broker is starting, draining or
+//! its engine is not ready. A rejected configuration is told as a warning line and by `stompbroker_config_rejected`, but
+//! leaves the pod ready: the configuration before still serves, and taking all pods away would turn a typing error into
+//! an outage. `/livez` answers as long as the process serves requests at all.
+
+mod routes;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, sync::Semaphore};
+
+use crate::broker::Broker;
+
+/// Connections at once; probes, Prometheus and an operator need a handful.
+const MOST_CONNECTIONS: usize = 64;
+/// How long a client may take for the head of a request, and how long an idle connection is kept.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a connection is kept in all; also the bound for a client that does not read its answer.
+const CONNECTION_TIME: Duration = Duration::from_secs(300);
+
+/// Serves the connections of the admin port.
+#[derive(Debug)]
+pub(crate) struct AdminServer {
+    broker: Arc<Broker>,
+    places: Arc<Semaphore>,
+}
+
+impl AdminServer {
+    pub(crate) fn new(broker: Arc<Broker>) -> Self {
+        Self { broker, places: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
+    }
+
+    /// The conversation with one client; ends by itself.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + Send + use<> + 'static {
+        let (broker, place) = (Arc::clone(&self.broker), Arc::clone(&self.places).try_acquire_owned());
+        async move {
+            let Ok(_place) = place else {
+                tracing::warn!(client.addr = %peer, "admin connection refused: {MOST_CONNECTIONS} are open already");
+                return;
+            };
+            let answer = service_fn(|request: hyper::Request<Incoming>| {
+                std::future::ready::<Result<_, Infallible>>(Ok(routes::answer(&broker, &request)))
+            });
+            let http = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_TIME)
+                .serve_connection(TokioIo::new(stream), answer);
+            match tokio::time::timeout(CONNECTION_TIME, http).await {
+                Ok(Ok(())) | Err(_) => {}
+                Ok(Err(error)) => tracing::debug!(client.addr = %peer, %error, "the admin connection ended"),
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What all connections of the process share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+use rand::{Rng as _, distr::Alphanumeric};
+use stompbroker_config::admin::{ConfigStatus, Sessions, Status, WebSocketStats};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    configuration::Configuration,
+    connection::{ConnectionRegistry, Throttle},
+    drain::Drain,
+    engine::Engine,
+    engines::RunningEngine,
+    metrics::{EngineCollector, Metrics},
+    stats::Rates,
+    transport::{ConnectionLimit, Transport},
+};
+
+/// Octets of the random part of session ids, so that two pods, or one before and after a restart, share none.
+const INSTANCE: usize = 10;
+
+/// What all connections of the process share.
+pub(crate) struct Broker {
+    current: ArcSwap<Configuration>,
+    config_status: Mutex<ConfigStatus>,
+    instance: String,
+    next_session: AtomicU64,
+    serving: AtomicBool,
+    running_engine: RunningEngine,
+    /// Where messages go.
+    pub(crate) engine: Arc<dyn Engine>,
+    /// What `/metrics` shows.
+    pub(crate) metrics: Metrics,
+    /// The open connections, to be counted and limited.
+    pub(crate) connections: ConnectionLimit,
+    /// The open connections, to be told what concerns all of them.
+    pub(crate) registry: ConnectionRegistry,
+    /// `limits.messagesPerSecondPerPod`.
+    pub(crate) throttle: Throttle,
+    /// Messages a second.
+    pub(crate) rates: Rates,
+    /// How the pod lets its sessions go.
+    pub(crate) drain: Drain,
+    /// Owner of every task that serves a client.
+    pub(crate) tasks: TaskTracker,
+    /// Ends whatever of a connection is not yet, or not any more, a session.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Broker {
+    pub(crate) fn new(configuration: Configuration, running_engine: RunningEngine) -> Self {
+        let engine = running_engine.as_engine();
+        let mut metrics = Metrics::new();
+        metrics.register_engine(EngineCollector(Arc::clone(&engine)));
+        let throttle = Throttle::default();
+        throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
+        let config_status =
+            ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart: Vec::new() };
+        Self {
+            current: ArcSwap::from_pointee(configuration),
+            config_status: Mutex::new(config_status),
+            instance: rand::rng().sample_iter(Alphanumeric).take(INSTANCE).map(char::from).collect(),
+            next_session: AtomicU64::new(1),
+            serving: AtomicBool::new(false),
+            running_engine,
+            engine,
+            metrics,
+            connections: ConnectionLimit::default(),
+            registry: ConnectionRegistry::default(),
+            throttle,
+            rates: Rates::default(),
+            drain: Drain::default(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// The configuration in force.
+    pub(crate) fn current(&self) -> Guard<Arc<Configuration>> {
+        self.current.load()
+    }
+
+    /// Brings a configuration into force, for live sessions too.
+    pub(crate) fn apply(&self, configuration: Configuration, needs_restart: Vec<String>) {
+        self.running_engine.configure(&configuration.config);
+        self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
+        *self.config_status.lock() =
+            ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };
+        self.current.store(Arc::new(configuration));
+        self.registry.settings_changed();
+    }
+
+    /// Remembers why the files on disk are not in force.
+    pub(crate) fn reject(&self, reason: String) {
+        self.config_status.lock().rejected = Some(reason);
+    }
+
+    /// A session id that no other session of the cluster has.
+    pub(crate) fn next_session_id(&self) -> Arc<str> {
+        let number = self.next_session.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.instance).into()
+    }
+
+    /// Says that all ports accept.
+    pub(crate) fn is_serving(&self) {
+        self.serving.store(true, Ordering::Relaxed);
+    }
+
+    /// What `/config-hash` answers.
+    pub(crate) fn config_status(&self) -> ConfigStatus {
+        self.config_status.lock().clone()
+    }
+
+    /// Why clients should not be sent here; empty when they should. What is wrong but hinders no client is not in it.
+    pub(crate) fn reasons_against_readiness(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if !self.serving.load(Ordering::Relaxed) {
+            reasons.push("starting".to_owned());
+        }
+        if self.drain.has_begun() {
+            reasons.push("draining".to_owned());
+        }
+        if let Err(reason) = self.engine.ready() {
+            reasons.push(format!("engine not ready: {reason}"));
+        }
+        reasons
+    }
+
+    /// Live sessions and rates.
+    pub(crate) fn sessions(&self) -> Sessions {
+        let count = |transport| u64::try_from(self.metrics.transport(transport).sessions.get()).unwrap_or(0);
+        let total = |transport| self.metrics.transport(transport).sessions_opened.get();
+        let (inbound_per_second, outbound_per_second) = self.rates.get();
+        Sessions {
+            stomp: count(Transport::Tcp),
+            websocket: count(Transport::WebSocket),
+            total: total(Transport::Tcp) + total(Transport::WebSocket),
+            closed_abnormally: self.metrics.closed_abnormally.get(),
+            inbound_per_second,
+            outbound_per_second,
+        }
+    }
+
+    /// What `/status` answers.
+    pub(crate) fn status(&self) -> Status {
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: self.config_status(),
+            sessions: self.sessions(),
+            relay: self.engine.relay_status(),
+            draining: self.drain.has_begun(),
+        }
+    }
+
+    /// What `/websocket-stats` answers.
+    pub(crate) fn websocket_stats(&self) -> WebSocketStats {
+        let destinations = self.engine.destinations().into_iter();
+        WebSocketStats {
+            sessions: self.sessions(),
+            destinations: destinations
+                .map(|(name, status)| {
+                    let crate::engine::DestinationStatus { depth, unsettled, consumers } = status;
+                    (name.into(), stompbroker_config::admin::DestinationStats { depth, unsettled, consumers })
+                })
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("instance", &self.instance).finish_non_exhaustive()
+    }
+}

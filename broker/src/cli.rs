@@ -1,0 +1,58 @@
+//! The command line: every flag of `run` has an environment variable.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// STOMP broker over TCP and WebSocket.
+#[derive(Debug, Parser)]
+#[command(name = "stompbroker", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve clients until SIGTERM or SIGINT, then drain; a second signal ends at once.
+    Run(RunArguments),
+    /// Check a configuration file, print `OK` or `file:line: key: problem`, and exit with 0 or 64.
+    Check {
+        /// The broker.yaml to check. Files it refers to are not read, for they may exist only in the pod.
+        file: PathBuf,
+    },
+}
+
+/// What `run` needs.
+#[derive(Debug, clap::Args)]
+pub struct RunArguments {
+    /// The broker.yaml to serve by; watched for changes.
+    #[arg(long, env = "STOMPBROKER_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// How log lines look; which ones there are is said by `RUST_LOG`, for example `info` or `stompbroker=debug`.
+    #[arg(long, env = "STOMPBROKER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,122 @@
+//! The configuration in force: `broker.yaml`, the Secrets it refers to, and what was derived from both.
+//!
+//! It is read as a whole or not at all; a rejected file leaves the one in force untouched.
+
+mod admin_token;
+mod diff;
+mod reload;
+mod source;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use stompbroker_config::{Config, Engine, LoadError, config_hash};
+
+pub use self::{admin_token::AdminToken, source::Source};
+pub(crate) use self::{diff::changed_keys, reload::watch};
+use crate::{
+    security::{CredentialError, Credentials, Policy},
+    session::Settings,
+};
+
+/// All that one state of the files gives.
+#[derive(Debug)]
+pub struct Configuration {
+    /// The file, typed.
+    pub config: Config,
+    /// [`config_hash`] of the file's text.
+    pub hash: String,
+    /// Who may log in.
+    pub credentials: Credentials,
+    /// What sessions go by.
+    pub settings: Arc<Settings>,
+    /// What the admin port asks for; none: the endpoints that need it are closed.
+    pub admin_token: Option<AdminToken>,
+}
+
+/// Why the files give no configuration: `file:line: key: problem`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct ConfigurationError {
+    /// The file that says so.
+    pub file: PathBuf,
+    /// Where in it, and what.
+    pub problem: LoadError,
+}
+
+impl fmt::Display for ConfigurationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.file.display())?;
+        if let Some(line) = self.problem.line {
+            write!(f, "{line}:")?;
+        }
+        if !self.problem.key.is_empty() {
+            write!(f, " {}:", self.problem.key)?;
+        }
+        write!(f, " {}", self.problem.problem)
+    }
+}
+
+/// Checks all of a file that can be checked without the Secrets it refers to.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check(file: &Path) -> Result<(), ConfigurationError> {
+    let refuse = |problem| ConfigurationError { file: file.to_owned(), problem };
+    let text = read(file).map_err(refuse)?;
+    parse(&text).map(drop).map_err(refuse)
+}
+
+fn read(file: &Path) -> Result<String, LoadError> {
+    std::fs::read_to_string(file).map_err(|error| problem("", format!("cannot be read: {error}")))
+}
+
+fn problem(key: &str, problem: String) -> LoadError {
+    LoadError { line: None, key: key.to_owned(), problem }
+}
+
+fn parse(text: &str) -> Result<(Config, Policy), LoadError> {
+    let config = Config::parse(text)?;
+    let policy = Policy::new(config.authorization.as_ref())
+        .map_err(|error| problem(&format!("authorization.{}", error.key), error.problem).located_in(text))?;
+    let policy = match config.engine {
+        Engine::Embedded(_) => policy,
+        Engine::Relay(_) => policy.for_upstream(),
+    };
+    Ok((config, policy))
+}
+
+impl Configuration {
+    /// Reads the file and every Secret it refers to.
+    fn load(file: &Path) -> Result<Self, ConfigurationError> {
+        let refuse = |problem| ConfigurationError { file: file.to_owned(), problem };
+        let text = read(file).map_err(refuse)?;
+        Self::from_text(&text).map_err(refuse)
+    }
+
+    fn from_text(text: &str) -> Result<Self, LoadError> {
+        let (config, policy) = parse(text)?;
+        let credentials = Credentials::read(&config.credentials, &config.authentication)
+            .map_err(|error| problem(credential_key(&config, &error), error.to_string()).located_in(text))?;
+        let admin_token = match &config.admin.token_file {
+            Some(file) => Some(
+                AdminToken::read(file)
+                    .map_err(|error| problem("admin.tokenFile", error.to_string()).located_in(text))?,
+            ),
+            None => None,
+        };
+        let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
+        Ok(Self { hash: config_hash(text), credentials, settings, admin_token, config })
+    }
+}
+
+/// Which key names the folder that gave no credentials.
+fn credential_key(config: &Config, error: &CredentialError) -> &'static str {
+    let (CredentialError::Read { file, .. } | CredentialError::Unusable { file, .. }) = error;
+    match &config.credentials.client {
+        Some(client) if file.starts_with(&client.directory) => "credentials.client.directory",
+        _ => "credentials.system.directory",
+    }
+}

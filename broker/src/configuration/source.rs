@@ -1,0 +1,75 @@
+//! The files a configuration comes from, and whether they have changed.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest as _, Sha256};
+use stompbroker_config::{Config, Engine};
+
+use super::{Configuration, ConfigurationError};
+use crate::security::credential_files::{PASSWORD_FILE, USERNAME_FILE};
+
+/// A `broker.yaml` and the Secrets it refers to. Their content is compared, not their times: Kubernetes swaps a symbolic
+/// link above mounted files, and no notification of the kernel covers all the ways in which that shows.
+#[derive(Debug)]
+pub struct Source {
+    file: PathBuf,
+    /// Every file that the last readable state of `file` refers to.
+    secrets: Vec<PathBuf>,
+    /// What was on disk when the files were last looked at.
+    seen: Option<[u8; 32]>,
+}
+
+impl Source {
+    /// The configuration that begins with this file; nothing is read yet.
+    pub fn new(file: impl Into<PathBuf>) -> Self {
+        Self { file: file.into(), secrets: Vec::new(), seen: None }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// The file, line and key of what is wrong.
+    pub fn load(&mut self) -> Result<Configuration, ConfigurationError> {
+        if let Ok(text) = fs::read_to_string(&self.file)
+            && let Ok(config) = Config::parse(&text)
+        {
+            self.secrets = secrets(&config);
+        }
+        self.seen = Some(self.fingerprint());
+        Configuration::load(&self.file)
+    }
+
+    /// Reads everything if anything has changed since the last time.
+    pub fn load_if_changed(&mut self) -> Option<Result<Configuration, ConfigurationError>> {
+        (self.seen != Some(self.fingerprint())).then(|| self.load())
+    }
+
+    /// What is on disk now; a file that cannot be read counts by the kind of its error.
+    fn fingerprint(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for file in std::iter::once(&self.file).chain(&self.secrets) {
+            let content = fs::read(file).unwrap_or_else(|error| error.kind().to_string().into_bytes());
+            digest.update((content.len() as u64).to_be_bytes());
+            digest.update(content);
+        }
+        digest.finalize().into()
+    }
+}
+
+/// Every file besides itself that a configuration depends on.
+fn secrets(config: &Config) -> Vec<PathBuf> {
+    let mut folders: Vec<_> = [&config.credentials.system, &config.credentials.client].into_iter().flatten().collect();
+    if let Engine::Relay(relay) = &config.engine {
+        folders.extend([&relay.system_credentials, &relay.client_credentials]);
+    }
+    let pairs = folders.into_iter().flat_map(|folder| [USERNAME_FILE, PASSWORD_FILE].map(|f| folder.directory.join(f)));
+    pairs.chain(config.admin.token_file.clone()).collect()
+}

@@ -1,0 +1,180 @@
+//! What session and engine tell each other through the connection, and what is told to the log.
+
+use std::{task::Context, time::Duration};
+
+use super::{Connection, Phase, Turn, send_buffer_size};
+use crate::{
+    engine::{Event, Operation, SessionInfo},
+    security::{LoginRefused, Principal},
+    session::{Close, CloseReason},
+    stomp::{DecodeError, Frame},
+    transport::Wire,
+};
+
+/// How long the refusal of a login is held back, so that guessing is slow.
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
+impl<W: Wire> Connection<W> {
+    pub(super) fn on_frame(&mut self, frame: Frame, turn: &mut Turn) {
+        let now = turn.now;
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_frame(frame, now, &mut sink, effects);
+        self.carry_out(turn);
+    }
+
+    pub(super) fn on_decode_error(&mut self, error: &DecodeError, turn: &mut Turn) {
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_decode_error(error, &mut sink, effects);
+        self.carry_out(turn);
+    }
+
+    pub(super) fn tick(&mut self, turn: &mut Turn) {
+        let now = turn.now;
+        if !self.may_take(turn) {
+            // Who is not listened to cannot be called silent.
+            self.session.on_received(now);
+        }
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_tick(now, &mut sink, effects);
+        self.carry_out(turn);
+    }
+
+    pub(super) fn give_up_slow_consumer(&mut self, turn: &mut Turn) {
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_slow_consumer(&mut sink, effects);
+        self.carry_out(turn);
+    }
+
+    /// Hands the engine's events to the session while there is room for what they become.
+    pub(super) fn take_events(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while self.phase == Phase::Open && !self.output.is_full() {
+            if self.backlog.is_empty() {
+                if self.mailbox.poll_ready(context).is_pending() {
+                    break;
+                }
+                let mut batch = Vec::new();
+                self.mailbox.take(&mut batch);
+                self.backlog = batch.into();
+            }
+            let Some(event) = self.backlog.pop_front() else { continue };
+            if let Event::Delivery(delivery) = &event {
+                self.unreleased += delivery.message.size();
+            }
+            let (session, mut sink, effects) = self.sink(turn);
+            session.on_event(event, &mut sink, effects);
+            progress = true;
+            // The session gathers the settlements of a batch, so they are carried out at its end only.
+            let ends = turn.effects.close.is_some();
+            if self.backlog.is_empty() || self.output.is_full() || ends {
+                self.carry_out(turn);
+            }
+            if self.backlog.is_empty() {
+                self.backlog = std::collections::VecDeque::new();
+            }
+        }
+        progress
+    }
+
+    /// Obeys what was told to this or to all connections.
+    pub(super) fn obey_commands(&mut self, turn: &mut Turn, context: &mut Context<'_>) {
+        let commands = self.registration.take(context.waker());
+        if commands.abort() {
+            return self.abort(CloseReason::Drained);
+        }
+        if self.phase != Phase::Open {
+            return;
+        }
+        if commands.settings_changed() {
+            let current = self.broker().current();
+            self.mailbox.set_capacity(send_buffer_size(&current.config));
+            let settings = std::sync::Arc::clone(&current.settings);
+            drop(current);
+            let (session, mut sink, effects) = self.sink(turn);
+            session.on_settings(settings, &mut sink, effects);
+            self.decoder.set_limits(self.session.decode_limits());
+            self.carry_out(turn);
+        }
+        if commands.drain() && self.phase == Phase::Open {
+            let (session, mut sink, effects) = self.sink(turn);
+            session.on_drain(&mut sink, effects);
+            self.carry_out(turn);
+        }
+    }
+
+    /// Carries out what the session wants done besides the frames that it has written.
+    fn carry_out(&mut self, turn: &mut Turn) {
+        for (operation, ticket) in turn.effects.operations.drain(..) {
+            if let Operation::Subscribe(subscription) = &operation {
+                let destination = &subscription.destination;
+                tracing::debug!(session.id = %self.id, user = self.user.as_deref(), %destination, "subscribed");
+            }
+            if let Some(engine) = &mut self.engine {
+                engine.submit(operation, ticket);
+            }
+        }
+        if let Some(login) = turn.effects.login.take() {
+            let decided = self.broker().current().credentials.login(&login);
+            match decided {
+                Ok(principal) => self.accept_login(principal, turn),
+                Err(LoginRefused) => self.refused_login = Some(turn.now + REFUSAL_DELAY),
+            }
+        }
+        if let Some(close) = turn.effects.close.take() {
+            self.begin_close(close, turn.now);
+        }
+    }
+
+    fn accept_login(&mut self, principal: Principal, turn: &mut Turn) {
+        let user = principal.user.clone();
+        let info = SessionInfo {
+            id: self.id.clone(),
+            user: user.clone(),
+            virtual_host: self.session.virtual_host().map(Into::into),
+        };
+        self.engine = Some(self.broker().engine.open(&info, self.mailbox.clone()));
+        self.user = Some(user);
+        let metrics = self.broker().metrics.transport(W::TRANSPORT);
+        metrics.sessions.inc();
+        metrics.sessions_opened.inc();
+        tracing::info!(
+            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.peer,
+            transport = W::TRANSPORT.as_str(), "connected"
+        );
+        let now = turn.now;
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_login(Ok(principal), now, &mut sink, effects);
+        if let Some(version) = self.session.version() {
+            self.decoder.set_version(version);
+        }
+        self.decoder.set_limits(self.session.decode_limits());
+        self.carry_out(turn);
+    }
+
+    pub(super) fn refuse_login(&mut self, turn: &mut Turn) {
+        self.refused_login = None;
+        let now = turn.now;
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_login(Err(LoginRefused), now, &mut sink, effects);
+        self.carry_out(turn);
+    }
+
+    pub(super) fn send_timeout(&self) -> Duration {
+        self.broker().current().config.limits.send_timeout.0
+    }
+}
+
+/// Counts and logs the end of a connection, however it came.
+pub(super) fn report_end<W: Wire>(connection: &Connection<W>) {
+    let broker = connection.broker();
+    let lost = Close { reason: CloseReason::ConnectionLost, error: None };
+    let Close { reason, error } = connection.end.as_ref().unwrap_or(&lost);
+    if connection.user.is_some() {
+        broker.metrics.transport(W::TRANSPORT).sessions.dec();
+    }
+    broker.metrics.closed(*reason);
+    tracing::info!(
+        session.id = %connection.id, user = connection.user.as_deref(), client.addr = %connection.peer,
+        transport = W::TRANSPORT.as_str(), reason = reason.as_str(), error, "closed"
+    );
+}

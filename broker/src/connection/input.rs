@@ -1,0 +1,109 @@
+//! What comes from the client: octets, frames, the end.
+
+use std::task::Context;
+
+use super::{Connection, Phase, Turn, scratch};
+use crate::{
+    session::{Close, CloseReason},
+    stomp::{Command, Item},
+    transport::{Received, Wire, WireError},
+};
+
+impl<W: Wire> Connection<W> {
+    /// Handles what is there and reads more while there is room for what may come of it.
+    pub(super) fn take_input(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
+        let mut progress = self.decode(turn);
+        while !self.undecoded && !self.eof && self.may_take(turn) {
+            if self.stream.poll_read_ready(context).is_pending() {
+                break;
+            }
+            match scratch::with_input(|buffer| {
+                self.stream.try_read(buffer).map(|octets| {
+                    self.receive(&mut buffer[..octets], turn);
+                    octets
+                })
+            }) {
+                Ok(0) => self.eof = true,
+                Ok(_) => {
+                    self.decode(turn);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+                Err(_) => self.abort(CloseReason::ConnectionLost),
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    /// Takes octets as they came from the network, through the transport's framing.
+    pub(super) fn receive(&mut self, octets: &mut [u8], turn: &mut Turn) {
+        if octets.is_empty() {
+            return;
+        }
+        turn.octets_received += octets.len() as u64;
+        self.session.on_received(turn.now);
+        let received = self.wire.receive(octets, &mut self.input, self.output.buffer());
+        self.undecoded = !self.input.is_empty();
+        match received {
+            Ok(Received::Open) => {}
+            Ok(Received::Closed) => self.eof = true,
+            Err(WireError(error)) => {
+                self.begin_close(Close { reason: CloseReason::ProtocolError, error: Some(error) }, turn.now);
+            }
+        }
+    }
+
+    /// Hands frames to the session until no whole one is left, or none may be taken for now.
+    fn decode(&mut self, turn: &mut Turn) -> bool {
+        let mut progress = false;
+        while self.undecoded && self.may_take(turn) {
+            match self.decoder.decode(&mut self.input) {
+                Ok(Some(Item::Frame(frame))) => {
+                    turn.received.add(frame.command);
+                    if frame.command == Command::Send {
+                        self.broker().throttle.took(1, turn.now);
+                    }
+                    self.on_frame(frame, turn);
+                }
+                Ok(Some(Item::Heartbeat)) => {}
+                Ok(None) => {
+                    self.undecoded = false;
+                    if self.input.is_empty() {
+                        self.input = bytes::BytesMut::new();
+                    }
+                }
+                Err(error) => self.on_decode_error(&error, turn),
+            }
+            progress = true;
+        }
+        progress
+    }
+
+    /// Whether a frame may be taken from the client now.
+    pub(super) fn may_take(&self, turn: &Turn) -> bool {
+        self.phase == Phase::Open
+            && self.session.accepts_frames()
+            && !self.output.is_full()
+            && self.engine.as_ref().is_none_or(|engine| engine.is_ready())
+            && self.broker().throttle.wait(turn.now).is_none()
+    }
+
+    /// Reads and drops what comes after the end, until the client's FIN.
+    pub(super) fn drop_input(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !self.eof && self.stream.poll_read_ready(context).is_ready() {
+            match scratch::with_input(|buffer| self.stream.try_read(buffer)) {
+                Ok(0) => self.eof = true,
+                Ok(octets) => turn.octets_received += octets as u64,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+                Err(_) => self.abort(CloseReason::ConnectionLost),
+            }
+            progress = true;
+        }
+        if self.eof && matches!(self.phase, Phase::Lingering { .. }) {
+            self.phase = Phase::Closed;
+            progress = true;
+        }
+        progress
+    }
+}

@@ -1,0 +1,367 @@
+//! One connection: a single small future that moves octets between a socket, a session and an engine.
+//!
+//! ```text
+//! Open ── session, client or drain ends it ──► Closing ── all is sent ──► Lingering ── FIN or one second ──► Closed
+//!   └───────────────────── the socket broke, or abort ─────────────────────────────────────────────────────►┘
+//! ```
+//!
+//! A turn of the future does everything that can be done without waiting: commands from outside, timers, events from the
+//! engine, octets from the client; then it writes all that came of it with one call. Between turns an idle connection
+//! holds no buffers. Lingering means: FIN is sent, and what the client still sends is read and dropped, for a socket that
+//! is closed with unread input makes the kernel send RST, and the client would lose the ERROR that explains the end.
+//!
+//! Back-pressure: nothing is read from the client while the engine takes no operations, while the client does not take
+//! what waits for it, while a login is being decided, and while the pod's message rate is used up.
+
+mod dialogue;
+mod input;
+mod output;
+mod registry;
+mod scratch;
+mod throttle;
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::BytesMut;
+use tokio::{
+    io::AsyncWrite as _,
+    net::TcpStream,
+    time::{Sleep, sleep_until},
+};
+
+use self::output::{Output, WireSink};
+pub(crate) use self::{
+    registry::{ConnectionRegistry, Registration},
+    throttle::Throttle,
+};
+use crate::{
+    broker::Broker,
+    engine::{EngineSession, Event},
+    mailbox::Mailbox,
+    metrics::FrameTally,
+    session::{Close, CloseReason, Effects, Session},
+    stomp::Decoder,
+    transport::{ConnectionPermit, Wire},
+};
+
+/// How long the last octets may take to leave.
+const CLOSING_TIME: Duration = Duration::from_secs(2);
+/// How long to wait for the client's FIN after ours.
+const LINGERING_TIME: Duration = Duration::from_secs(1);
+/// Rounds of work in one turn before other connections of the thread get theirs.
+const MOST_ROUNDS: usize = 16;
+
+/// Begins to serve a connection in a task of its own; `read_ahead` are octets that came before.
+pub(crate) fn spawn<W: Wire>(
+    permit: ConnectionPermit,
+    stream: TcpStream,
+    peer: SocketAddr,
+    wire: W,
+    read_ahead: &[u8],
+) {
+    let tasks = permit.broker().tasks.clone();
+    tasks.spawn(Connection::new(permit, stream, peer, wire, read_ahead));
+}
+
+/// One connection; see the module's documentation.
+struct Connection<W: Wire> {
+    permit: ConnectionPermit,
+    registration: Registration,
+    peer: SocketAddr,
+    stream: TcpStream,
+    wire: W,
+    decoder: Decoder,
+    session: Session,
+    id: Arc<str>,
+    /// The user's name, once logged in.
+    user: Option<Arc<str>>,
+    mailbox: Arc<Mailbox>,
+    engine: Option<Box<dyn EngineSession>>,
+    /// STOMP octets that are not decoded yet.
+    input: BytesMut,
+    /// Whether `input` may hold a whole frame.
+    undecoded: bool,
+    /// Whether the client has closed its side.
+    eof: bool,
+    /// Events that were taken from the mailbox when the output was full.
+    backlog: VecDeque<Event>,
+    output: Output,
+    /// Octets of deliveries that are encoded and have not all left.
+    unreleased: usize,
+    /// Since when the client takes nothing of what waits for it.
+    stalled_since: Option<Instant>,
+    /// When the refusal of a login is told; it waits a little, so that guessing is slow.
+    refused_login: Option<Instant>,
+    phase: Phase,
+    /// Why the connection ends, once it does.
+    end: Option<Close>,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The last octets are leaving.
+    Closing {
+        deadline: Instant,
+    },
+    /// FIN is sent.
+    Lingering {
+        deadline: Instant,
+    },
+    Closed,
+}
+
+/// What one turn collects.
+struct Turn {
+    now: Instant,
+    effects: Effects,
+    received: FrameTally,
+    sent: FrameTally,
+    octets_received: u64,
+    octets_sent: u64,
+}
+
+impl<W: Wire> Connection<W> {
+    fn new(permit: ConnectionPermit, stream: TcpStream, peer: SocketAddr, wire: W, read_ahead: &[u8]) -> Self {
+        let now = Instant::now();
+        let broker = permit.broker();
+        let current = broker.current();
+        let id = broker.next_session_id();
+        let session = Session::new(Arc::clone(&id), Arc::clone(&current.settings), now);
+        let mut connection = Self {
+            registration: broker.registry.enter(),
+            peer,
+            stream,
+            wire,
+            decoder: Decoder::new(session.decode_limits()),
+            session,
+            id,
+            user: None,
+            mailbox: Arc::new(Mailbox::new(send_buffer_size(&current.config))),
+            engine: None,
+            input: BytesMut::new(),
+            undecoded: false,
+            eof: false,
+            backlog: VecDeque::new(),
+            output: Output::default(),
+            unreleased: 0,
+            stalled_since: None,
+            refused_login: None,
+            phase: Phase::Open,
+            end: None,
+            timer: Box::pin(sleep_until(now.into())),
+            permit,
+        };
+        if !read_ahead.is_empty() {
+            let mut turn = Turn::new(now);
+            connection.receive(&mut read_ahead.to_vec(), &mut turn);
+            connection.count(&turn);
+        }
+        connection
+    }
+
+    fn broker(&self) -> &Broker {
+        self.permit.broker()
+    }
+
+    /// Does all that can be done without waiting; ready when the connection is closed.
+    fn advance(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..MOST_ROUNDS {
+            self.obey_commands(turn, context);
+            self.run_timers(turn);
+            let mut progress = match self.phase {
+                Phase::Open => self.take_events(turn, context) | self.take_input(turn, context),
+                Phase::Closing { .. } | Phase::Lingering { .. } => self.drop_input(turn, context),
+                Phase::Closed => false,
+            };
+            progress |= self.flush(turn, context);
+            if self.phase == Phase::Closed {
+                return Poll::Ready(());
+            }
+            if !progress && !self.end_after_eof(turn) && self.arm_timer(context).is_pending() {
+                return Poll::Pending;
+            }
+            turn.now = Instant::now();
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Once the client has closed its side and all it sent before has been handled, there is nothing to stay for.
+    fn end_after_eof(&mut self, turn: &Turn) -> bool {
+        let is_over = self.eof && !self.undecoded && self.phase == Phase::Open && self.refused_login.is_none();
+        if is_over {
+            self.begin_close(Close { reason: CloseReason::ClientClosed, error: None }, turn.now);
+        }
+        is_over
+    }
+
+    /// Begins the orderly end; what is in the output, and goodbye, are still sent.
+    fn begin_close(&mut self, close: Close, now: Instant) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Closing { deadline: now + CLOSING_TIME };
+        self.wire.close(&close, self.output.buffer());
+        self.end = Some(close);
+        self.engine = None;
+        self.backlog = VecDeque::new();
+        self.input = BytesMut::new();
+        self.undecoded = false;
+    }
+
+    /// Ends at once.
+    fn abort(&mut self, reason: CloseReason) {
+        self.end.get_or_insert(Close { reason, error: None });
+        self.phase = Phase::Closed;
+    }
+
+    /// Writes what waits; when all of it has left and nothing more is to come, sends FIN.
+    fn flush(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !self.output.is_empty() {
+            match self.stream.try_write(self.output.pending()) {
+                Ok(octets) => {
+                    self.output.advance(octets);
+                    turn.octets_sent += octets as u64;
+                    self.stalled_since = None;
+                    progress = true;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if self.stream.poll_write_ready(context).is_pending() {
+                        self.stalled_since.get_or_insert(turn.now);
+                        return progress;
+                    }
+                }
+                Err(_) => {
+                    self.abort(CloseReason::ConnectionLost);
+                    return true;
+                }
+            }
+        }
+        if self.unreleased > 0 {
+            self.mailbox.release(std::mem::take(&mut self.unreleased));
+        }
+        if let Phase::Closing { .. } = self.phase {
+            progress = true;
+            self.phase = match Pin::new(&mut self.stream).poll_shutdown(context) {
+                Poll::Ready(Ok(())) if !self.eof => Phase::Lingering { deadline: turn.now + LINGERING_TIME },
+                _ => Phase::Closed,
+            };
+        }
+        progress
+    }
+
+    /// When something is due even if nothing comes.
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        match self.phase {
+            Phase::Closing { deadline } | Phase::Lingering { deadline } => Some(deadline),
+            Phase::Closed => None,
+            Phase::Open => {
+                let stalled = self.stalled_since.map(|since| since + self.send_timeout());
+                let throttled = if self.undecoded { self.broker().throttle.wait(now) } else { None };
+                [self.session.next_tick(), self.refused_login, stalled, throttled].into_iter().flatten().min()
+            }
+        }
+    }
+
+    /// Does what is due.
+    fn run_timers(&mut self, turn: &mut Turn) {
+        let now = turn.now;
+        match self.phase {
+            Phase::Closing { deadline } | Phase::Lingering { deadline } if now >= deadline => {
+                self.abort(CloseReason::ConnectionLost);
+            }
+            Phase::Open => {
+                if self.refused_login.is_some_and(|at| now >= at) {
+                    self.refuse_login(turn);
+                }
+                if self.stalled_since.is_some_and(|since| now >= since + self.send_timeout()) {
+                    self.stalled_since = None;
+                    self.give_up_slow_consumer(turn);
+                }
+                if self.session.next_tick().is_some_and(|at| now >= at) {
+                    self.tick(turn);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Sets the timer to the next deadline. It is only ever set earlier: one that fires too soon costs a turn, but setting
+    /// it takes a lock that all connections share. Ready when the deadline has passed already.
+    fn arm_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = Instant::now();
+        let Some(deadline) = self.deadline(now) else { return Poll::Pending };
+        let set_to = self.timer.deadline().into_std();
+        if deadline < set_to || set_to <= now {
+            self.timer.as_mut().reset(deadline.into());
+        }
+        self.timer.as_mut().poll(context)
+    }
+
+    fn sink<'a>(&'a mut self, turn: &'a mut Turn) -> (&'a mut Session, WireSink<'a, W>, &'a mut Effects) {
+        let sink = WireSink { wire: &mut self.wire, output: &mut self.output, sent: &mut turn.sent };
+        (&mut self.session, sink, &mut turn.effects)
+    }
+
+    /// Adds what a turn brought to the metrics.
+    fn count(&self, turn: &Turn) {
+        let metrics = &self.broker().metrics;
+        metrics.frames_received(&turn.received);
+        metrics.frames_sent(&turn.sent);
+        let transport = metrics.transport(W::TRANSPORT);
+        if turn.octets_received > 0 {
+            transport.octets_received.inc_by(turn.octets_received);
+        }
+        if turn.octets_sent > 0 {
+            transport.octets_sent.inc_by(turn.octets_sent);
+        }
+    }
+}
+
+impl Turn {
+    fn new(now: Instant) -> Self {
+        Self {
+            now,
+            effects: Effects::default(),
+            received: FrameTally::default(),
+            sent: FrameTally::default(),
+            octets_received: 0,
+            octets_sent: 0,
+        }
+    }
+}
+
+impl<W: Wire> Future for Connection<W> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let mut turn = Turn::new(Instant::now());
+        let done = this.advance(&mut turn, context);
+        this.output.settle();
+        this.count(&turn);
+        done
+    }
+}
+
+impl<W: Wire> Drop for Connection<W> {
+    fn drop(&mut self) {
+        dialogue::report_end(self);
+    }
+}
+
+/// Octets that may wait for one client.
+fn send_buffer_size(config: &stompbroker_config::Config) -> usize {
+    usize::try_from(config.limits.send_buffer_size.0).unwrap_or(usize::MAX)
+}

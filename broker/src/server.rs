@@ -1,0 +1,145 @@
+//! The broker as a whole: reads the configuration, binds the ports, serves until told to stop, drains.
+
+use std::{io, net::SocketAddr, path::Path, sync::Arc};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::AdminServer,
+    broker::Broker,
+    configuration::{self, ConfigurationError, Source},
+    connection, drain,
+    engines::RunningEngine,
+    stats,
+    transport::{ConnectionPermit, Listener, Transport, accept_loop, refuse_over_tcp, tcp::TcpWire, websocket},
+};
+
+/// Why the broker does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
+    /// A port cannot be bound.
+    #[error("cannot listen on port {port} ({key}): {source}")]
+    Listen {
+        /// The port.
+        port: u16,
+        /// The key that says so.
+        key: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The engine cannot be started.
+    #[error("cannot start the engine: {0}")]
+    Engine(String),
+}
+
+impl StartError {
+    /// Whether the configuration is to blame rather than the machine.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Configuration(_))
+    }
+}
+
+/// Where the broker listens, with the real ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// STOMP over TCP.
+    pub stomp: Option<SocketAddr>,
+    /// STOMP over WebSocket.
+    pub websocket: Option<SocketAddr>,
+    /// The admin port.
+    pub admin: SocketAddr,
+}
+
+/// A broker that has its ports and serves nobody yet.
+#[derive(Debug)]
+pub struct Server {
+    broker: Arc<Broker>,
+    source: Source,
+    stomp: Option<Listener>,
+    websocket: Option<Listener>,
+    admin: Listener,
+}
+
+impl Server {
+    /// Reads the configuration and binds its ports; must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used or a port cannot be bound.
+    pub fn bind(config: &Path) -> Result<Self, StartError> {
+        let mut source = Source::new(config);
+        let configuration = source.load()?;
+        let listeners = &configuration.config.listeners;
+        let stomp = listeners.stomp.as_ref().map(|listener| listen(listener.port, "listeners.stomp.port"));
+        let websocket = listeners.websocket.as_ref().map(|listener| listen(listener.port, "listeners.websocket.port"));
+        let admin = listen(configuration.config.admin.port, "admin.port")?;
+        let engine = RunningEngine::start(&configuration.config)?;
+        Ok(Self {
+            broker: Arc::new(Broker::new(configuration, engine)),
+            source,
+            stomp: stomp.transpose()?,
+            websocket: websocket.transpose()?,
+            admin,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            stomp: self.stomp.as_ref().map(Listener::address),
+            websocket: self.websocket.as_ref().map(Listener::address),
+            admin: self.admin.address(),
+        }
+    }
+
+    /// Serves until `shutdown`, then drains; returns when the last session has ended.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { broker, source, stomp, websocket, admin } = self;
+        let accepting = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let at_start = broker.current().config.clone();
+        tasks.spawn(configuration::watch(Arc::clone(&broker), source, at_start));
+        tasks.spawn(stats::sample(Arc::clone(&broker)));
+        tasks.spawn(drain::run(Arc::clone(&broker), accepting.clone()));
+        tasks.spawn(serve_admin(Arc::clone(&broker), admin));
+        if let Some(listener) = stomp {
+            tracing::info!(listener = %listener.address(), "serving STOMP over TCP");
+            let broker = Arc::clone(&broker);
+            let serve = move |stream, peer| match ConnectionPermit::take(&broker, Transport::Tcp) {
+                Some(permit) => connection::spawn(permit, stream, peer, TcpWire, &[]),
+                None => refuse_over_tcp(&broker, stream),
+            };
+            tasks.spawn(accept_loop(listener, accepting.clone(), serve));
+        }
+        if let Some(listener) = websocket {
+            tracing::info!(listener = %listener.address(), "serving STOMP over WebSocket");
+            let broker = Arc::clone(&broker);
+            let serve = move |stream, peer| websocket::serve(&broker, stream, peer);
+            tasks.spawn(accept_loop(listener, accepting.clone(), serve));
+        }
+        broker.is_serving();
+        shutdown.cancelled().await;
+        broker.drain.begin();
+        broker.drain.done().await;
+        tasks.shutdown().await;
+    }
+}
+
+fn listen(port: u16, key: &'static str) -> Result<Listener, StartError> {
+    Listener::bind(port).map_err(|source| StartError::Listen { port, key, source })
+}
+
+/// Serves the admin port for ever, also during and after a drain; owns its connections.
+async fn serve_admin(broker: Arc<Broker>, listener: Listener) {
+    tracing::info!(listener = %listener.address(), "serving the admin port");
+    let server = AdminServer::new(broker);
+    let mut connections = JoinSet::new();
+    accept_loop(listener, CancellationToken::new(), |stream, peer| {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(server.serve(stream, peer));
+    })
+    .await;
+}

@@ -1,0 +1,68 @@
+//! How octets of a client become STOMP octets and back: TCP as they are, WebSocket in messages.
+//!
+//! A transport accepts connections and gives the [`crate::connection`] driver a TCP stream and a [`Wire`]; all else,
+//! from reading to lingering close, is the same for all of them. TLS is a wire around another one.
+
+mod accept;
+mod limit;
+pub mod tcp;
+pub mod websocket;
+
+pub(crate) use accept::{Listener, accept_loop};
+use bytes::BytesMut;
+pub(crate) use limit::{ConnectionLimit, ConnectionPermit, refuse_over_tcp};
+
+use crate::session::Close;
+
+/// How a client is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// STOMP over plain TCP.
+    Tcp,
+    /// STOMP over WebSocket.
+    WebSocket,
+}
+
+impl Transport {
+    /// The value of the metric label and the log field.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// The client broke the rules of the transport.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct WireError(pub(crate) String);
+
+/// Whether more octets may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// The client may send more.
+    Open,
+    /// The client has closed its side in an orderly way.
+    Closed,
+}
+
+/// The framing of one connection, without I/O. Small, for one lives in every idle session.
+pub(crate) trait Wire: Send + Unpin + 'static {
+    /// Which transport this is, for metrics and logs.
+    const TRANSPORT: Transport;
+
+    /// Takes octets as they came; appends STOMP octets to `stomp` and what has to be answered at once to `out`.
+    ///
+    /// # Errors
+    /// The rule that the client broke. What was appended before stands; nothing is read after.
+    fn receive(&mut self, octets: &mut [u8], stomp: &mut BytesMut, out: &mut Vec<u8>) -> Result<Received, WireError>;
+
+    /// Appends one STOMP frame.
+    fn frame(&mut self, head: &[u8], tail: &[u8], out: &mut Vec<u8>);
+
+    /// Appends a heart-beat.
+    fn heartbeat(&mut self, out: &mut Vec<u8>);
+
+    /// Appends what says goodbye after the last STOMP frame.
+    fn close(&mut self, close: &Close, out: &mut Vec<u8>);
+}

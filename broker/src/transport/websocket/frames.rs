@@ -1,0 +1,326 @@
+//! The wire format of RFC 6455, without I/O: what a server reads from and writes to a client.
+//!
+//! Payloads are handed on as they arrive, so a message of any declared length costs no memory here; the STOMP decoder
+//! behind bounds what it keeps. STOMP is a stream of octets over messages, so message borders mean nothing further on.
+//!
+//! Invariants: every octet handed in is consumed; after an error or a Close nothing more is handed on.
+
+use super::utf8::Utf8;
+
+/// A status code of a Close frame, RFC 6455 section 7.4.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseCode {
+    /// 1000: the session ended as it should.
+    Normal,
+    /// 1002: the client broke the rules of WebSocket or STOMP.
+    Protocol,
+    /// 1007: a text message that is not UTF-8.
+    InvalidText,
+    /// 1008: a policy was not met: login, destination rule, too slow.
+    Policy,
+    /// 1009: a limit on sizes or numbers was passed.
+    TooBig,
+    /// 1011: the broker or what is behind it failed.
+    InternalError,
+    /// 1012: the broker is being restarted; come again.
+    ServiceRestart,
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    pub(crate) const fn number(self) -> u16 {
+        match self {
+            Self::Normal => 1000,
+            Self::Protocol => 1002,
+            Self::InvalidText => 1007,
+            Self::Policy => 1008,
+            Self::TooBig => 1009,
+            Self::InternalError => 1011,
+            Self::ServiceRestart => 1012,
+        }
+    }
+}
+
+/// What the client did that RFC 6455 forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Violation {
+    #[error("a WebSocket frame from a client must be masked")]
+    Unmasked,
+    #[error("a WebSocket frame uses a reserved bit, but no extension was agreed on")]
+    ReservedBit,
+    #[error("a WebSocket frame has the unknown opcode {0}")]
+    Opcode(u8),
+    #[error("a WebSocket control frame is fragmented or longer than 125 octets")]
+    Control,
+    #[error("a WebSocket frame does not encode its length in the shortest form")]
+    Length,
+    #[error("a WebSocket continuation frame has no message to continue")]
+    NothingToContinue,
+    #[error("a WebSocket message begins before the last one has ended")]
+    Interleaved,
+    #[error("a WebSocket text message is not UTF-8")]
+    InvalidText,
+    #[error("a WebSocket Close frame is malformed")]
+    Close,
+}
+
+impl Violation {
+    /// What the Close frame says.
+    pub(crate) const fn code(self) -> CloseCode {
+        match self {
+            Self::InvalidText => CloseCode::InvalidText,
+            _ => CloseCode::Protocol,
+        }
+    }
+}
+
+/// A control frame that the server has to react to; a Pong asks for nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Control<'a> {
+    /// To be answered with a Pong of the same payload.
+    Ping(&'a [u8]),
+    /// To be answered with a Close, unless one has been sent; carries the client's status code.
+    Close(Option<u16>),
+}
+
+const CONTINUATION: u8 = 0x0;
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+const PONG: u8 = 0xA;
+const FIN: u8 = 0x80;
+const MASKED: u8 = 0x80;
+const MAX_CONTROL: usize = 125;
+const MAX_HEAD: usize = 14;
+
+/// Reads what a client sends. Small, for one lives in every idle session.
+#[derive(Debug, Default)]
+pub(crate) struct FrameReader {
+    /// The head of the next frame as far as it has come.
+    head: [u8; MAX_HEAD],
+    head_len: u8,
+    /// The frame whose payload is being read.
+    frame: Option<Incoming>,
+    /// The message whose next frame is awaited: whether it is text.
+    message: Option<MessageKind>,
+    utf8: Utf8,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MessageKind {
+    Text,
+    Binary,
+}
+
+#[derive(Debug)]
+struct Incoming {
+    remaining: u64,
+    mask: [u8; 4],
+    fin: bool,
+    /// A control frame's opcode and payload, allocated only while it arrives.
+    control: Option<(u8, Box<Vec<u8>>)>,
+}
+
+impl FrameReader {
+    /// Takes all of `octets` (unmasking them in place); payload goes to `data`, control frames to `control`.
+    ///
+    /// # Errors
+    /// The rule that the client broke; nothing more is read after that.
+    pub(crate) fn read(
+        &mut self,
+        mut octets: &mut [u8],
+        mut data: impl FnMut(&[u8]),
+        mut control: impl FnMut(Control<'_>),
+    ) -> Result<(), Violation> {
+        while !octets.is_empty() && !self.closed {
+            if let Some(frame) = &mut self.frame {
+                let n = usize::try_from(frame.remaining).map_or(octets.len(), |remaining| remaining.min(octets.len()));
+                let (payload, rest) = octets.split_at_mut(n);
+                octets = rest;
+                unmask(payload, &mut frame.mask);
+                frame.remaining -= n as u64;
+                if let Some((_, collected)) = &mut frame.control {
+                    collected.extend_from_slice(payload);
+                } else {
+                    if self.message == Some(MessageKind::Text) && !self.utf8.push(payload) {
+                        return self.fail(Violation::InvalidText);
+                    }
+                    data(payload);
+                }
+            } else {
+                let taken = self.read_head(octets)?;
+                octets = octets.split_at_mut(taken).1;
+            }
+            if self.frame.as_ref().is_some_and(|frame| frame.remaining == 0) {
+                self.finish_frame(&mut control)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fail<T>(&mut self, violation: Violation) -> Result<T, Violation> {
+        self.closed = true;
+        Err(violation)
+    }
+
+    /// Collects the head of a frame; the first octets that are missing are taken from `octets`. Returns how many.
+    fn read_head(&mut self, octets: &[u8]) -> Result<usize, Violation> {
+        let mut taken = 0;
+        loop {
+            let have = usize::from(self.head_len);
+            let needed = if have < 2 { 2 } else { head_size(self.head[1]) };
+            if have == needed {
+                self.head_len = 0;
+                let head = self.head;
+                self.frame = Some(self.begin_frame(&head).or_else(|violation| self.fail(violation))?);
+                return Ok(taken);
+            }
+            let Some(octet) = octets.get(taken) else { return Ok(taken) };
+            self.head[have] = *octet;
+            self.head_len += 1;
+            taken += 1;
+        }
+    }
+
+    fn begin_frame(&mut self, head: &[u8; MAX_HEAD]) -> Result<Incoming, Violation> {
+        let (fin, opcode) = (head[0] & FIN != 0, head[0] & 0x0F);
+        if head[0] & 0x70 != 0 {
+            return Err(Violation::ReservedBit);
+        }
+        if head[1] & MASKED == 0 {
+            return Err(Violation::Unmasked);
+        }
+        let (remaining, mask_at) = match head[1] & 0x7F {
+            126 => (u64::from(u16::from_be_bytes([head[2], head[3]])), 4),
+            127 => {
+                let mut length = [0; 8];
+                length.copy_from_slice(&head[2..10]);
+                (u64::from_be_bytes(length), 10)
+            }
+            short => (u64::from(short), 2),
+        };
+        let shortest = match mask_at {
+            2 => true,
+            4 => remaining > 125,
+            _ => remaining > 0xFFFF && remaining >> 63 == 0,
+        };
+        let control = match opcode {
+            CLOSE | PING | PONG if !fin || remaining > MAX_CONTROL as u64 => return Err(Violation::Control),
+            CLOSE | PING | PONG => Some((opcode, Box::default())),
+            _ if !shortest => return Err(Violation::Length),
+            CONTINUATION if self.message.is_none() => return Err(Violation::NothingToContinue),
+            CONTINUATION => None,
+            TEXT | BINARY if self.message.is_some() => return Err(Violation::Interleaved),
+            TEXT | BINARY => {
+                self.message = Some(if opcode == TEXT { MessageKind::Text } else { MessageKind::Binary });
+                None
+            }
+            unknown => return Err(Violation::Opcode(unknown)),
+        };
+        let mask = [head[mask_at], head[mask_at + 1], head[mask_at + 2], head[mask_at + 3]];
+        Ok(Incoming { remaining, mask, fin, control })
+    }
+
+    fn finish_frame(&mut self, control: &mut impl FnMut(Control<'_>)) -> Result<(), Violation> {
+        let Some(frame) = self.frame.take() else { return Ok(()) };
+        match frame.control {
+            None if frame.fin => {
+                if self.message.take() == Some(MessageKind::Text) && !self.utf8.finish() {
+                    return self.fail(Violation::InvalidText);
+                }
+            }
+            None => {}
+            Some((CLOSE, payload)) => {
+                self.closed = true;
+                control(Control::Close(close_status(&payload)?));
+            }
+            Some((PING, payload)) => control(Control::Ping(&payload)),
+            Some(_) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Octets of a frame's head, mask included, from its second octet.
+const fn head_size(second: u8) -> usize {
+    let length = match second & 0x7F {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & MASKED == 0 { 0 } else { 4 };
+    2 + length + mask
+}
+
+/// The status code of a Close frame's payload, which may be empty.
+fn close_status(payload: &[u8]) -> Result<Option<u16>, Violation> {
+    let Some((code, reason)) = payload.split_first_chunk::<2>() else {
+        return if payload.is_empty() { Ok(None) } else { Err(Violation::Close) };
+    };
+    let code = u16::from_be_bytes(*code);
+    let allowed = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    if allowed && std::str::from_utf8(reason).is_ok() { Ok(Some(code)) } else { Err(Violation::Close) }
+}
+
+/// Applies the mask, eight octets at a time, and turns it so that it fits the octets that follow.
+fn unmask(payload: &mut [u8], mask: &mut [u8; 4]) {
+    let [a, b, c, d] = *mask;
+    let word = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let mut words = payload.chunks_exact_mut(8);
+    for chunk in &mut words {
+        let mut octets = [0; 8];
+        octets.copy_from_slice(chunk);
+        chunk.copy_from_slice(&(u64::from_ne_bytes(octets) ^ word).to_ne_bytes());
+    }
+    for (octet, mask) in words.into_remainder().iter_mut().zip(mask.iter().cycle()) {
+        *octet ^= mask;
+    }
+    mask.rotate_left(payload.len() % 4);
+}
+
+/// Appends one data message that holds `parts`: text where all of it is UTF-8, else binary.
+pub(crate) fn write_message(parts: [&[u8]; 2], out: &mut Vec<u8>) {
+    let [head, tail] = parts;
+    let text = match std::str::from_utf8(head) {
+        Ok(_) => std::str::from_utf8(tail).is_ok(),
+        Err(_) => false,
+    };
+    write_head(if text { TEXT } else { BINARY }, head.len() + tail.len(), out);
+    out.extend_from_slice(head);
+    out.extend_from_slice(tail);
+}
+
+/// Appends a Pong.
+pub(crate) fn write_pong(payload: &[u8], out: &mut Vec<u8>) {
+    write_head(PONG, payload.len(), out);
+    out.extend_from_slice(payload);
+}
+
+/// Appends a Close; `reason` is cut to what a control frame holds.
+pub(crate) fn write_close(code: u16, reason: &str, out: &mut Vec<u8>) {
+    let reason = &reason[..reason.floor_char_boundary(MAX_CONTROL - 2)];
+    write_head(CLOSE, 2 + reason.len(), out);
+    out.extend_from_slice(&code.to_be_bytes());
+    out.extend_from_slice(reason.as_bytes());
+}
+
+fn write_head(opcode: u8, length: usize, out: &mut Vec<u8>) {
+    out.push(FIN | opcode);
+    if let Ok(short) = u8::try_from(length)
+        && short <= 125
+    {
+        out.push(short);
+    } else if let Ok(medium) = u16::try_from(length) {
+        out.push(126);
+        out.extend_from_slice(&medium.to_be_bytes());
+    } else {
+        out.push(127);
+        out.extend_from_slice(&(length as u64).to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+#[path = "frames_tests.rs"]
+mod tests;

@@ -1,0 +1,135 @@
+//! STOMP over WebSocket: HTTP/1.1 until the upgrade, then the same connection driver as for TCP.
+//!
+//! The HTTP part lives in a task of its own that ends with the upgrade, so that nothing of it stays in an idle session.
+
+mod frames;
+mod handshake;
+mod origin;
+mod utf8;
+mod wire;
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+    server::conn::http1,
+    service::service_fn,
+    upgrade::{OnUpgrade, Upgraded},
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, time::timeout};
+
+use self::{handshake::Refusal, wire::WebSocketWire};
+use super::{ConnectionPermit, Transport, limit};
+use crate::{broker::Broker, connection};
+
+/// Serves one accepted connection: the upgrade here, the session in a task of its own.
+pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr) {
+    let permit = ConnectionPermit::take(broker, Transport::WebSocket);
+    let refusal_permit = if permit.is_none() { limit::refusal_permit(broker) } else { None };
+    if permit.is_none() && refusal_permit.is_none() {
+        return;
+    }
+    let handshake = handshake(Arc::clone(broker), permit, stream, peer);
+    let stop = broker.stop.clone();
+    broker.tasks.spawn(async move {
+        let _refusal_permit = refusal_permit;
+        stop.run_until_cancelled_owned(handshake).await;
+    });
+}
+
+/// Answers HTTP requests until one is upgraded, the client goes away, or the time for a login is over.
+async fn handshake(broker: Arc<Broker>, permit: Option<ConnectionPermit>, stream: TcpStream, peer: SocketAddr) {
+    let time = broker.current().config.limits.login_timeout.0;
+    let upgrade = Mutex::new(None);
+    let full = permit.is_none();
+    let answer = service_fn(|mut request: Request<Incoming>| {
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        let response = if full {
+            Ok(text(StatusCode::SERVICE_UNAVAILABLE, limit::refusal(&broker)))
+        } else {
+            Ok(respond(&broker, &request, peer, on_upgrade, &upgrade))
+        };
+        std::future::ready::<Result<_, Infallible>>(response)
+    });
+    let http = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(time)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), answer)
+        .with_upgrades();
+    match timeout(time, http).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(client.addr = %peer, %error, "the HTTP connection ended"),
+        Err(_) => tracing::debug!(client.addr = %peer, "no WebSocket request within limits.loginTimeout"),
+    }
+    let Some(on_upgrade) = upgrade.into_inner() else { return };
+    let (Some(permit), Ok(Ok(upgraded))) = (permit, timeout(time, on_upgrade).await) else { return };
+    match upgraded_parts(upgraded) {
+        Ok((stream, read_ahead)) => {
+            connection::spawn(permit, stream, peer, WebSocketWire::default(), &read_ahead);
+        }
+        Err(_) => tracing::warn!(client.addr = %peer, "the upgraded connection is not a TCP stream"),
+    }
+}
+
+/// The TCP stream below an upgraded connection, and what was read of it beyond the request.
+fn upgraded_parts(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
+    Ok((parts.io.into_inner(), parts.read_buf))
+}
+
+/// The answer to one request; puts the upgrade aside where there is one.
+fn respond(
+    broker: &Broker,
+    request: &Request<Incoming>,
+    peer: SocketAddr,
+    on_upgrade: OnUpgrade,
+    upgrade: &Mutex<Option<OnUpgrade>>,
+) -> Response<Full<Bytes>> {
+    let current = broker.current();
+    let Some(listener) = &current.config.listeners.websocket else {
+        return text(StatusCode::NOT_FOUND, "There is no WebSocket endpoint any more.".to_owned());
+    };
+    match handshake::judge(request, &listener.path, &listener.allowed_origins) {
+        Ok(accepted) => {
+            *upgrade.lock() = Some(on_upgrade);
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            if let Ok(accept) = HeaderValue::try_from(accepted.accept) {
+                headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+            }
+            if let Some(protocol) = accepted.protocol {
+                headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+            }
+            response
+        }
+        Err(refusal) => {
+            if let Refusal::Origin(origin) = &refusal {
+                broker.metrics.origins_refused.inc();
+                tracing::warn!(client.addr = %peer, origin, "WebSocket refused: the origin is not allowed");
+            }
+            let (status, header) = refusal.status();
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            let mut response = text(status, refusal.to_string());
+            response.headers_mut().extend(header);
+            response
+        }
+    }
+}
+
+fn text(status: StatusCode, mut body: String) -> Response<Full<Bytes>> {
+    body.push('\n');
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,107 @@
+//! The end of a connection: the client always receives the last frame, then FIN, never RST.
+
+use tokio::io::AsyncWriteExt as _;
+
+use crate::support::{BrokerUnderTest, Peer, config, eventually};
+
+#[tokio::test]
+async fn an_error_is_followed_by_fin() {
+    let broker = BrokerUnderTest::start(&config("")).await;
+    let mut client = broker.tcp().await;
+    client.send_frame("SEND\ndestination:/queue/a\n\nbefore the login").await;
+    client.frame().await.assert_error("CONNECT");
+    client.end().await;
+}
+
+#[tokio::test]
+async fn an_error_is_received_even_while_the_client_goes_on_sending() {
+    let broker = BrokerUnderTest::start(&config("")).await;
+    for _ in 0..20 {
+        let mut client = broker.tcp_session().await;
+        let mut octets = b"NONSENSE\n\n\0".to_vec();
+        octets.extend(b"SEND\ndestination:/queue/a\n\nunread\0".repeat(20_000));
+        let (_, mut write) = client.stream.split();
+        write.write_all(&octets).await.unwrap();
+        client.frame().await.assert_error("NONSENSE");
+        client.end().await;
+    }
+}
+
+#[tokio::test]
+async fn disconnect_is_answered_by_its_receipt_and_fin() {
+    let broker = BrokerUnderTest::start(&config("")).await;
+    let mut client = broker.tcp_session().await;
+    client.send_frame("SEND\ndestination:/queue/a\n\nkept").await;
+    client.send_frame("DISCONNECT\nreceipt:bye\n\n").await;
+    client.send_frame("SEND\ndestination:/queue/a\n\nignored").await;
+    let receipt = client.frame().await;
+    assert_eq!((receipt.command.as_str(), receipt.header("receipt-id")), ("RECEIPT", Some("bye")));
+    client.end().await;
+
+    let mut reader = broker.tcp_session().await;
+    reader.subscribe("0", "/queue/a").await;
+    assert_eq!(reader.message().await, "kept");
+    reader.send("/queue/a", "next").await;
+    assert_eq!(reader.message().await, "next");
+}
+
+#[tokio::test]
+async fn what_a_client_sent_before_it_closed_its_side_is_still_handled() {
+    let broker = BrokerUnderTest::start(&config("")).await;
+    let mut client = broker.tcp_session().await;
+    client.send_frame("SEND\ndestination:/queue/a\nreceipt:r\n\nlast words").await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.frame().await.header("receipt-id"), Some("r"));
+    client.end().await;
+    let mut reader = broker.tcp_session().await;
+    reader.subscribe("0", "/queue/a").await;
+    assert_eq!(reader.message().await, "last words");
+}
+
+#[tokio::test]
+async fn every_end_is_counted_by_its_reason_and_leaves_nothing_behind() {
+    let broker = BrokerUnderTest::start(&config("")).await;
+    let mut orderly = broker.tcp_session().await;
+    orderly.send_frame("DISCONNECT\n\n").await;
+    orderly.end().await;
+    drop(broker.tcp_session().await);
+    let mut wrong = broker.tcp_session().await;
+    wrong.send_frame("ACK\nid:unknown\n\n").await;
+    wrong.frame().await.assert_error("unknown");
+    wrong.end().await;
+    drop(wrong);
+    eventually("all connections to be gone", async || {
+        (broker.metric("stompbroker_connections{transport=\"tcp\"}").await == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(broker.metric("stompbroker_sessions{transport=\"tcp\"}").await, 0.0);
+    assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 3.0);
+    for reason in ["disconnect", "client_closed", "protocol_error"] {
+        let metric = format!("stompbroker_sessions_closed_total{{reason=\"{reason}\"}}");
+        assert_eq!(broker.metric(&metric).await, 1.0, "{reason}");
+    }
+    assert_eq!(broker.metric("stompbroker_sessions_closed_abnormally_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn two_thousand_clients_that_come_and_go_leave_nothing_behind() {
+    let broker = BrokerUnderTest::start(&config("")).await;
+    for _ in 0..20 {
+        let mut clients = Vec::new();
+        for _ in 0..100 {
+            let mut client = broker.tcp().await;
+            client.write(b"CONNECT\naccept-version:1.2\nhost:x\n\n\0SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\0").await;
+            clients.push(client);
+        }
+        for client in &mut clients {
+            assert_eq!(client.frame().await.command, "CONNECTED");
+        }
+    }
+    eventually("all connections to be gone", async || {
+        let open = broker.metric("stompbroker_connections{transport=\"tcp\"}").await;
+        let subscriptions = broker.metric("stompbroker_subscriptions_sum").await;
+        (open == 0.0 && subscriptions == 0.0).then_some(())
+    })
+    .await;
+    assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 2000.0);
+}
