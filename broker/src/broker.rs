@@ -93,8 +93,7 @@ impl Broker {
     pub(crate) fn apply(&self, configuration: Configuration, needs_restart: Vec<String>) {
         self.running_engine.configure(&configuration.config);
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
-        *self.config_status.lock() =
-            ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };
+        *self.config_status.lock() = ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };
         self.current.store(Arc::new(configuration));
         self.registry.settings_changed();
     }

@@ -20,7 +20,7 @@ const MOST_CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request, and how long an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a connection is kept in all; also the bound for a client that does not read its answer.
-const CONNECTION_TIME: Duration = Duration::from_secs(300);
+const CONNECTION_TIME: Duration = Duration::from_mins(5);
 
 /// Serves the connections of the admin port.
 #[derive(Debug)]

@@ -28,7 +28,12 @@ const ROUTES: [Route; 7] = [
     Route { path: "/readyz", method: Method::GET, needs_token: false, answer: ready },
     Route { path: "/metrics", method: Method::GET, needs_token: false, answer: show_metrics },
     Route { path: "/status", method: Method::GET, needs_token: true, answer: |broker| json(&broker.status()) },
-    Route { path: "/config-hash", method: Method::GET, needs_token: true, answer: |broker| json(&broker.config_status()) },
+    Route {
+        path: "/config-hash",
+        method: Method::GET,
+        needs_token: true,
+        answer: |broker| json(&broker.config_status()),
+    },
     Route {
         path: "/websocket-stats",
         method: Method::GET,

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 /// A token, kept as its digest.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct AdminToken([u8; 32]);
+pub struct AdminToken([u8; 32]);
 
 /// Why a file gives no token.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +31,8 @@ pub(super) enum AdminTokenError {
 impl AdminToken {
     /// Reads a token; white space around it does not count.
     pub(super) fn read(file: &Path) -> Result<Self, AdminTokenError> {
-        let text = fs::read_to_string(file)
-            .map_err(|source| AdminTokenError::Read { file: file.to_owned(), source })?;
+        let text =
+            fs::read_to_string(file).map_err(|source| AdminTokenError::Read { file: file.to_owned(), source })?;
         match text.trim() {
             "" => Err(AdminTokenError::Empty(file.to_owned())),
             token => Ok(Self(Sha256::digest(token).into())),

@@ -121,7 +121,7 @@ impl<W: Wire> Connection<W> {
             }
         }
         if let Some(close) = turn.effects.close.take() {
-            self.begin_close(close, turn.now);
+            self.begin_close(&close, turn.now);
         }
     }
 
@@ -162,19 +162,18 @@ impl<W: Wire> Connection<W> {
     pub(super) fn send_timeout(&self) -> Duration {
         self.broker().current().config.limits.send_timeout.0
     }
-}
 
-/// Counts and logs the end of a connection, however it came.
-pub(super) fn report_end<W: Wire>(connection: &Connection<W>) {
-    let broker = connection.broker();
-    let lost = Close { reason: CloseReason::ConnectionLost, error: None };
-    let Close { reason, error } = connection.end.as_ref().unwrap_or(&lost);
-    if connection.user.is_some() {
-        broker.metrics.transport(W::TRANSPORT).sessions.dec();
+    /// Counts and logs the end of the session, however it came.
+    pub(super) fn report_end(&self, close: &Close) {
+        let Close { reason, error } = close;
+        let metrics = &self.broker().metrics;
+        if self.user.is_some() {
+            metrics.transport(W::TRANSPORT).sessions.dec();
+        }
+        metrics.closed(*reason);
+        tracing::info!(
+            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.peer,
+            transport = W::TRANSPORT.as_str(), reason = reason.as_str(), error, "closed"
+        );
     }
-    broker.metrics.closed(*reason);
-    tracing::info!(
-        session.id = %connection.id, user = connection.user.as_deref(), client.addr = %connection.peer,
-        transport = W::TRANSPORT.as_str(), reason = reason.as_str(), error, "closed"
-    );
 }

@@ -17,12 +17,14 @@ impl<W: Wire> Connection<W> {
             if self.stream.poll_read_ready(context).is_pending() {
                 break;
             }
-            match scratch::with_input(|buffer| {
-                self.stream.try_read(buffer).map(|octets| {
+            let read = scratch::with_input(|buffer| {
+                let read = self.stream.try_read(buffer);
+                if let Ok(octets) = read {
                     self.receive(&mut buffer[..octets], turn);
-                    octets
-                })
-            }) {
+                }
+                read
+            });
+            match read {
                 Ok(0) => self.eof = true,
                 Ok(_) => {
                     self.decode(turn);
@@ -31,6 +33,9 @@ impl<W: Wire> Connection<W> {
                 Err(_) => self.abort(CloseReason::ConnectionLost),
             }
             progress = true;
+        }
+        if self.undecoded && self.phase == Phase::Open && self.broker().throttle.wait(turn.now).is_some() {
+            self.broker().metrics.throttled.inc();
         }
         progress
     }
@@ -48,7 +53,7 @@ impl<W: Wire> Connection<W> {
             Ok(Received::Open) => {}
             Ok(Received::Closed) => self.eof = true,
             Err(WireError(error)) => {
-                self.begin_close(Close { reason: CloseReason::ProtocolError, error: Some(error) }, turn.now);
+                self.begin_close(&Close { reason: CloseReason::ProtocolError, error: Some(error) }, turn.now);
             }
         }
     }

@@ -100,8 +100,6 @@ struct Connection<W: Wire> {
     /// When the refusal of a login is told; it waits a little, so that guessing is slow.
     refused_login: Option<Instant>,
     phase: Phase,
-    /// Why the connection ends, once it does.
-    end: Option<Close>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -157,7 +155,6 @@ impl<W: Wire> Connection<W> {
             stalled_since: None,
             refused_login: None,
             phase: Phase::Open,
-            end: None,
             timer: Box::pin(sleep_until(now.into())),
             permit,
         };
@@ -200,19 +197,19 @@ impl<W: Wire> Connection<W> {
     fn end_after_eof(&mut self, turn: &Turn) -> bool {
         let is_over = self.eof && !self.undecoded && self.phase == Phase::Open && self.refused_login.is_none();
         if is_over {
-            self.begin_close(Close { reason: CloseReason::ClientClosed, error: None }, turn.now);
+            self.begin_close(&Close { reason: CloseReason::ClientClosed, error: None }, turn.now);
         }
         is_over
     }
 
     /// Begins the orderly end; what is in the output, and goodbye, are still sent.
-    fn begin_close(&mut self, close: Close, now: Instant) {
+    fn begin_close(&mut self, close: &Close, now: Instant) {
         if self.phase != Phase::Open {
             return;
         }
         self.phase = Phase::Closing { deadline: now + CLOSING_TIME };
-        self.wire.close(&close, self.output.buffer());
-        self.end = Some(close);
+        self.wire.close(close, self.output.buffer());
+        self.report_end(close);
         self.engine = None;
         self.backlog = VecDeque::new();
         self.input = BytesMut::new();
@@ -221,7 +218,9 @@ impl<W: Wire> Connection<W> {
 
     /// Ends at once.
     fn abort(&mut self, reason: CloseReason) {
-        self.end.get_or_insert(Close { reason, error: None });
+        if self.phase == Phase::Open {
+            self.report_end(&Close { reason, error: None });
+        }
         self.phase = Phase::Closed;
     }
 
@@ -268,7 +267,7 @@ impl<W: Wire> Connection<W> {
             Phase::Closed => None,
             Phase::Open => {
                 let stalled = self.stalled_since.map(|since| since + self.send_timeout());
-                let throttled = if self.undecoded { self.broker().throttle.wait(now) } else { None };
+                let throttled = self.broker().throttle.wait(now);
                 [self.session.next_tick(), self.refused_login, stalled, throttled].into_iter().flatten().min()
             }
         }
@@ -357,7 +356,8 @@ impl<W: Wire> Future for Connection<W> {
 
 impl<W: Wire> Drop for Connection<W> {
     fn drop(&mut self) {
-        dialogue::report_end(self);
+        // Only a task that was dropped or panicked leaves it open.
+        self.abort(CloseReason::ConnectionLost);
     }
 }
 

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn what_waits_survives_the_turn_and_idle_output_holds_no_memory() {
         let mut output = Output::default();
-        output.buffer().extend_from_slice(&[b'x'; 100_000]);
+        output.buffer().resize(100_000, b'x');
         output.advance(99_990);
         output.settle();
         assert_eq!(output.pending(), [b'x'; 10]);

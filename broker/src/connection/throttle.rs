@@ -68,12 +68,11 @@ mod tests {
         let (mut now, end) = (throttle.begin, throttle.begin + Duration::from_secs(10));
         let mut passed = 0;
         while now < end {
-            match throttle.wait(now) {
-                Some(resume) => now = resume,
-                None => {
-                    throttle.took(7, now);
-                    passed += 7;
-                }
+            if let Some(resume) = throttle.wait(now) {
+                now = resume;
+            } else {
+                throttle.took(7, now);
+                passed += 7;
             }
         }
         assert!((10_000..=10_120).contains(&passed), "{passed}");

@@ -78,8 +78,7 @@ impl EngineCollector {
         let name = "stompbroker_relay_client_connections";
         gauge(encoder, name, "Connections of client sessions to the upstream", connections)?;
         let name = "stompbroker_relay_upstream_connected";
-        let mut family =
-            encoder.encode_descriptor(name, "1 for the upstream that serves", None, MetricType::Gauge)?;
+        let mut family = encoder.encode_descriptor(name, "1 for the upstream that serves", None, MetricType::Gauge)?;
         for upstream in relay.upstreams {
             let label = UpstreamLabel { upstream: format!("{}:{}", upstream.host, upstream.port) };
             let connected = i64::from(upstream.state == UpstreamState::Connected);

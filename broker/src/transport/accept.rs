@@ -15,7 +15,7 @@ const BACKLOG: i32 = 4096;
 /// How long the loop rests when the process or the system has no descriptors left.
 const REST: Duration = Duration::from_millis(100);
 /// After this much silence the kernel asks whether the client is still there, thrice.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 

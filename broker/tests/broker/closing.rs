@@ -6,7 +6,7 @@ use crate::support::{BrokerUnderTest, Peer, config, eventually};
 
 #[tokio::test]
 async fn an_error_is_followed_by_fin() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut client = broker.tcp().await;
     client.send_frame("SEND\ndestination:/queue/a\n\nbefore the login").await;
     client.frame().await.assert_error("CONNECT");
@@ -15,7 +15,7 @@ async fn an_error_is_followed_by_fin() {
 
 #[tokio::test]
 async fn an_error_is_received_even_while_the_client_goes_on_sending() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     for _ in 0..20 {
         let mut client = broker.tcp_session().await;
         let mut octets = b"NONSENSE\n\n\0".to_vec();
@@ -29,7 +29,7 @@ async fn an_error_is_received_even_while_the_client_goes_on_sending() {
 
 #[tokio::test]
 async fn disconnect_is_answered_by_its_receipt_and_fin() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut client = broker.tcp_session().await;
     client.send_frame("SEND\ndestination:/queue/a\n\nkept").await;
     client.send_frame("DISCONNECT\nreceipt:bye\n\n").await;
@@ -39,7 +39,7 @@ async fn disconnect_is_answered_by_its_receipt_and_fin() {
     client.end().await;
 
     let mut reader = broker.tcp_session().await;
-    reader.subscribe("0", "/queue/a").await;
+    reader.consume("0", "/queue/a").await;
     assert_eq!(reader.message().await, "kept");
     reader.send("/queue/a", "next").await;
     assert_eq!(reader.message().await, "next");
@@ -47,20 +47,20 @@ async fn disconnect_is_answered_by_its_receipt_and_fin() {
 
 #[tokio::test]
 async fn what_a_client_sent_before_it_closed_its_side_is_still_handled() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut client = broker.tcp_session().await;
     client.send_frame("SEND\ndestination:/queue/a\nreceipt:r\n\nlast words").await;
     client.stream.shutdown().await.unwrap();
     assert_eq!(client.frame().await.header("receipt-id"), Some("r"));
     client.end().await;
     let mut reader = broker.tcp_session().await;
-    reader.subscribe("0", "/queue/a").await;
+    reader.consume("0", "/queue/a").await;
     assert_eq!(reader.message().await, "last words");
 }
 
 #[tokio::test]
 async fn every_end_is_counted_by_its_reason_and_leaves_nothing_behind() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut orderly = broker.tcp_session().await;
     orderly.send_frame("DISCONNECT\n\n").await;
     orderly.end().await;
@@ -71,21 +71,21 @@ async fn every_end_is_counted_by_its_reason_and_leaves_nothing_behind() {
     wrong.end().await;
     drop(wrong);
     eventually("all connections to be gone", async || {
-        (broker.metric("stompbroker_connections{transport=\"tcp\"}").await == 0.0).then_some(())
+        (broker.metric("stompbroker_connections{transport=\"tcp\"}").await == 0).then_some(())
     })
     .await;
-    assert_eq!(broker.metric("stompbroker_sessions{transport=\"tcp\"}").await, 0.0);
-    assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 3.0);
+    assert_eq!(broker.metric("stompbroker_sessions{transport=\"tcp\"}").await, 0);
+    assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 3);
     for reason in ["disconnect", "client_closed", "protocol_error"] {
         let metric = format!("stompbroker_sessions_closed_total{{reason=\"{reason}\"}}");
-        assert_eq!(broker.metric(&metric).await, 1.0, "{reason}");
+        assert_eq!(broker.metric(&metric).await, 1, "{reason}");
     }
-    assert_eq!(broker.metric("stompbroker_sessions_closed_abnormally_total").await, 1.0);
+    assert_eq!(broker.metric("stompbroker_sessions_closed_abnormally_total").await, 1);
 }
 
 #[tokio::test]
 async fn two_thousand_clients_that_come_and_go_leave_nothing_behind() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     for _ in 0..20 {
         let mut clients = Vec::new();
         for _ in 0..100 {
@@ -100,8 +100,8 @@ async fn two_thousand_clients_that_come_and_go_leave_nothing_behind() {
     eventually("all connections to be gone", async || {
         let open = broker.metric("stompbroker_connections{transport=\"tcp\"}").await;
         let subscriptions = broker.metric("stompbroker_subscriptions_sum").await;
-        (open == 0.0 && subscriptions == 0.0).then_some(())
+        (open == 0 && subscriptions == 0).then_some(())
     })
     .await;
-    assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 2000.0);
+    assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 2000);
 }

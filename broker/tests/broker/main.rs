@@ -1,7 +1,9 @@
 //! The broker from outside: real sockets against [`stompbroker::server::Server`], or against the binary.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod admin;
-mod clients;
+
 mod closing;
 mod command_line;
 mod drain;

@@ -4,7 +4,7 @@ use crate::support::{BrokerUnderTest, Peer, StompClient, config};
 
 #[tokio::test]
 async fn a_message_reaches_subscribers_over_tcp_and_websocket_whichever_way_it_was_sent() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let (mut tcp, mut browser) = (broker.tcp_session().await, broker.websocket_client().await);
     browser.log_in("").await;
     tcp.subscribe("a", "/topic/prices").await;
@@ -23,14 +23,14 @@ async fn a_message_reaches_subscribers_over_tcp_and_websocket_whichever_way_it_w
 
 #[tokio::test]
 async fn messages_of_a_queue_wait_for_a_consumer_and_go_to_one_only() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut sender = broker.tcp_session().await;
     for number in 0..4 {
         sender.send_frame(&format!("SEND\ndestination:/queue/jobs\nreceipt:r{number}\n\njob {number}")).await;
         assert_eq!(sender.frame().await.header("receipt-id"), Some(&*format!("r{number}")));
     }
     let mut worker = broker.tcp_session().await;
-    worker.subscribe("w", "/queue/jobs").await;
+    worker.consume("w", "/queue/jobs").await;
     for number in 0..4 {
         assert_eq!(worker.message().await, format!("job {number}"));
     }
@@ -42,7 +42,7 @@ async fn messages_of_a_queue_wait_for_a_consumer_and_go_to_one_only() {
 
 #[tokio::test]
 async fn what_a_lost_client_has_not_acknowledged_goes_to_the_next_one() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut first = broker.tcp_session().await;
     first.send_frame("SUBSCRIBE\nid:0\ndestination:/queue/jobs\nack:client\n\n").await;
     first.send("/queue/jobs", "precious").await;
@@ -56,17 +56,14 @@ async fn what_a_lost_client_has_not_acknowledged_goes_to_the_next_one() {
 
 #[tokio::test]
 async fn frames_may_arrive_octet_by_octet_and_many_at_once() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut client = broker.tcp().await;
     for octet in b"CONNECT\r\naccept-version:1.2\r\nhost:x\r\n\r\n\0" {
         client.write(&[*octet]).await;
     }
     assert_eq!(client.frame().await.command, "CONNECTED");
-    let mut burst = "SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\0\n\n".to_owned();
-    for number in 0..2000 {
-        burst.push_str(&format!("SEND\ndestination:/topic/a\n\n{number}\0\n"));
-    }
-    client.write(burst.as_bytes()).await;
+    let burst: Vec<_> = (0..2000).map(|number| format!("SEND\ndestination:/topic/a\n\n{number}\0\n")).collect();
+    client.write(format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n\n\0\n\n{}", burst.concat()).as_bytes()).await;
     for number in 0..2000 {
         assert_eq!(client.message().await, number.to_string());
     }
@@ -74,7 +71,7 @@ async fn frames_may_arrive_octet_by_octet_and_many_at_once() {
 
 #[tokio::test]
 async fn a_large_message_passes_whole_in_both_directions() {
-    let broker = BrokerUnderTest::start(&config("limits: {messageSize: 4Mi, sendBufferSize: 8Mi}")).await;
+    let broker = BrokerUnderTest::start(&config("limits: {messageSize: 4Mi, sendBufferSize: 8Mi}"));
     let mut tcp = broker.tcp_session().await;
     let mut browser = broker.websocket_client().await;
     browser.log_in("").await;
@@ -88,7 +85,7 @@ async fn a_large_message_passes_whole_in_both_directions() {
 
 #[tokio::test]
 async fn versions_are_negotiated_over_the_wire() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     for (offer, agreed) in [("accept-version:1.0,1.1\n", "1.1"), ("accept-version:1.2,1.1,1.0\n", "1.2"), ("", "1.0")] {
         let mut client = StompClient::connect(broker.stomp()).await;
         client.send_frame(&format!("CONNECT\n{offer}host:x\n\n")).await;
@@ -101,7 +98,7 @@ async fn versions_are_negotiated_over_the_wire() {
 
 #[tokio::test]
 async fn sessions_have_ids_that_no_other_session_has() {
-    let broker = BrokerUnderTest::start(&config("")).await;
+    let broker = BrokerUnderTest::start(&config(""));
     let mut ids = std::collections::HashSet::new();
     for _ in 0..5 {
         let connected = broker.tcp().await.log_in("").await;

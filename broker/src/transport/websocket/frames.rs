@@ -120,7 +120,7 @@ struct Incoming {
     mask: [u8; 4],
     fin: bool,
     /// A control frame's opcode and payload, allocated only while it arrives.
-    control: Option<(u8, Box<Vec<u8>>)>,
+    control: Option<(u8, Vec<u8>)>,
 }
 
 impl FrameReader {
@@ -208,7 +208,7 @@ impl FrameReader {
         };
         let control = match opcode {
             CLOSE | PING | PONG if !fin || remaining > MAX_CONTROL as u64 => return Err(Violation::Control),
-            CLOSE | PING | PONG => Some((opcode, Box::default())),
+            CLOSE | PING | PONG => Some((opcode, Vec::new())),
             _ if !shortest => return Err(Violation::Length),
             CONTINUATION if self.message.is_none() => return Err(Violation::NothingToContinue),
             CONTINUATION => None,
@@ -226,18 +226,18 @@ impl FrameReader {
     fn finish_frame(&mut self, control: &mut impl FnMut(Control<'_>)) -> Result<(), Violation> {
         let Some(frame) = self.frame.take() else { return Ok(()) };
         match frame.control {
-            None if frame.fin => {
-                if self.message.take() == Some(MessageKind::Text) && !self.utf8.finish() {
-                    return self.fail(Violation::InvalidText);
-                }
-            }
-            None => {}
             Some((CLOSE, payload)) => {
                 self.closed = true;
                 control(Control::Close(close_status(&payload)?));
             }
             Some((PING, payload)) => control(Control::Ping(&payload)),
-            Some(_) => {}
+            None if frame.fin => {
+                let text = self.message.take() == Some(MessageKind::Text);
+                if text && !self.utf8.finish() {
+                    return self.fail(Violation::InvalidText);
+                }
+            }
+            Some(_) | None => {}
         }
         Ok(())
     }

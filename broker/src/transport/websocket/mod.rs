@@ -70,11 +70,10 @@ async fn handshake(broker: Arc<Broker>, permit: Option<ConnectionPermit>, stream
     }
     let Some(on_upgrade) = upgrade.into_inner() else { return };
     let (Some(permit), Ok(Ok(upgraded))) = (permit, timeout(time, on_upgrade).await) else { return };
-    match upgraded_parts(upgraded) {
-        Ok((stream, read_ahead)) => {
-            connection::spawn(permit, stream, peer, WebSocketWire::default(), &read_ahead);
-        }
-        Err(_) => tracing::warn!(client.addr = %peer, "the upgraded connection is not a TCP stream"),
+    if let Ok((stream, read_ahead)) = upgraded_parts(upgraded) {
+        connection::spawn(permit, stream, peer, WebSocketWire::default(), &read_ahead);
+    } else {
+        tracing::warn!(client.addr = %peer, "the upgraded connection is not a TCP stream");
     }
 }
 

@@ -7,10 +7,10 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, StompClient, WebSocketClient, request, within};
+use super::{Answer, Peer as _, StompClient, WebSocketClient, request, within};
 
 /// The listeners that most tests use, followed by more keys.
-pub fn config(more: &str) -> String {
+pub(crate) fn config(more: &str) -> String {
     format!(
         "listeners: {{stomp: {{port: 0}}, websocket: {{port: 0, path: /chat}}}}\n\
          admin: {{port: 0, tokenFile: TOKEN}}\nauthentication: {{anonymous: true}}\n{more}\n"
@@ -18,26 +18,26 @@ pub fn config(more: &str) -> String {
 }
 
 /// A running broker with its own configuration file; stopped when dropped.
-pub struct BrokerUnderTest {
-    pub folder: TempDir,
-    pub addresses: Addresses,
-    pub shutdown: CancellationToken,
+pub(crate) struct BrokerUnderTest {
+    pub(crate) folder: TempDir,
+    pub(crate) addresses: Addresses,
+    pub(crate) shutdown: CancellationToken,
     running: Option<JoinHandle<()>>,
 }
 
 impl BrokerUnderTest {
     /// The token of its admin port.
-    pub const TOKEN: &str = "open-sesame";
+    pub(crate) const TOKEN: &str = "open-sesame";
 
     /// Starts a broker; `FOLDER` and `TOKEN` in the configuration stand for its own folder and token file.
-    pub async fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("token"), format!("{}\n", Self::TOKEN)).unwrap();
-        Self::start_in(folder, config).await
+        Self::start_in(folder, config)
     }
 
     /// Starts a broker in a folder that has been prepared.
-    pub async fn start_in(folder: TempDir, config: &str) -> Self {
+    pub(crate) fn start_in(folder: TempDir, config: &str) -> Self {
         write_config(folder.path(), config);
         let server = Server::bind(&folder.path().join("broker.yaml")).unwrap();
         let (addresses, shutdown) = (server.addresses(), CancellationToken::new());
@@ -46,55 +46,55 @@ impl BrokerUnderTest {
     }
 
     /// Replaces the configuration file, as an editor does.
-    pub fn write_config(&self, config: &str) {
+    pub(crate) fn write_config(&self, config: &str) {
         write_config(self.folder.path(), config);
     }
 
-    pub fn stomp(&self) -> SocketAddr {
+    pub(crate) fn stomp(&self) -> SocketAddr {
         loopback(self.addresses.stomp.unwrap())
     }
 
-    pub fn websocket(&self) -> SocketAddr {
+    pub(crate) fn websocket(&self) -> SocketAddr {
         loopback(self.addresses.websocket.unwrap())
     }
 
     /// A client over TCP that has not sent anything yet.
-    pub async fn tcp(&self) -> StompClient {
+    pub(crate) async fn tcp(&self) -> StompClient {
         StompClient::connect(self.stomp()).await
     }
 
     /// A client over TCP that has logged in without credentials.
-    pub async fn tcp_session(&self) -> StompClient {
+    pub(crate) async fn tcp_session(&self) -> StompClient {
         let mut client = self.tcp().await;
         client.log_in("").await;
         client
     }
 
     /// A client over WebSocket that has not sent anything yet.
-    pub async fn websocket_client(&self) -> WebSocketClient {
+    pub(crate) async fn websocket_client(&self) -> WebSocketClient {
         WebSocketClient::connect(self.websocket(), "/chat", "").await
     }
 
     /// Asks the admin port with the token.
-    pub async fn admin(&self, method: &str, path: &str) -> Answer {
+    pub(crate) async fn admin(&self, method: &str, path: &str) -> Answer {
         let header = format!("Authorization: Bearer {}\r\n", Self::TOKEN);
         request(loopback(self.addresses.admin), method, path, &header).await
     }
 
     /// Asks the admin port with other headers, or none.
-    pub async fn admin_with(&self, method: &str, path: &str, headers: &str) -> Answer {
+    pub(crate) async fn admin_with(&self, method: &str, path: &str, headers: &str) -> Answer {
         request(loopback(self.addresses.admin), method, path, headers).await
     }
 
     /// The value of a metric that has exactly this name and these labels.
-    pub async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let text = self.admin("GET", "/metrics").await.body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.map_or(0.0, |value| value.parse().unwrap())
+        line.map_or(0, |value| value.parse().unwrap())
     }
 
     /// Waits until the broker has ended by itself.
-    pub async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self) {
         within("the broker to end", self.running.take().unwrap()).await.unwrap();
     }
 }
@@ -108,9 +108,8 @@ impl Drop for BrokerUnderTest {
 }
 
 fn write_config(folder: &Path, config: &str) {
-    let text = config
-        .replace("TOKEN", &folder.join("token").to_string_lossy())
-        .replace("FOLDER", &folder.to_string_lossy());
+    let text =
+        config.replace("TOKEN", &folder.join("token").to_string_lossy()).replace("FOLDER", &folder.to_string_lossy());
     let new = folder.join("broker.yaml.new");
     fs::write(&new, text).unwrap();
     fs::rename(new, folder.join("broker.yaml")).unwrap();

@@ -7,7 +7,7 @@ mod websocket;
 
 use std::time::Duration;
 
-pub use self::{
+pub(crate) use self::{
     broker::{BrokerUnderTest, config},
     http::{Answer, request},
     stomp::{Frame, Peer, StompClient},
@@ -15,15 +15,15 @@ pub use self::{
 };
 
 /// How long any single wait may take before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits for something with a deadline; names what was waited for when it does not come.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }
 
 /// Asks again and again until the answer is there.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
     within(what, async {
         loop {
             if let Some(answer) = ask().await {

@@ -11,15 +11,15 @@ use super::within;
 
 /// A frame as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    pub command: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Frame {
+    pub(crate) command: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Frame {
     /// Reads the octets of one whole frame, the closing NUL left out.
-    pub fn parse(octets: &[u8]) -> Self {
+    pub(crate) fn parse(octets: &[u8]) -> Self {
         let end = octets.windows(2).position(|pair| pair == b"\n\n").unwrap_or_else(|| {
             panic!("no end of the headers in {:?}", String::from_utf8_lossy(octets));
         });
@@ -30,24 +30,24 @@ impl Frame {
         Self { command, headers: headers.collect(), body: octets[end + 2..].to_vec() }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
     /// Fails unless this is an ERROR that says so.
     #[track_caller]
-    pub fn assert_error(&self, words: &str) {
+    pub(crate) fn assert_error(&self, words: &str) {
         let text = format!("{} {}", self.header("message").unwrap_or_default(), self.text());
         assert!(self.command == "ERROR" && text.contains(words), "{words:?} is not in {self:?}: {text}");
     }
 }
 
 /// What both transports can do.
-pub trait Peer {
+pub(crate) trait Peer {
     /// Sends one frame as it stands; the NUL is added.
     async fn send_frame(&mut self, frame: &str);
 
@@ -62,10 +62,16 @@ pub trait Peer {
         frame
     }
 
+    /// Subscribes and waits for the RECEIPT; the messages that wait in a queue would come before it.
     async fn subscribe(&mut self, id: &str, destination: &str) {
         self.send_frame(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}\nreceipt:sub-{id}\n\n")).await;
         let frame = self.frame().await;
         assert_eq!((frame.command.as_str(), frame.header("receipt-id")), ("RECEIPT", Some(&*format!("sub-{id}"))));
+    }
+
+    /// Subscribes without waiting.
+    async fn consume(&mut self, id: &str, destination: &str) {
+        self.send_frame(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}\n\n")).await;
     }
 
     async fn send(&mut self, destination: &str, body: &str) {
@@ -81,21 +87,21 @@ pub trait Peer {
 }
 
 /// STOMP over TCP.
-pub struct StompClient {
-    pub stream: TcpStream,
+pub(crate) struct StompClient {
+    pub(crate) stream: TcpStream,
     read: Vec<u8>,
     /// Heart-beats that have been passed over.
-    pub heartbeats: usize,
+    pub(crate) heartbeats: usize,
 }
 
 impl StompClient {
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream, read: Vec::new(), heartbeats: 0 }
     }
 
-    pub async fn write(&mut self, octets: &[u8]) {
+    pub(crate) async fn write(&mut self, octets: &[u8]) {
         within("the socket to take octets", self.stream.write_all(octets)).await.unwrap();
     }
 
@@ -115,7 +121,7 @@ impl StompClient {
     }
 
     /// Waits for a heart-beat.
-    pub async fn heartbeat(&mut self) {
+    pub(crate) async fn heartbeat(&mut self) {
         let before = self.heartbeats;
         loop {
             self.skip_heartbeats();
@@ -128,7 +134,7 @@ impl StompClient {
     }
 
     /// Waits for the broker's FIN; anything else before it fails the test.
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         self.skip_heartbeats();
         while self.read_more().await {
             self.skip_heartbeats();
@@ -156,11 +162,12 @@ impl Peer for StompClient {
 }
 
 /// Where the NUL of the first frame is, minding its `content-length`.
-pub fn frame_end(octets: &[u8]) -> Option<usize> {
+pub(crate) fn frame_end(octets: &[u8]) -> Option<usize> {
     let head = octets.windows(2).position(|pair| pair == b"\n\n")?;
-    let length = std::str::from_utf8(&octets[..head]).unwrap().lines().find_map(|line| {
-        line.strip_prefix("content-length:").map(|length| length.parse::<usize>().unwrap())
-    });
+    let length = std::str::from_utf8(&octets[..head])
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:").map(|length| length.parse::<usize>().unwrap()));
     let from = head + 2 + length.unwrap_or(0);
     octets.get(from..)?.iter().position(|octet| *octet == 0).map(|nul| from + nul)
 }

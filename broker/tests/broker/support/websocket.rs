@@ -11,7 +11,7 @@ use super::{Answer, Frame, Peer, within};
 
 /// A message or control frame from the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
+pub(crate) enum Message {
     Text(String),
     Binary(Vec<u8>),
     Pong(Vec<u8>),
@@ -19,15 +19,15 @@ pub enum Message {
 }
 
 /// STOMP over WebSocket.
-pub struct WebSocketClient {
-    pub stream: TcpStream,
+pub(crate) struct WebSocketClient {
+    pub(crate) stream: TcpStream,
     /// The head of the response that accepted the upgrade.
-    pub head: String,
+    pub(crate) head: String,
     read: Vec<u8>,
 }
 
 /// An upgrade request with these further header lines.
-pub fn upgrade_request(path: &str, headers: &str) -> String {
+pub(crate) fn upgrade_request(path: &str, headers: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: broker.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
@@ -36,7 +36,7 @@ pub fn upgrade_request(path: &str, headers: &str) -> String {
 
 impl WebSocketClient {
     /// Opens a WebSocket.
-    pub async fn connect(address: SocketAddr, path: &str, headers: &str) -> Self {
+    pub(crate) async fn connect(address: SocketAddr, path: &str, headers: &str) -> Self {
         match Self::try_connect(address, path, headers).await {
             Ok(client) => client,
             Err(answer) => panic!("refused: {answer:?}"),
@@ -44,12 +44,12 @@ impl WebSocketClient {
     }
 
     /// Tries to open a WebSocket; what refused it otherwise.
-    pub async fn try_connect(address: SocketAddr, path: &str, headers: &str) -> Result<Self, Answer> {
+    pub(crate) async fn try_connect(address: SocketAddr, path: &str, headers: &str) -> Result<Self, Answer> {
         Self::request(address, upgrade_request(path, headers).as_bytes()).await
     }
 
     /// Sends these octets and expects the end of an HTTP head in return.
-    pub async fn request(address: SocketAddr, octets: &[u8]) -> Result<Self, Answer> {
+    pub(crate) async fn request(address: SocketAddr, octets: &[u8]) -> Result<Self, Answer> {
         let mut stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         within("the socket to take a request", stream.write_all(octets)).await.unwrap();
@@ -70,16 +70,16 @@ impl WebSocketClient {
     }
 
     /// Sends one WebSocket frame: its first octet (FIN and opcode) and its payload.
-    pub async fn send_raw(&mut self, first: u8, payload: &[u8]) {
+    pub(crate) async fn send_raw(&mut self, first: u8, payload: &[u8]) {
         let mut octets = vec![first];
         match payload.len() {
             short @ 0..=125 => octets.push(0x80 | u8::try_from(short).unwrap()),
             medium @ 126..=0xFFFF => {
-                octets.push(0x80 | 126);
+                octets.push(0xFE);
                 octets.extend_from_slice(&u16::try_from(medium).unwrap().to_be_bytes());
             }
             long => {
-                octets.push(0x80 | 127);
+                octets.push(0xFF);
                 octets.extend_from_slice(&(long as u64).to_be_bytes());
             }
         }
@@ -89,16 +89,16 @@ impl WebSocketClient {
         self.write(&octets).await;
     }
 
-    pub async fn write(&mut self, octets: &[u8]) {
+    pub(crate) async fn write(&mut self, octets: &[u8]) {
         within("the socket to take octets", self.stream.write_all(octets)).await.unwrap();
     }
 
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_raw(0x81, text.as_bytes()).await;
     }
 
     /// The next message or control frame.
-    pub async fn message_or_control(&mut self) -> Message {
+    pub(crate) async fn message_or_control(&mut self) -> Message {
         loop {
             if let Some((message, octets)) = parse(&self.read) {
                 self.read.drain(..octets);
@@ -110,7 +110,7 @@ impl WebSocketClient {
     }
 
     /// Waits for a Close and then for FIN; anything else fails the test. Returns the status code and the reason.
-    pub async fn close(&mut self) -> (u16, String) {
+    pub(crate) async fn close(&mut self) -> (u16, String) {
         let message = self.message_or_control().await;
         let Message::Close(code, reason) = message else { panic!("{message:?} instead of a Close") };
         self.send_raw(0x88, &code.to_be_bytes()).await;
@@ -119,7 +119,7 @@ impl WebSocketClient {
     }
 
     /// Waits for FIN.
-    pub async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         within("FIN", self.stream.read_to_end(&mut self.read)).await.unwrap();
         assert!(self.read.is_empty(), "before FIN came {:?}", self.read);
     }

@@ -1,0 +1,179 @@
+//! The binary: exit codes, what it prints, signals.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::support::{Peer, StompClient, within};
+
+fn stompbroker(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stompbroker"));
+    command.args(arguments).env_remove("STOMPBROKER_CONFIG").env_remove("RUST_LOG");
+    command
+}
+
+fn check(text: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.yaml");
+    fs::write(&file, text).unwrap();
+    stompbroker(&["check", file.to_str().unwrap()]).output().unwrap()
+}
+
+#[test]
+fn check_accepts_the_example_file() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("broker.example.yaml");
+    let output = stompbroker(&["check", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), "OK\n"));
+}
+
+#[test]
+fn check_names_file_line_key_and_remedy() {
+    for (text, problem) in [
+        ("listeners:\n  stomp:\n    prot: 1\n", "broker.yaml:3: listeners.stomp.prot: unknown field `prot`"),
+        ("listeners:\n  stomp:\n    port: x\n", "broker.yaml:3: listeners.stomp.port: "),
+        ("listeners: {stomp: {port: 1}}\nheartbeat: 20s\n", "broker.yaml:1: sessionTimeout: 30s is too short"),
+        ("limits: {}\n", "missing field `listeners`"),
+        ("listeners: [\n", "broker.yaml:"),
+    ] {
+        let output = check(text);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(64) && error.contains(problem), "{error}");
+    }
+    let output = stompbroker(&["check", "/nonexistent/broker.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("/nonexistent/broker.yaml: cannot be read: "));
+}
+
+#[test]
+fn usage_errors_exit_with_64_and_help_with_0() {
+    assert_eq!(stompbroker(&["run"]).output().unwrap().status.code(), Some(64));
+    assert_eq!(stompbroker(&["serve"]).output().unwrap().status.code(), Some(64));
+    assert_eq!(stompbroker(&["--help"]).output().unwrap().status.code(), Some(0));
+    let version = stompbroker(&["--version"]).output().unwrap();
+    let expected = format!("stompbroker {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+}
+
+#[test]
+fn run_stops_at_a_secret_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.yaml");
+    let text =
+        "listeners: {stomp: {port: 0}}\nadmin: {port: 0}\ncredentials:\n  client:\n    directory: /nonexistent\n";
+    fs::write(&file, text).unwrap();
+    let output = stompbroker(&["run", "--config", file.to_str().unwrap()]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{error}");
+    assert!(
+        error.contains("broker.yaml:5: credentials.client.directory: cannot read /nonexistent/username"),
+        "{error}"
+    );
+}
+
+#[test]
+fn run_names_a_port_that_is_taken_and_exits_with_1() {
+    let taken = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.yaml");
+    fs::write(&file, format!("listeners: {{stomp: {{port: {port}}}}}\nadmin: {{port: 0}}\n")).unwrap();
+    let output = stompbroker(&["run", "--config", file.to_str().unwrap()]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(&format!("port {port} (listeners.stomp.port)")), "{error}");
+}
+
+/// A running broker process and the port of its STOMP listener; killed when dropped.
+struct Process {
+    child: Child,
+    port: u16,
+    log: std::thread::JoinHandle<String>,
+}
+
+impl Process {
+    fn start(folder: &Path, drain: &str) -> Self {
+        let file = folder.join("broker.yaml");
+        let text = format!(
+            "listeners: {{stomp: {{port: 0}}}}\nadmin: {{port: 0}}\nauthentication: {{anonymous: true}}\ndrain: {drain}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = stompbroker(&["run", "--log-format", "json"]);
+        let mut child = command.env("STOMPBROKER_CONFIG", file).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let port = loop {
+            let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            if line["message"] == "serving STOMP over TCP" {
+                break line["listener"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+            }
+        };
+        let log = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
+        Self { child, port, log }
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end; the exit code and the log.
+    async fn end(mut self) -> (Option<i32>, String) {
+        let status = within("the process to end", async {
+            loop {
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
+        (status.code(), log.join().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.child.kill();
+    }
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_exits_with_0_and_the_log_tells_the_session_but_not_its_passcode() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), "{delay: 0s, connectionsPerSecond: 100, deadline: 10s}");
+    let mut client = StompClient::connect(([127, 0, 0, 1], process.port).into()).await;
+    client.log_in("").await;
+    let mut wrong = StompClient::connect(([127, 0, 0, 1], process.port).into()).await;
+    wrong.send_frame("CONNECT\naccept-version:1.2\nhost:x\nlogin:ann\npasscode:topsecret\n\n").await;
+    wrong.frame().await.assert_error("login");
+    process.signal("-TERM");
+    client.frame().await.assert_error("lets its sessions go");
+    client.end().await;
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let closed: Vec<_> = lines.iter().filter(|line| line["message"] == "closed").collect();
+    assert_eq!(closed.len(), 2, "{log}");
+    assert!(closed.iter().any(|line| line["reason"] == "login_refused"), "{log}");
+    assert!(closed.iter().any(|line| line["reason"] == "drained" && line["session.id"].is_string()), "{log}");
+    assert!(lines.iter().any(|line| line["message"] == "connected" && line["client.addr"].is_string()), "{log}");
+    assert!(!log.contains("topsecret"), "{log}");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), "{delay: 60s, connectionsPerSecond: 1, deadline: 100s}");
+    let begun = Instant::now();
+    process.signal("-INT");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    process.signal("-TERM");
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+}
