@@ -24,7 +24,9 @@ print(*(s.getsockname()[1] for s in held))' "$1"
 
 apiserver_up() {
   local etcd apiserver kubectl ports flags started=$SECONDS
-  etcd=$(apiserver_program etcd) apiserver=$(apiserver_program kube-apiserver) kubectl=$(apiserver_program kubectl)
+  etcd=$(apiserver_program etcd)
+  apiserver=$(apiserver_program kube-apiserver)
+  kubectl=$(apiserver_program kubectl)
   lock_cluster
   if apiserver_runs; then say "apiserver $CLUSTER runs already"; return; fi
   apiserver_stop

@@ -38,6 +38,10 @@ collect_logs() { # DIR
     soft "$dir/nodes/$node-network.txt" in_node "$node" sh -c 'ip address; ip route; iptables-save'
     soft "$dir/nodes/$node-mounts.txt" in_node "$node" cat /proc/self/mountinfo
   done
-  soft "$dir/host.txt" sh -c 'date; uptime; free -m; df -h; ip -br address; ip route; ip netns; ps -eo pid,ppid,rss,etime,args --sort=-rss | head -80'
+  # Of the machine's processes only the cluster's: other command lines are not ours to copy.
+  # shellcheck disable=SC2016
+  soft "$dir/machine.txt" sh -c 'date; uptime; free -m; df -h "$1"; ip -br address; ip route; ip netns
+    ps -o pid,ppid,stat,rss,etime,args -p "$(find "$2" -name cgroup.procs -exec cat {} + | paste -sd,)"' \
+    _ "$CACHE" "$(tracking_root)/$CGROUP"
   say "logs of cluster $CLUSTER are in $dir ($(du -sh "$dir" | cut -f1))"
 }
