@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::transactions::TransactionKey;
+use super::{receipts::give_back, transactions::TransactionKey};
 use crate::{engine::DeliveryTag, message::Message};
 
 /// The unsettled deliveries of one subscription, in the order in which they were written.
@@ -61,14 +61,16 @@ impl Deliveries {
 
     /// Takes out what an ACK or NACK of the delivery at `at` settles; what open transactions have claimed stays theirs.
     pub(super) fn settle(&mut self, at: usize, reach: Reach) -> Vec<DeliveryTag> {
-        if reach == Reach::Individual {
-            return self.unsettled.remove(at).and_then(|delivery| delivery.tag).into_iter().collect();
-        }
-        if self.unsettled.iter().take(at + 1).all(|delivery| delivery.transaction.is_none()) {
-            return self.unsettled.drain(..=at).filter_map(|delivery| delivery.tag).collect();
-        }
-        let last = self.unsettled[at].number;
-        self.take_where(|delivery| delivery.number <= last && delivery.transaction.is_none())
+        let tags = if reach == Reach::Individual {
+            self.unsettled.remove(at).and_then(|delivery| delivery.tag).into_iter().collect()
+        } else if self.unsettled.iter().take(at + 1).all(|delivery| delivery.transaction.is_none()) {
+            self.unsettled.drain(..=at).filter_map(|delivery| delivery.tag).collect()
+        } else {
+            let last = self.unsettled[at].number;
+            self.take_where(|delivery| delivery.number <= last && delivery.transaction.is_none())
+        };
+        give_back(&mut self.unsettled);
+        tags
     }
 
     /// Claims for a transaction what an ACK or NACK of the delivery at `at` settles once it is committed.
@@ -85,6 +87,7 @@ impl Deliveries {
     /// The transaction is committed: what it claimed is settled.
     pub(super) fn forget_claimed(&mut self, transaction: TransactionKey) {
         self.unsettled.retain(|delivery| delivery.transaction != Some(transaction));
+        give_back(&mut self.unsettled);
     }
 
     /// The transaction is aborted: what it claimed can be acknowledged again.

@@ -74,11 +74,38 @@ impl Answers {
 
     /// Takes the next answer whose turn has come.
     pub(super) fn next(&mut self) -> Option<Answer> {
-        self.owed.pop_front_if(|answer| answer.waits_for.is_none())
+        let answer = self.owed.pop_front_if(|answer| answer.waits_for.is_none());
+        give_back(&mut self.owed);
+        answer
     }
 
     /// Whether so many are owed that the client has to wait.
     pub(super) fn are_too_many(&self) -> bool {
         self.owed.len() >= MOST_OWED
+    }
+}
+
+/// Gives memory back after a burst, so that an idle session stays small.
+pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
+    /// Room that is kept, for clients that do one thing at a time.
+    const KEPT: usize = 4;
+    if queue.is_empty() && queue.capacity() > KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let mut answers = Answers::default();
+        let tickets: Vec<_> = (0..100).map(|_| answers.owe(None, Outcome::Done)).collect();
+        for ticket in tickets {
+            answers.complete(ticket);
+        }
+        while answers.next().is_some() {}
+        assert!(answers.owed.capacity() <= 4, "{}", answers.owed.capacity());
     }
 }
