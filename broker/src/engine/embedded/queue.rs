@@ -209,6 +209,11 @@ impl QueueState {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn rota_len(&self) -> usize {
+        self.rota.len()
+    }
+
     /// Whether nothing would be lost with the queue.
     pub(super) fn is_idle(&self) -> bool {
         self.octets == 0 && self.consumers.is_empty()

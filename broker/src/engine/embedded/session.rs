@@ -191,6 +191,7 @@ impl EngineSession for EmbeddedSession {
 impl Drop for EmbeddedSession {
     /// Gives everything back before anything is handed on, so that other consumers get it in the old order.
     fn drop(&mut self) {
+        // Else other threads would still deliver here what is then marked as redelivered for nothing.
         self.outlet.close();
         for attached in self.subscriptions.values() {
             self.detach(attached);

@@ -282,3 +282,16 @@ fn a_lost_session_leaves_nothing_behind() {
     assert_eq!(status(&engine, "/queue/a"), Some((4, 0, 0)));
     assert_eq!(engine.destinations().len(), 1);
 }
+
+#[test]
+fn consumers_that_come_and_go_leave_no_trace_in_the_rota() {
+    let engine = engine();
+    let (mut stays, mut passes) = (Session::open(&engine), Session::open(&engine));
+    stays.subscribe(1, "/queue/a", ByClient, 1);
+    for _ in 0..100 {
+        passes.subscribe(1, "/queue/a", ByClient, 1);
+        passes.unsubscribe(1);
+    }
+    let rota = engine.shared.queues.with("/queue/a", |_, state| state.rota_len());
+    assert_eq!(rota, 1);
+}
