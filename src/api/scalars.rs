@@ -24,7 +24,7 @@ pub(super) fn byte_size(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-int-or-string": true,
         "maxLength": 20,
         "x-kubernetes-validations": [{
-            "rule": "type(self) == int ? self > 0 : self.matches('^[1-9][0-9]{0,11}(Ki|Mi|Gi|k|M|G)?$')",
+            "rule": "string(self).matches('^[1-9][0-9]{0,11}(Ki|Mi|Gi|k|M|G)?$')",
             "messageExpression": "'%s is not a size; write octets as a positive integer, or a quantity such as 64Ki, 4Mi or \
                 1G'.format([self])",
         }],

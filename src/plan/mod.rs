@@ -18,6 +18,8 @@ mod placement;
 mod secrets;
 mod service;
 mod service_account;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,279 @@
+//! The rules of the schema: each refuses what it is there for, with a message that helps, and nothing else; and the
+//! operator's own validation refuses the same.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
+
+mod fixtures;
+
+use std::collections::BTreeSet;
+
+use fixtures::{assume_references, broker, manifest, schema};
+use kube::core::cel::{ValidationErrors, Validator};
+use serde_json::Value;
+use stompbroker_operator::{api, validate::validate};
+
+const RELAY: &str =
+    "upstreams: [{host: rabbitmq}], systemCredentials: {secretName: s}, clientCredentials: {secretName: c}";
+
+/// A spec that one rule refuses, one next to it that it does not, and what the message has to name.
+struct Case {
+    bad: String,
+    good: String,
+    /// The field, its value and the remedy.
+    says: &'static [&'static str],
+}
+
+fn case(bad: impl Into<String>, good: impl Into<String>, says: &'static [&'static str]) -> Case {
+    Case { bad: bad.into(), good: good.into(), says }
+}
+
+fn relay(more: &str) -> String {
+    format!("{{engine: {{relay: {{{RELAY}}}}}{more}}}")
+}
+
+fn cases() -> Vec<Case> {
+    let rule = |allow: &str, destination: &str| {
+        format!("{{authorization: {{rules: [{{actions: [Send], destinations: ['{destination}'], allow: {allow}}}]}}}}")
+    };
+    vec![
+        case("{replicas: 3}", "{replicas: 1}", &["spec.replicas", "3 pods", "one pod", "spec.engine.relay"]),
+        case("{zones: [{name: a}, {name: b}]}", "{zones: [{name: a}]}", &["spec.zones", "2 pods", "spec.engine.relay"]),
+        case(
+            "{zones: [{name: a, replicas: 2}, {name: b, replicas: 0}]}",
+            relay(", zones: [{name: a, replicas: 2}, {name: b}]"),
+            &["spec.zones", "2 pods", "one pod"],
+        ),
+        case(
+            format!("{{engine: {{embedded: {{}}, relay: {{{RELAY}}}}}}}"),
+            relay(""),
+            &["spec.engine", "both embedded and relay", "remove one"],
+        ),
+        case("{engine: {}}", "{engine: {embedded: {}}}", &["spec.engine", "empty", "set embedded", "relay"]),
+        case(
+            relay(", replicas: 4, zones: [{name: a, replicas: 2}]"),
+            relay(", replicas: 4, zones: [{name: a}]"),
+            &["spec.replicas is 4", "spec.zones[].replicas", "keep one"],
+        ),
+        case(
+            relay(", replicas: 4, autoscaling: {maxReplicasPerZone: 3}"),
+            relay(", autoscaling: {maxReplicasPerZone: 3}"),
+            &["spec.autoscaling", "spec.replicas", "remove"],
+        ),
+        case(
+            relay(", zones: [{name: a, replicas: 2}], autoscaling: {maxReplicasPerZone: 3}"),
+            relay(", zones: [{name: a}], autoscaling: {maxReplicasPerZone: 3}"),
+            &["spec.autoscaling", "spec.zones[].replicas", "remove"],
+        ),
+        case(
+            "{autoscaling: {maxReplicasPerZone: 3}}",
+            relay(", autoscaling: {maxReplicasPerZone: 3}"),
+            &["spec.autoscaling", "embedded engine is exactly one pod", "set spec.engine.relay"],
+        ),
+        case(
+            relay(", autoscaling: {maxReplicasPerZone: 3}, resources: {requests: {memory: 1Gi}}"),
+            relay(", autoscaling: {maxReplicasPerZone: 3}, resources: {requests: {cpu: 1}}"),
+            &["spec.resources.requests.cpu", "not set", "100m"],
+        ),
+        case(
+            relay(", autoscaling: {minReplicasPerZone: 5, maxReplicasPerZone: 3}"),
+            relay(", autoscaling: {minReplicasPerZone: 3, maxReplicasPerZone: 3}"),
+            &["spec.autoscaling.minReplicasPerZone is 5", "maxReplicasPerZone", "3", "raise the other"],
+        ),
+        case(
+            "{heartbeat: 20s}",
+            "{heartbeat: 15s}",
+            &["spec.sessionTimeout is 30s", "spec.heartbeat of 20s", "at least twice as long"],
+        ),
+        case(
+            "{sessionTimeout: 0s, heartbeat: 0s}",
+            "{sessionTimeout: 1s, heartbeat: 0s}",
+            &["spec.sessionTimeout is 0s"],
+        ),
+        case(
+            "{zones: [{name: EU_West}]}",
+            "{zones: [{name: eu-west-1a}]}",
+            &["spec.zones[].name EU_West", "topology.kubernetes.io/zone", "27"],
+        ),
+        case(
+            "{zones: [{name: a23456789-123456789-12345678}]}",
+            "{zones: [{name: a23456789-123456789-1234567}]}",
+            &["spec.zones[].name a23456789-123456789-12345678", "at most 27"],
+        ),
+        case(
+            "{listeners: {}}",
+            "{listeners: {stomp: {}}}",
+            &["spec.listeners is empty", "set stomp, websocket or both"],
+        ),
+        case(
+            "{listeners: {stomp: {port: 8080}, websocket: {}}}",
+            "{listeners: {stomp: {port: 8081}, websocket: {}}}",
+            &["spec.listeners.stomp.port", "8080", "two different ports"],
+        ),
+        case(
+            "{listeners: {websocket: {port: 15020}}}",
+            "{listeners: {websocket: {port: 15021}}}",
+            &["spec.listeners.websocket.port is 15020", "admin", "choose another"],
+        ),
+        case(
+            "{listeners: {websocket: {path: ws}}}",
+            "{listeners: {websocket: {path: /}}}",
+            &["spec.listeners.websocket.path ws", "begin it with a slash"],
+        ),
+        case(
+            "{listeners: {websocket: {allowedOrigins: ['*', app.example.com]}}}",
+            "{listeners: {websocket: {allowedOrigins: ['*', 'https://*.example.com', 'http://localhost:3000']}}}",
+            &["spec.listeners.websocket.allowedOrigins", "app.example.com", "https://app.example.com"],
+        ),
+        case(
+            format!("{{engine: {{relay: {{destinationPrefixes: [/topic, queue], {RELAY}}}}}}}"),
+            format!("{{engine: {{relay: {{destinationPrefixes: [/topic, /queue], {RELAY}}}}}}}"),
+            &["spec.engine.relay.destinationPrefixes", "queue", "slash"],
+        ),
+        case(
+            format!("{{engine: {{relay: {{connectTimeout: 0s, {RELAY}}}}}}}"),
+            format!("{{engine: {{relay: {{connectTimeout: 1ms, {RELAY}}}}}}}"),
+            &["spec.engine.relay.connectTimeout is 0s", "10s"],
+        ),
+        case(
+            rule("{}", "/a"),
+            rule("{anyone: {}}", "/a"),
+            &["spec.authorization.rules[].allow", "exactly one", "nobody"],
+        ),
+        case(
+            rule("{anyone: {}, roles: [a]}", "/a"),
+            rule("{roles: [a]}", "/a"),
+            &["spec.authorization.rules[].allow", "exactly one"],
+        ),
+        case(
+            rule("{anyone: {}}", "a"),
+            rule("{anyone: {}}", "/a/*"),
+            &["spec.authorization.rules[].destinations", "a", "begins with a slash"],
+        ),
+        case(
+            rule("{anyone: {}}", "/a/**/b"),
+            rule("{anyone: {}}", "/a/**"),
+            &["spec.authorization.rules[].destinations", "/a/**/b", "use * for one segment"],
+        ),
+        case(
+            "{drain: {deadline: 4s}}",
+            "{drain: {deadline: 5s}}",
+            &["spec.drain.deadline is 4s", "spec.drain.delay of 5s", "longer"],
+        ),
+    ]
+}
+
+/// Specs with a value that is not even of the right notation; the operator's own types refuse those.
+fn malformed() -> Vec<Case> {
+    let duration: &[&str] = &["soon", "is not a duration", "10s"];
+    let size: &[&str] = &["64KiB", "is not a size", "64Ki"];
+    vec![
+        case("{heartbeat: soon}", "{heartbeat: 1.5s}", duration),
+        case("{sessionTimeout: soon}", "{sessionTimeout: 1m30s}", duration),
+        case("{drain: {delay: soon}}", "{drain: {delay: 0s}}", duration),
+        case("{drain: {deadline: soon}}", "{drain: {deadline: 1h}}", duration),
+        case(
+            format!("{{engine: {{relay: {{connectTimeout: soon, {RELAY}}}}}}}"),
+            format!("{{engine: {{relay: {{connectTimeout: 250ms, {RELAY}}}}}}}"),
+            duration,
+        ),
+        case(
+            format!("{{engine: {{relay: {{heartbeat: {{send: soon, receive: soon}}, {RELAY}}}}}}}"),
+            format!("{{engine: {{relay: {{heartbeat: {{send: 0s, receive: 5s}}, {RELAY}}}}}}}"),
+            duration,
+        ),
+        case("{limits: {messageSize: 64KiB}}", "{limits: {messageSize: 65536}}", size),
+        case("{engine: {embedded: {queueSize: 64KiB}}}", "{engine: {embedded: {queueSize: 1Gi}}}", size),
+    ]
+}
+
+fn check(name: &str, spec: &str) -> Result<(), ValidationErrors> {
+    Validator::new().validate(&schema(), &manifest(name, spec), None)
+}
+
+#[test]
+fn every_rule_refuses_its_case_and_names_field_value_and_remedy() {
+    for Case { bad, good, says } in cases().into_iter().chain(malformed()) {
+        let errors = check("trading", &bad).expect_err(&bad);
+        let text = errors.to_string();
+        assert_eq!(
+            errors.into_vec().iter().filter(|error| !error.message.contains(says[0])).count(),
+            0,
+            "{bad}: {text}"
+        );
+        for part in says {
+            assert!(text.contains(part), "{bad}: {text} does not say {part:?}");
+        }
+        if let Err(errors) = check("trading", &good) {
+            panic!("{good}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn names_that_children_cannot_carry_are_refused() {
+    for (bad, good, says) in [
+        ("a23456789-123456789-123456789-123456", "a23456789-123456789-123456789-12345", "36 characters"),
+        ("1st", "first", "begin with a letter"),
+        ("my.broker", "my-broker", "lower-case letters, digits and hyphens"),
+    ] {
+        let text = check(bad, "{}").unwrap_err().to_string();
+        assert!(text.contains("metadata.name") && text.contains(bad) && text.contains(says), "{text}");
+        if let Err(errors) = check(good, "{}") {
+            panic!("{good}: {errors}");
+        }
+        assert!(validate(&broker(bad, "{}"), &assume_references(&broker(bad, "{}"))).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn every_rule_of_the_schema_has_a_case_that_breaks_it() {
+    let mut rules = BTreeSet::new();
+    collect(&schema(), &mut rules);
+    let mut broken = BTreeSet::new();
+    for case in cases().into_iter().chain(malformed()) {
+        broken.extend(check("trading", &case.bad).unwrap_err().into_vec().into_iter().map(|error| error.rule));
+    }
+    for name in ["1st", "a-name-that-is-longer-than-thirty-five"] {
+        broken.extend(check(name, "{}").unwrap_err().into_vec().into_iter().map(|error| error.rule));
+    }
+    assert!(rules.len() > 20, "{rules:?}");
+    assert_eq!(rules.difference(&broken).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+fn collect(schema: &Value, rules: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                if name == "x-kubernetes-validations" {
+                    let all = value.as_array().unwrap().iter();
+                    rules.extend(all.map(|rule| rule["rule"].as_str().unwrap().to_owned()));
+                }
+                collect(value, rules);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, rules)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_operator_refuses_what_the_schema_refuses_and_accepts_what_it_accepts() {
+    for Case { bad, good, says } in cases() {
+        let refused = broker("trading", &bad);
+        let errors = validate(&refused, &assume_references(&refused)).expect_err(&bad);
+        let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        let field = says[0].split(' ').next().unwrap().replace("[]", "");
+        let field = field.rsplit('.').next().unwrap();
+        assert!(text.contains(field), "{bad}: {text} does not name {field}");
+        let accepted = broker("trading", &good);
+        assert!(validate(&accepted, &assume_references(&accepted)).is_ok(), "{good}");
+    }
+}
+
+#[test]
+fn null_means_absent() {
+    let crd = serde_json::to_value(api::crd()).unwrap();
+    assert!(!crd.to_string().contains("\"nullable\""));
+    let spec = "{engine: null, listeners: null, replicas: null, authorization: null}";
+    assert!(validate(&broker("trading", spec), &assume_references(&broker("trading", spec))).is_ok());
+}
