@@ -31,6 +31,7 @@ fn relay(more: &str) -> String {
     format!("{{engine: {{relay: {{{RELAY}}}}}{more}}}")
 }
 
+#[allow(clippy::too_many_lines, reason = "one table, a line or a few for each rule")]
 fn cases() -> Vec<Case> {
     let rule = |allow: &str, destination: &str| {
         format!("{{authorization: {{rules: [{{actions: [Send], destinations: ['{destination}'], allow: {allow}}}]}}}}")

@@ -39,7 +39,7 @@ fn examples_lead_to_the_objects_they_led_to() {
             text == expected,
             "{name} differs from {} from line {} on; look at it, and run with UPDATE_GOLDEN=1 if it is meant",
             golden.display(),
-            first.map_or_else(|| text.lines().count().min(expected.lines().count()), |line| line) + 1,
+            first.unwrap_or_else(|| text.lines().count().min(expected.lines().count())) + 1,
         );
     }
 }
