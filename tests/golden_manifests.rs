@@ -28,7 +28,7 @@ fn rendered(file: PathBuf) -> String {
 #[test]
 fn examples_lead_to_the_objects_they_led_to() {
     for (name, file) in examples() {
-        let golden = path("tests/golden").join(format!("{name}.yaml"));
+        let golden = path("tests/golden/examples").join(format!("{name}.yaml"));
         let text = rendered(file);
         if env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &text).unwrap();
@@ -47,7 +47,7 @@ fn examples_lead_to_the_objects_they_led_to() {
 #[test]
 fn every_golden_file_belongs_to_an_example() {
     let names: Vec<_> = examples().into_iter().map(|(name, _)| format!("{name}.yaml")).collect();
-    for entry in fs::read_dir(path("tests/golden")).unwrap() {
+    for entry in fs::read_dir(path("tests/golden/examples")).unwrap() {
         let file = entry.unwrap().file_name().into_string().unwrap();
         assert!(names.contains(&file), "{file}");
     }
