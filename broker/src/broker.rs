@@ -35,7 +35,8 @@ pub(crate) struct Broker {
     instance: String,
     next_session: AtomicU64,
     serving: AtomicBool,
-    running_engine: RunningEngine,
+    /// The engine with its life.
+    pub(crate) running_engine: RunningEngine,
     /// Where messages go.
     pub(crate) engine: Arc<dyn Engine>,
     /// What `/metrics` shows.

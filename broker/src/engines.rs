@@ -1,29 +1,44 @@
-//! Which engine the configuration asks for.
+//! Which engine the configuration asks for, and its life.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use stompbroker_config::{Config, Engine as EngineConfig};
+use stompbroker_config::{Config, Engine as EngineConfig, RelayEngine};
+use tokio::{sync::watch, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    engine::{Engine, embedded::EmbeddedEngine},
-    server::StartError,
-};
+use crate::engine::{Engine, embedded::EmbeddedEngine, relay::Relay};
+
+/// How long the tasks of an engine may take to end.
+const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// The engine that was started; its kind is for the life of the process, its settings are not.
 pub(crate) enum RunningEngine {
     /// Messages stay in this process.
     Embedded(Arc<EmbeddedEngine>),
+    /// Messages go upstream.
+    Relay {
+        /// The engine.
+        relay: Arc<Relay>,
+        /// Where it looks for its configuration.
+        config: watch::Sender<Arc<RelayEngine>>,
+        /// Owner of its tasks.
+        tasks: TaskTracker,
+        /// Ends them.
+        stop: CancellationToken,
+    },
 }
 
 impl RunningEngine {
     /// Starts the configured engine.
-    ///
-    /// # Errors
-    /// When the engine cannot work as configured.
-    pub(crate) fn start(config: &Config) -> Result<Self, StartError> {
+    pub(crate) fn start(config: &Config) -> Self {
         match &config.engine {
-            EngineConfig::Embedded(embedded) => Ok(Self::Embedded(Arc::new(EmbeddedEngine::new(embedded)))),
-            EngineConfig::Relay(_) => Err(StartError::Engine("this build has no relay engine".to_owned())),
+            EngineConfig::Embedded(embedded) => Self::Embedded(Arc::new(EmbeddedEngine::new(embedded))),
+            EngineConfig::Relay(relay) => {
+                let (sender, receiver) = watch::channel(Arc::new(relay.clone()));
+                let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+                let relay = Relay::start(receiver, config.zone.as_deref(), &tasks, stop.clone());
+                Self::Relay { relay, config: sender, tasks, stop }
+            }
         }
     }
 
@@ -31,13 +46,35 @@ impl RunningEngine {
     pub(crate) fn as_engine(&self) -> Arc<dyn Engine> {
         match self {
             Self::Embedded(engine) => Arc::clone(engine) as Arc<dyn Engine>,
+            Self::Relay { relay, .. } => Arc::clone(relay) as Arc<dyn Engine>,
         }
     }
 
     /// Puts changed settings of the same kind of engine in force; another kind waits for a restart.
     pub(crate) fn configure(&self, config: &Config) {
-        if let (Self::Embedded(engine), EngineConfig::Embedded(embedded)) = (self, &config.engine) {
-            engine.configure(embedded);
+        match (self, &config.engine) {
+            (Self::Embedded(engine), EngineConfig::Embedded(embedded)) => engine.configure(embedded),
+            (Self::Relay { config, .. }, EngineConfig::Relay(relay)) => {
+                config.send_if_modified(|current| {
+                    let differs = **current != *relay;
+                    if differs {
+                        *current = Arc::new(relay.clone());
+                    }
+                    differs
+                });
+            }
+            (Self::Embedded(_), EngineConfig::Relay(_)) | (Self::Relay { .. }, EngineConfig::Embedded(_)) => {}
+        }
+    }
+
+    /// Ends the engine once no session needs it any more.
+    pub(crate) async fn stop(&self) {
+        if let Self::Relay { tasks, stop, .. } = self {
+            stop.cancel();
+            tasks.close();
+            if timeout(STOP_TIME, tasks.wait()).await.is_err() {
+                tracing::warn!("the relay has not ended within {STOP_TIME:?}");
+            }
         }
     }
 }

@@ -31,9 +31,6 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
-    /// The engine cannot be started.
-    #[error("cannot start the engine: {0}")]
-    Engine(String),
 }
 
 impl StartError {
@@ -76,7 +73,7 @@ impl Server {
         let stomp = listeners.stomp.as_ref().map(|listener| listen(listener.port, "listeners.stomp.port"));
         let websocket = listeners.websocket.as_ref().map(|listener| listen(listener.port, "listeners.websocket.port"));
         let admin = listen(configuration.config.admin.port, "admin.port")?;
-        let engine = RunningEngine::start(&configuration.config)?;
+        let engine = RunningEngine::start(&configuration.config);
         Ok(Self {
             broker: Arc::new(Broker::new(configuration, engine)),
             source,
@@ -124,6 +121,7 @@ impl Server {
         shutdown.cancelled().await;
         broker.drain.begin();
         broker.drain.done().await;
+        broker.running_engine.stop().await;
         tasks.shutdown().await;
     }
 }

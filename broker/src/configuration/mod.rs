@@ -18,7 +18,7 @@ use stompbroker_config::{Config, Engine, LoadError, config_hash};
 pub use self::{admin_token::AdminToken, source::Source};
 pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
-    security::{CredentialError, Credentials, Policy},
+    security::{CredentialError, CredentialPair, Credentials, Policy},
     session::Settings,
 };
 
@@ -100,6 +100,7 @@ impl Configuration {
         let (config, policy) = parse(text)?;
         let credentials = Credentials::read(&config.credentials, &config.authentication)
             .map_err(|error| problem(credential_key(&config, &error), error.to_string()).located_in(text))?;
+        check_upstream_credentials(&config).map_err(|error| error.located_in(text))?;
         let admin_token = match &config.admin.token_file {
             Some(file) => Some(
                 AdminToken::read(file)
@@ -110,6 +111,18 @@ impl Configuration {
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
         Ok(Self { hash: config_hash(text), credentials, settings, admin_token, config })
     }
+}
+
+/// The relay reads its credentials whenever it connects; that they are there is checked with the configuration.
+fn check_upstream_credentials(config: &Config) -> Result<(), LoadError> {
+    let Engine::Relay(relay) = &config.engine else { return Ok(()) };
+    for (key, folder) in [
+        ("engine.relay.systemCredentials.directory", &relay.system_credentials),
+        ("engine.relay.clientCredentials.directory", &relay.client_credentials),
+    ] {
+        CredentialPair::read(&folder.directory).map_err(|error| problem(key, error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Which key names the folder that gave no credentials.

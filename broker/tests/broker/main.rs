@@ -11,6 +11,7 @@ mod heartbeats;
 mod limits;
 mod logins;
 mod messages;
+mod relay;
 mod reload;
 mod support;
 mod websocket;
