@@ -1,15 +1,20 @@
 //! The broker container and what it may do.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, Container, ContainerPort, HTTPGetAction, PodSecurityContext, Probe, ResourceRequirements,
         SeccompProfile, SecurityContext, VolumeMount,
     },
-    apimachinery::pkg::util::intstr::IntOrString,
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 
 use super::{names, volume};
-use crate::{api::ADMIN_PORT, validate::ValidatedBroker};
+use crate::{
+    api::{ADMIN_PORT, Resources},
+    validate::ValidatedBroker,
+};
 
 /// Name of the container.
 const NAME: &str = "broker";
@@ -35,11 +40,7 @@ pub(super) fn container(broker: &ValidatedBroker, image: &str) -> Container {
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 3, 2)),
-        resources: Some(ResourceRequirements {
-            requests: (!broker.resources.requests.is_empty()).then(|| broker.resources.requests.clone()),
-            limits: (!broker.resources.limits.is_empty()).then(|| broker.resources.limits.clone()),
-            claims: None,
-        }),
+        resources: resources(broker),
         security_context: Some(security_context()),
         volume_mounts: Some(vec![VolumeMount {
             name: volume::NAME.to_owned(),
@@ -49,6 +50,14 @@ pub(super) fn container(broker: &ValidatedBroker, image: &str) -> Container {
         }]),
         ..Container::default()
     }
+}
+
+/// What the spec says of CPU and memory, when it says anything.
+fn resources(broker: &ValidatedBroker) -> Option<ResourceRequirements> {
+    let Resources { requests, limits } = &broker.resources;
+    let some = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
+    let requirements = ResourceRequirements { requests: some(requests), limits: some(limits), claims: None };
+    (requirements != ResourceRequirements::default()).then_some(requirements)
 }
 
 /// Asks the admin port, which needs no credential for it, every `period` seconds.

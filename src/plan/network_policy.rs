@@ -43,17 +43,19 @@ pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> N
             pod_selector: Some(metadata::all_pods(broker)),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             ingress: Some(vec![clients, admins]),
-            egress: Some(egress(&broker.engine)),
+            egress: egress(&broker.engine),
         }),
     }
 }
 
-fn egress(engine: &Engine) -> Vec<NetworkPolicyEgressRule> {
-    let Engine::Relay(relay) = engine else { return Vec::new() };
+/// No rules at all rather than an empty list of them: both allow nothing, but the API server drops an empty list, and then
+/// counts every further apply as a change.
+fn egress(engine: &Engine) -> Option<Vec<NetworkPolicyEgressRule>> {
+    let Engine::Relay(relay) = engine else { return None };
     let upstreams: BTreeSet<u16> = relay.upstreams.iter().map(|upstream| upstream.port).collect();
     let dns = DNS_PORTS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
     let rule = |ports| NetworkPolicyEgressRule { to: None, ports: Some(ports) };
-    vec![rule(dns.collect()), rule(upstreams.into_iter().map(|number| port("TCP", number)).collect())]
+    Some(vec![rule(dns.collect()), rule(upstreams.into_iter().map(|number| port("TCP", number)).collect())])
 }
 
 fn port(protocol: &str, number: u16) -> NetworkPolicyPort {

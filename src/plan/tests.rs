@@ -313,10 +313,11 @@ fn the_admin_port_is_open_to_the_operator_and_to_monitoring_only() {
 
 #[test]
 fn pods_reach_dns_and_their_upstreams_and_nothing_with_the_embedded_engine() {
-    let egress =
-        |plan: Plan| serde_json::to_value(&plan.objects.network_policies[0]).unwrap()["spec"]["egress"].clone();
-    assert_eq!(egress(planned("{}")), json!([]));
-    let ports: Vec<_> = egress(relayed("")).as_array().unwrap().iter().map(|rule| rule["ports"].clone()).collect();
+    let policy = |plan: Plan| serde_json::to_value(&plan.objects.network_policies[0]).unwrap()["spec"].clone();
+    let embedded = policy(planned("{}"));
+    assert_eq!((&embedded["policyTypes"], embedded.get("egress")), (&json!(["Ingress", "Egress"]), None));
+    let ports: Vec<_> =
+        policy(relayed(""))["egress"].as_array().unwrap().iter().map(|rule| rule["ports"].clone()).collect();
     assert!(ports[0].as_array().unwrap().contains(&json!({"port": 53, "protocol": "UDP"})));
     assert_eq!(ports[1], json!([{"port": 61614, "protocol": "TCP"}]));
 }
@@ -340,5 +341,31 @@ fn every_object_carries_our_labels_and_owner_and_nothing_of_the_users() {
         assert_eq!((&owner["kind"], &owner["controller"]), (&json!("StompBroker"), &json!(true)));
         assert!(owner.get("blockOwnerDeletion").is_none());
         assert_eq!(metadata["namespace"], "markets");
+    }
+}
+
+#[test]
+fn nothing_empty_is_sent_that_the_api_server_would_drop_and_count_as_a_change() {
+    fn find_empty(path: &str, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                assert!(!fields.is_empty(), "{path} is an empty object");
+                fields.iter().for_each(|(name, value)| find_empty(&format!("{path}.{name}"), value));
+            }
+            Value::Array(items) => {
+                assert!(!items.is_empty(), "{path} is an empty list");
+                items.iter().for_each(|item| find_empty(path, item));
+            }
+            Value::Null => panic!("{path} is null"),
+            _ => {}
+        }
+    }
+    for plan in [
+        planned("{}"),
+        planned("{resources: {}}"),
+        relayed(", zones: [{name: a}]"),
+        relayed(", autoscaling: {maxReplicasPerZone: 3}"),
+    ] {
+        everything(&plan).iter().for_each(|object| find_empty(object["kind"].as_str().unwrap(), object));
     }
 }
