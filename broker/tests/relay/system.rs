@@ -1,11 +1,14 @@
 //! The system connection: what it says, what it notices, and how it comes back.
 
-use stompbroker::{engine::Engine, stomp::Command};
+use stompbroker::{
+    engine::{Engine, EngineError},
+    stomp::Command,
+};
 use stompbroker_config::{Upstream as Configured, admin::UpstreamState};
 
 use crate::{
     harness::{Harness, configured},
-    upstream::{Manner, Upstream},
+    upstream::{Manner, Peer, Upstream},
 };
 
 const ACCEPT: Manner = Manner::Accept("0,0");
@@ -151,18 +154,21 @@ async fn the_own_zone_comes_first_and_another_one_serves_when_it_is_lost() {
 }
 
 #[tokio::test]
-async fn a_stop_says_disconnect() {
+async fn a_stop_says_disconnect_on_every_connection_and_ends_the_sessions() {
     let mut upstream = Upstream::start(ACCEPT).await;
     let harness = Harness::start(vec![configured(upstream.address, None)]);
-    let mut peer = upstream.system().await;
+    let system = upstream.system().await;
     harness.connected().await;
-    let (frames, ()) = tokio::join!(
-        async {
-            let frame = peer.expect(Command::Disconnect).await;
-            peer.confirm(&frame).await;
-            peer.closed().await
-        },
-        harness.stop()
-    );
-    assert!(frames.is_empty());
+    let mut session = harness.session();
+    session.send("/queue/a", "x", Some(1));
+    let mut client = upstream.client().await;
+    client.expect(Command::Send).await;
+    let leave = |mut peer: Peer| async move {
+        let frame = peer.expect(Command::Disconnect).await;
+        peer.confirm(&frame).await;
+        assert!(peer.closed().await.is_empty());
+    };
+    tokio::join!(leave(system), leave(client), harness.stop());
+    session.failed(Some(1), EngineError::NotAvailable).await;
+    session.closed(EngineError::NotAvailable).await;
 }

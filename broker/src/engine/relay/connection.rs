@@ -101,8 +101,8 @@ pub(super) async fn run(
     let mut port = Port { session, mailbox, queue, translator: None, error: EngineError::NotAvailable };
     let connected = tokio::select! {
         biased;
-        () = reign.over.cancelled() => return,
         () = shared.stop.cancelled() => return,
+        () = reign.over.cancelled() => return,
         connected = dial(&shared, &reign) => connected,
     };
     let mut link = match connected {
@@ -212,8 +212,8 @@ impl<'a> Connection<'a> {
             let confirm = self.translator.ledger.oldest().filter(|_| !held).map(|since| since + CONFIRM_TIMEOUT);
             tokio::select! {
                 biased;
-                () = reign.over.cancelled() => return End::ReignOver,
                 () = shared.stop.cancelled() => return End::Stopped,
+                () = reign.over.cancelled() => return End::ReignOver,
                 () = at(confirm) => {
                     let text = format!("The upstream broker did not confirm within {CONFIRM_TIMEOUT:?}.");
                     return End::Refused(EngineError::Upstream(text.into()), None);

@@ -66,11 +66,10 @@ impl System {
                 Woken::Time => {}
             }
         }
-        let stopped = Failure::new(UpstreamState::Unreachable, "the broker stops");
-        self.shared.board.lost(&stopped);
         if let Some(link) = &mut self.link {
             farewell(link, FAREWELL).await;
         }
+        self.shared.board.lost(&Failure::new(UpstreamState::Unreachable, "the broker stops"));
     }
 
     /// Begins what the supervisor wants to be begun, and says when to ask again.
@@ -181,8 +180,9 @@ impl System {
     }
 
     fn lost(&mut self, failure: &Failure) {
-        tracing::warn!(upstream = ?self.shared.board.active().map(|reign| reign.address), state = ?failure.state,
-            %failure, "system connection lost");
+        if let Some(reign) = self.shared.board.active() {
+            tracing::warn!(upstream = %reign.address, state = ?failure.state, %failure, "system connection lost");
+        }
         self.link = None;
         self.supervisor.lost(Instant::now(), rand::random());
         self.shared.board.lost(failure);

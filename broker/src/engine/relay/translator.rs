@@ -23,8 +23,9 @@ const DEFAULT_PREFETCH: u32 = 100;
 /// Headers of SEND that the relay sets itself.
 const OWN_SEND: [&str; 7] =
     ["destination", "content-length", "receipt", "transaction", "message-id", "subscription", "ack"];
-/// `RabbitMQ` takes only the name of the login here, which is the relay's and not the user's.
-const USER_ID: &str = "user-id";
+/// Headers that never go upstream. `RabbitMQ` takes only the name of the login as `user-id`, which is the relay's and not
+/// the user's; the others name a queue or an exchange that the rules for the destination have not seen.
+const KEPT_BACK: [&str; 4] = ["user-id", "x-queue-name", "x-dead-letter-exchange", "x-dead-letter-routing-key"];
 /// Headers of SUBSCRIBE that the relay sets itself.
 const OWN_SUBSCRIBE: [&str; 7] =
     ["id", "destination", "ack", "receipt", "content-length", "prefetch-count", "activemq.prefetchSize"];
@@ -172,7 +173,7 @@ impl Translator {
 
     fn send(&self, message: &Message, receipt: Option<&str>, transaction: Option<&str>, out: &mut Vec<u8>) {
         let own = [("destination", Some(&*message.destination)), ("receipt", receipt), ("transaction", transaction)];
-        let headers = present(own).chain(passed_on(&message.headers, &OWN_SEND)).filter(|(name, _)| *name != USER_ID);
+        let headers = present(own).chain(passed_on(&message.headers, &OWN_SEND));
         // Only a body with a NUL needs what the client did not give.
         let content_length = message.content_length || memchr::memchr(0, &message.body).is_some();
         encode(out, Some(self.version), Command::Send, headers, content_length, &message.body);
@@ -294,7 +295,10 @@ fn present<'a, const N: usize>(headers: [(&'a str, Option<&'a str>); N]) -> impl
 }
 
 fn passed_on<'a>(headers: &'a [Header], own: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
-    headers.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| !own.contains(name))
+    headers
+        .iter()
+        .map(|(name, value)| (&**name, &**value))
+        .filter(|(name, _)| !own.contains(name) && !KEPT_BACK.contains(name))
 }
 
 /// The headers of a MESSAGE that receivers see; of repeated names only the first, so that no sender can spoof one.

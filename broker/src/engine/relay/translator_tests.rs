@@ -214,3 +214,20 @@ fn a_late_delivery_of_an_ended_subscription_is_no_error_of_the_session() {
     assert!(!translator.is_harmless(&error(&[("message", "Subscription not found"), ("receipt-id", "4")])));
     assert!(!translator.is_harmless(&error(&[("message", "Unknown destination")])));
 }
+
+#[test]
+fn no_header_names_a_queue_that_the_rules_have_not_seen() {
+    let mut translator = rabbit();
+    let smuggled = [
+        ("x-queue-name", "secret"),
+        ("x-dead-letter-exchange", ""),
+        ("x-dead-letter-routing-key", "secret"),
+        ("x-message-ttl", "5"),
+    ];
+    let subscribe = Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &smuggled));
+    for operation in [subscribe, send(b"", false, &smuggled)] {
+        let frame = written(&mut translator, &operation, None);
+        assert!(!frame.contains("secret") && !frame.contains("dead-letter"), "{frame}");
+        assert!(frame.contains("x-message-ttl:5\n"), "{frame}");
+    }
+}
