@@ -63,7 +63,8 @@ cluster_up() {
   for node in "${NODES[@]}"; do start_kubelet "$node"; done
   wait_for 60 "the default namespace's service account" kube get serviceaccount default || die "kube-controller-manager does not work; its log: $LOGS/cp-kube-controller-manager.log"
   apply_addons
-  wait_for 60 "the nodes" all_nodes_known || die "the nodes did not register; logs in $LOGS"
+  wait_for 60 "the nodes" all_nodes_known ||
+    die "the nodes did not register; dead: $(dead_parts | paste -sd, || true); logs in $LOGS"
   wait_for_addons
   touch "$STATE/complete"
   say "cluster $CLUSTER is up after $((SECONDS - started)) s; KUBECONFIG=$STATE/kubeconfig"

@@ -3,9 +3,11 @@
 # they were, the last one to go puts them back; which one is the last is read off the network
 # namespaces, so clusters with state in different folders count too.
 
-# Set by every kubelet.
+# Set by every kubelet, but for the last: a cluster takes some thirty inotify instances of
+# root's, and the kernel's default of 128 is not enough for four.
 MACHINE_SYSCTLS=(vm.overcommit_memory vm.panic_on_oom kernel.panic kernel.panic_on_oops
-  kernel.keys.root_maxkeys kernel.keys.root_maxbytes)
+  kernel.keys.root_maxkeys kernel.keys.root_maxbytes fs.inotify.max_user_instances)
+INOTIFY_INSTANCES=1024
 
 # CNI caches results in a folder with a fixed path. Every node mounts its own over it, which
 # takes a folder to mount on, and removing that folder would take every node's mount away.
@@ -19,6 +21,9 @@ prepare_machine() {
     if [[ ! -d $CNI_CACHE ]]; then echo "# $CNI_CACHE was not there" >>"$CACHE/machine"; fi
   fi
   mkdir -p "$CNI_CACHE"
+  if (($(sysctl -n fs.inotify.max_user_instances) < INOTIFY_INSTANCES)); then
+    sysctl -qw "fs.inotify.max_user_instances=$INOTIFY_INSTANCES"
+  fi
 }
 
 restore_machine() {

@@ -71,7 +71,7 @@ spawn() { # GROUP NAME COMMAND...
   # script is for the new shell, which moves into the cgroup and becomes the daemon.
   # shellcheck disable=SC2016
   env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME="$HOME" LANG=C.UTF-8 \
-    setsid bash -c 'if [[ -n $1 ]]; then echo $$ >"$1/cgroup.procs"; fi; shift; exec "$@"' _ "$tracking" "$@" \
+    setsid bash -c 'if [[ -n $1 ]]; then echo $$ >"$1/cgroup.procs"; fi; shift; cd / && umask 022 && exec "$@"' _ "$tracking" "$@" \
     </dev/null >>"$LOGS/$group-$name.log" 2>&1 {LOCK_FD}>&- &
   pid=$!
   echo "$pid $(start_time "$pid" || echo dead)" >"$RUN/$group/$name"
