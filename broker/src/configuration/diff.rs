@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use stompbroker_config::Config;
+use stompbroker_config::{Config, READ_AT_START};
 
-/// Keys that are read once, at the start: the ports that are bound, and the zone.
-const READ_AT_START: [&str; 4] = ["zone", "listeners.stomp", "listeners.websocket.port", "admin.port"];
 /// The key whose variant, the kind of engine, is read once at the start.
 const ENGINE: &str = "engine";
 
