@@ -11,8 +11,8 @@ apply_addons() {
 }
 
 wait_for_addons() {
-  kube wait --for=condition=Ready node --all --timeout=60s >/dev/null ||
+  kube wait --for=condition=Ready node --all --timeout=120s >/dev/null ||
     die "the nodes did not become ready; see: $0 logs DIR"
-  kube -n kube-system rollout status deployment/coredns --timeout=90s >/dev/null ||
+  kube -n kube-system rollout status deployment/coredns --timeout=180s >/dev/null ||
     die "the cluster's DNS did not start; see: $0 logs DIR"
 }

@@ -87,6 +87,6 @@ kube() {
 }
 
 wait_for_apiserver() {
-  wait_for 90 "kube-apiserver" kube get --raw /readyz ||
+  wait_for 180 "kube-apiserver" kube get --raw /readyz ||
     die "kube-apiserver did not become ready; its log: $LOGS/cp-kube-apiserver.log"
 }

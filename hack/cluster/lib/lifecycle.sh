@@ -61,9 +61,9 @@ cluster_up() {
   wait_for_apiserver
   start_controllers
   for node in "${NODES[@]}"; do start_kubelet "$node"; done
-  wait_for 60 "the default namespace's service account" kube get serviceaccount default || die "kube-controller-manager does not work; its log: $LOGS/cp-kube-controller-manager.log"
+  wait_for 120 "the default namespace's service account" kube get serviceaccount default || die "kube-controller-manager does not work; its log: $LOGS/cp-kube-controller-manager.log"
   apply_addons
-  wait_for 60 "the nodes" all_nodes_known ||
+  wait_for 120 "the nodes" all_nodes_known ||
     die "the nodes did not register; dead: $(dead_parts | paste -sd, || true); logs in $LOGS"
   wait_for_addons
   touch "$STATE/complete"

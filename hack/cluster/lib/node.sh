@@ -47,7 +47,7 @@ start_node_holder() { # NODE
       echo "$1" >/proc/sys/kernel/hostname
       touch /run/node-holder-ready
       exec sleep infinity' _ "$1" "$CNI_CACHE"
-  wait_for 10 "$1" in_node "$1" test -e /run/node-holder-ready ||
+  wait_for 30 "$1" in_node "$1" test -e /run/node-holder-ready ||
     die "the namespaces of $1 did not start; log: $LOGS/$1-holder.log"
 }
 
@@ -58,7 +58,7 @@ start_node() { # NODE
   make_node_network "$node"
   start_node_holder "$node"
   start_in_node "$node" containerd containerd --config "$(node_dir "$node")/containerd.toml"
-  wait_for 20 containerd in_node "$node" ctr --connect-timeout 1s version ||
+  wait_for 60 containerd in_node "$node" ctr --connect-timeout 1s version ||
     die "containerd of $node did not start; log: $LOGS/$node-containerd.log"
 }
 
