@@ -36,10 +36,17 @@ need() { # PROGRAM PACKAGE [PROGRAM PACKAGE]...
     command -v "$1" >/dev/null || missing+=("$2")
     shift 2
   done
-  ((${#missing[@]})) || return 0
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+}
+
+install_packages() { # PACKAGE...
   if [[ ${STOMPBROKER_NO_APT:-} == 1 ]] || ((EUID != 0)) || ! command -v apt-get >/dev/null; then
-    die "missing; install with: apt-get install ${missing[*]}"
+    die "missing; install with: apt-get install --no-install-recommends $*"
   fi
-  note "installing ${missing[*]}"
-  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+  note "installing $*" >&2
+  mkdir -p "$CACHE"
+  {
+    apt-get -qq update &&
+      DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+  } >"$CACHE/apt.log" 2>&1 || die "apt-get could not install $*; see $CACHE/apt.log"
 }
