@@ -4,6 +4,7 @@
 
 mod admin;
 
+mod clients;
 mod closing;
 mod command_line;
 mod drain;

@@ -1,0 +1,76 @@
+//! The clients that people use, against the broker: `broker/tests/clients/setup.sh` installs them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::support::BrokerUnderTest;
+
+/// How long a script with all its waits may take; each of them has a shorter one.
+const SCRIPT_TIME: Duration = Duration::from_mins(2);
+
+const CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0, path: /chat}}\nadmin: {port: 0}\n\
+                      credentials: {client: {directory: FOLDER/client}}\nheartbeat: 500ms\nsessionTimeout: 2s\n\
+                      limits: {messageSize: 256Ki}\n";
+
+/// Where the clients are installed.
+fn clients() -> PathBuf {
+    let folder = |variable| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    let clients = folder("STOMPBROKER_CACHE")
+        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("stompbroker")))
+        .or_else(|| folder("HOME").map(|home| home.join(".cache/stompbroker")))
+        .unwrap()
+        .join("clients");
+    assert!(
+        clients.join("versions").exists(),
+        "the STOMP clients are not installed in {}; run broker/tests/clients/setup.sh",
+        clients.display()
+    );
+    clients
+}
+
+fn secrets() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("client")).unwrap();
+    fs::write(folder.path().join("client/username"), "ann").unwrap();
+    fs::write(folder.path().join("client/password"), "pa:ss").unwrap();
+    folder
+}
+
+/// Runs a client's script, which must print `ok` at its end.
+async fn assert_ok(mut command: tokio::process::Command) {
+    let command = command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = tokio::time::timeout(SCRIPT_TIME, command.output()).await;
+    let output = output.unwrap_or_else(|_| panic!("the script has not ended within {SCRIPT_TIME:?}")).unwrap();
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && out.ends_with("ok\n"), "{}\n{out}\n{error}", output.status);
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+#[tokio::test]
+async fn stomp_py_works_in_every_version() {
+    let clients = clients();
+    let broker = BrokerUnderTest::start_in(secrets(), CONFIG);
+    let mut command = tokio::process::Command::new("python3");
+    command.arg("-B").arg(script("stomp_py.py")).arg(broker.stomp().port().to_string());
+    command.env("PYTHONPATH", clients.join("python"));
+    assert_ok(command).await;
+}
+
+#[tokio::test]
+async fn stompjs_works_over_websocket() {
+    let clients = clients();
+    let broker = BrokerUnderTest::start_in(secrets(), CONFIG);
+    let mut command = tokio::process::Command::new("node");
+    command.arg(script("stompjs.mjs")).arg(broker.websocket().port().to_string()).arg(clients.join("node"));
+    assert_ok(command).await;
+}
