@@ -64,12 +64,12 @@ impl Context<'_> {
 
 impl Live {
     /// The session that a CONNECT and the settings begin.
-    pub(super) fn new(handshake: Handshake, settings: &Settings, now: Instant) -> Self {
+    pub(super) fn new(id: &str, handshake: Handshake, settings: &Settings, now: Instant) -> Self {
         Self {
             version: handshake.version,
             virtual_host: handshake.virtual_host,
             heartbeat: Heartbeat::agree(handshake.heartbeat, settings.heartbeat, settings.session_timeout, now),
-            subscriptions: Subscriptions::default(),
+            subscriptions: Subscriptions::new(id),
             transactions: Transactions::default(),
             answers: Answers::default(),
             sent: 0,
@@ -189,6 +189,7 @@ impl Live {
         // What comes for a subscription that has just ended is requeued by the engine, which knows of the end.
         let Some(mode) = self.subscriptions.get(key).map(|subscription| subscription.mode) else { return };
         let number = if mode == AckMode::Auto { 0 } else { self.subscriptions.next_number() };
+        let ack = self.subscriptions.ack_id(key, number);
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
         let tail = message.tail(self.version);
         if mode == AckMode::Auto {
@@ -202,7 +203,7 @@ impl Live {
             }
         } else {
             let names_by_ack = self.version == Version::V1_2;
-            let ack = names_by_ack.then_some((key, number));
+            let ack = names_by_ack.then_some(ack);
             cx.output.write_with_tail(|out| subscription.put_head(ack, redelivered, out), tail);
             let message = (!names_by_ack).then_some(message);
             subscription.deliveries.push(super::deliveries::Unsettled { number, tag, message, transaction: None });

@@ -81,7 +81,7 @@ impl Session {
             (State::LoggingIn { handshake, .. }, Ok(principal)) => {
                 self.greet(handshake.version, &principal, sink);
                 self.principal = Some(principal);
-                self.state = State::Live(Box::new(Live::new(*handshake, &self.settings, now)));
+                self.state = State::Live(Box::new(Live::new(&self.id, *handshake, &self.settings, now)));
             }
             (state @ State::LoggingIn { .. }, Err(refused)) => {
                 self.state = state;

@@ -12,8 +12,10 @@ use crate::{
 const REMEMBERED: usize = 16;
 
 /// The subscriptions of a session; the index of a slot is the subscription's key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Subscriptions {
+    /// Stands in every `ack` header, so that one of an earlier session names nothing here.
+    session: u32,
     slots: Vec<Slot>,
     live: usize,
     /// Names of subscriptions that ended with unsettled deliveries, the latest last; before STOMP 1.2 an ACK names them.
@@ -80,6 +82,14 @@ impl AckMode {
     }
 }
 
+/// The value of an `ack` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AckId {
+    session: u32,
+    key: SubscriptionKey,
+    number: u64,
+}
+
 /// What the name in an ACK or NACK stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Named {
@@ -91,6 +101,16 @@ pub(super) enum Named {
 }
 
 impl Subscriptions {
+    /// No subscriptions, for the session of this id.
+    pub(super) fn new(session_id: &str) -> Self {
+        Self { session: fnv_1a(session_id), slots: Vec::new(), live: 0, ended: VecDeque::new(), numbered: 0 }
+    }
+
+    /// The `ack` header of a delivery.
+    pub(super) const fn ack_id(&self, key: SubscriptionKey, number: u64) -> AckId {
+        AckId { session: self.session, key, number }
+    }
+
     /// How many are live.
     pub(super) const fn len(&self) -> usize {
         self.live
@@ -199,7 +219,8 @@ impl Subscriptions {
 
     /// What the `id` of a 1.2 ACK stands for; `subscription` is a header that some clients add.
     pub(super) fn named_by_ack_id(&self, id: &str, subscription: Option<&str>) -> Named {
-        if let Some((key, number)) = parse_ack_id(id)
+        if let Some(AckId { session, key, number }) = AckId::parse(id)
+            && session == self.session
             && (1..=self.numbered).contains(&number)
             && (key.0 as usize) < self.slots.len()
         {
@@ -251,12 +272,12 @@ impl Subscription {
     }
 
     /// Appends the head of any other MESSAGE.
-    pub(super) fn put_head(&self, ack: Option<(SubscriptionKey, u64)>, redelivered: bool, out: &mut Vec<u8>) {
+    pub(super) fn put_head(&self, ack: Option<AckId>, redelivered: bool, out: &mut Vec<u8>) {
         use std::io::Write as _;
         out.extend_from_slice(&self.head[..self.prefix]);
-        if let Some((SubscriptionKey(key), number)) = ack {
+        if let Some(AckId { session, key: SubscriptionKey(key), number }) = ack {
             // Writing to a Vec cannot fail.
-            let _ = writeln!(out, "ack:{key}-{number}");
+            let _ = writeln!(out, "ack:{session:x}-{key}-{number}");
         }
         if redelivered {
             out.extend_from_slice(b"redelivered:true\n");
@@ -266,9 +287,17 @@ impl Subscription {
     }
 }
 
-/// The parts of an `ack` header as [`Subscription::put_head`] writes it.
-fn parse_ack_id(id: &str) -> Option<(SubscriptionKey, u64)> {
-    let (key, number) = id.split_once('-')?;
-    let (key, number) = (key.parse().ok()?, number.parse().ok()?);
-    Some((SubscriptionKey(key), number))
+impl AckId {
+    /// Reads what [`Subscription::put_head`] writes.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '-');
+        let session = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let key = SubscriptionKey(parts.next()?.parse().ok()?);
+        Some(Self { session, key, number: parts.next()?.parse().ok()? })
+    }
+}
+
+/// A short hash that differs from session to session.
+fn fnv_1a(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193))
 }

@@ -278,7 +278,9 @@ impl Decoder {
     fn find(&mut self, buffer: &BytesMut, octet: u8) -> Option<usize> {
         let from = self.searched.min(buffer.len());
         let found = memchr::memchr(octet, &buffer[from..]).map(|at| from + at);
-        self.searched = if found.is_some() { 0 } else { buffer.len() };
+        if found.is_none() {
+            self.searched = buffer.len();
+        }
         found
     }
 

@@ -147,10 +147,25 @@ fn an_unknown_or_settled_name_is_an_error() {
         assert_eq!(error.header("receipt-id"), Some("r"));
         assert!(peer.operations().is_empty());
     }
-    for id in ["m1", "0-2", "1-1", "0-0", "0", "-", "", "0-99999999999999999999", "4294967296-1"] {
+    for id in [
+        "m1",
+        "",
+        "-",
+        "0",
+        "0-1",
+        "{s}-0-2",
+        "{s}-1-1",
+        "{s}-0-0",
+        "{s}-0",
+        "{s}-0-99999999999999999999",
+        "{s}-4294967296-1",
+        "0-0-1",
+    ] {
         let mut peer = Peer::live(Version::V1_2);
         let key = peer.subscribe("s", "client");
-        peer.deliver_all(key, [1]);
+        let messages = peer.deliver_all(key, [1]);
+        let (session, _) = messages[0].header("ack").unwrap().split_once('-').unwrap();
+        let id = id.replace("{s}", session);
         peer.send(&format!("ACK\nid:{id}\n\n"));
         let error = peer.error();
         assert_eq!(error.header("message"), Some("Message not found"), "{id}");
@@ -265,5 +280,22 @@ fn deliveries_that_the_engine_keeps_no_account_of_can_be_acknowledged_all_the_sa
     let message = peer.frame();
     send_ack(&mut peer, "ACK", &message, "receipt:r\n");
     assert_eq!(peer.frame().header("receipt-id"), Some("r"));
+    assert!(peer.operations().is_empty());
+}
+
+#[test]
+fn an_ack_header_of_an_earlier_session_settles_nothing() {
+    let mut earlier = Peer::live(Version::V1_2);
+    let mut peer = Peer::live(Version::V1_2);
+    peer.session = Session::new("s-2".into(), Arc::new(settings()), peer.now);
+    peer.decoder = Decoder::new(peer.session.decode_limits());
+    peer.send("CONNECT\naccept-version:1.2\n\n");
+    peer.log_in("anna");
+    peer.frames();
+    let (key, same) = (earlier.subscribe("s", "client"), peer.subscribe("s", "client"));
+    let stale = earlier.deliver_all(key, [1]);
+    peer.deliver_all(same, [1]);
+    send_ack(&mut peer, "ACK", &stale[0], "");
+    assert_eq!(peer.error().header("message"), Some("Message not found"));
     assert!(peer.operations().is_empty());
 }

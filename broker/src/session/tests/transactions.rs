@@ -227,3 +227,16 @@ fn disconnect_aborts() {
     assert_eq!(peer.frame().header("receipt-id"), Some("bye"));
     assert!(peer.operations().is_empty());
 }
+
+#[test]
+fn a_committed_ack_leaves_nothing_behind() {
+    let mut peer = Peer::live(Version::V1_1);
+    let key = peer.subscribe("s", "client");
+    peer.deliver_all(key, [1]);
+    peer.send("BEGIN\ntransaction:t\n\n");
+    peer.send("ACK\nmessage-id:m1\nsubscription:s\ntransaction:t\n\n");
+    peer.send("COMMIT\ntransaction:t\n\n");
+    peer.send("UNSUBSCRIBE\nid:s\n\n");
+    peer.send("ACK\nmessage-id:m1\nsubscription:s\n\n");
+    assert_eq!(peer.error().header("message"), Some("Message not found"), "nothing was unsettled when it ended");
+}

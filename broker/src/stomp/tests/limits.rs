@@ -63,6 +63,13 @@ fn a_frame_before_the_login_is_bounded_as_a_whole() {
 }
 
 #[test]
+fn the_size_of_each_frame_counts_for_itself() {
+    let limits = DecodeLimits { frame_size: 10, ..LIMITS };
+    let (items, error) = decode_pieces(Some(Version::V1_2), limits, [&b"SEND\n\n123\0SEND\n\n456\0SEND\n\n789\0"[..]]);
+    assert_eq!((items.len(), error), (3, None));
+}
+
+#[test]
 fn new_limits_hold_from_the_next_octet_on() {
     let mut decoder = Decoder::new(DecodeLimits { frame_size: 10, ..LIMITS });
     let mut buffer = BytesMut::from(&b"SEND\n\n"[..]);
