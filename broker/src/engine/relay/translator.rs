@@ -29,8 +29,9 @@ const KEPT_BACK: [&str; 4] = ["user-id", "x-queue-name", "x-dead-letter-exchange
 /// Headers of SUBSCRIBE that the relay sets itself.
 const OWN_SUBSCRIBE: [&str; 7] =
     ["id", "destination", "ack", "receipt", "content-length", "prefetch-count", "activemq.prefetchSize"];
-/// Headers of MESSAGE that the session sets itself.
-const OWN_MESSAGE: [&str; 6] = ["destination", "message-id", "subscription", "ack", "content-length", "redelivered"];
+/// Headers of MESSAGE that the session sets itself, and those of the relay's own SEND that `RabbitMQ` gives to receivers.
+const OWN_MESSAGE: [&str; 8] =
+    ["destination", "message-id", "subscription", "ack", "content-length", "redelivered", "receipt", "transaction"];
 
 #[derive(Debug)]
 struct Upstream {

@@ -108,6 +108,8 @@ fn a_message_becomes_a_delivery_without_the_upstreams_own_headers() {
             ("destination", "/queue/a%2Fb"),
             ("redelivered", "true"),
             ("content-length", "4"),
+            ("receipt", "0"),
+            ("transaction", "1"),
             ("priority", "5"),
             ("priority", "9"),
         ]))
