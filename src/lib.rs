@@ -10,11 +10,21 @@
 //! | [`cli`] | command line; `crd` and `render` work offline | no |
 
 pub mod api;
+mod backoff;
 pub mod cli;
+pub mod client;
+pub mod error;
+mod events;
+pub mod health;
+pub mod http;
+mod leader;
+pub mod metrics;
 pub mod observed;
 pub mod plan;
 pub mod settings;
+pub mod shutdown;
 pub mod status;
+pub mod telemetry;
 pub mod validate;
 
 /// Field manager of everything that the operator applies.

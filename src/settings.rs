@@ -1,5 +1,265 @@
-//! Settings of the running operator.
+//! Settings of the running operator: arguments and environment, checked once.
 
-/// Arguments of `stompbroker-operator run`.
-#[derive(Clone, Debug, clap::Args)]
-pub struct RunArgs {}
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use clap::{ArgAction, Args, ValueEnum};
+use rand::{Rng, distr::Alphanumeric};
+use stompbroker_config::GoDuration;
+
+use crate::plan;
+
+/// Arguments of `stompbroker-operator run`. Every one can be given by its environment variable.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Namespaces whose StompBrokers are looked after, separated by commas; empty for all.
+    #[arg(long, env = "STOMPBROKER_WATCH_NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
+    /// Namespace that the operator runs in: that of its lease, and the one that may reach the pods' admin ports.
+    #[arg(long, env = "STOMPBROKER_NAMESPACE")]
+    namespace: String,
+    /// Broker image of StompBrokers that name none.
+    #[arg(long, env = "STOMPBROKER_BROKER_IMAGE")]
+    broker_image: String,
+    /// DNS domain of the cluster.
+    #[arg(long, env = "STOMPBROKER_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    cluster_domain: String,
+    /// Whether replicas of the operator elect the one that works; false only when there is never a second one.
+    #[arg(long, env = "STOMPBROKER_LEADER_ELECTION", action = ArgAction::Set, default_value_t = true)]
+    leader_election: bool,
+    /// Name of the Lease by which they elect.
+    #[arg(long, env = "STOMPBROKER_LEASE_NAME", default_value = "stompbroker-operator")]
+    lease_name: String,
+    /// How long the lease holds without being renewed.
+    #[arg(long, env = "STOMPBROKER_LEASE_DURATION", default_value = "15s")]
+    lease_duration: GoDuration,
+    /// Name of this replica in the lease and in events, customarily the pod's name.
+    #[arg(long, env = "STOMPBROKER_POD_NAME", default_value = "stompbroker-operator")]
+    pod_name: String,
+    /// Address of /livez, /readyz and /metrics.
+    #[arg(long, env = "STOMPBROKER_HTTP_ADDRESS", default_value = "0.0.0.0:8080")]
+    http_address: SocketAddr,
+    /// Form of the log.
+    #[arg(long, env = "STOMPBROKER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    log_format: LogFormat,
+    /// What is logged, for example `info` or `info,stompbroker_operator=debug`.
+    #[arg(long, env = "STOMPBROKER_LOG", default_value = "info")]
+    log: String,
+    /// How often the pods are asked for their state.
+    #[arg(long, env = "STOMPBROKER_POLL_INTERVAL", default_value = "5s")]
+    poll_interval: GoDuration,
+    /// How often a StompBroker is looked at when nothing happens to it.
+    #[arg(long, env = "STOMPBROKER_RESYNC", default_value = "5m")]
+    resync: GoDuration,
+    /// How long one pass over a StompBroker may take.
+    #[arg(long, env = "STOMPBROKER_RECONCILE_TIMEOUT", default_value = "60s")]
+    reconcile_timeout: GoDuration,
+    /// StompBrokers looked after at the same time.
+    #[arg(long, env = "STOMPBROKER_CONCURRENCY", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    concurrency: u16,
+    /// How long passes may go on after SIGTERM; less than the pod's terminationGracePeriodSeconds.
+    #[arg(long, env = "STOMPBROKER_SHUTDOWN_GRACE", default_value = "20s")]
+    shutdown_grace: GoDuration,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// Text for people.
+    Text,
+}
+
+/// An argument that cannot work.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--{argument} is {value:?}: {remedy}")]
+pub struct SettingsError {
+    argument: &'static str,
+    value: String,
+    remedy: &'static str,
+}
+
+/// Whose StompBrokers are looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of the whole cluster.
+    Cluster,
+    /// Those of these namespaces; not empty.
+    Namespaces(BTreeSet<String>),
+}
+
+/// How the replica that works is elected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaderElection {
+    /// Namespace of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub lease_name: String,
+    /// This replica; no other one, and no earlier life of this one, has the same.
+    pub identity: String,
+    /// How long the lease holds without being renewed, as the others are told; at least a second.
+    pub duration: Duration,
+}
+
+/// Settings of the running operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whose StompBrokers are looked after.
+    pub scope: Scope,
+    /// What children are made with.
+    pub plan: plan::Settings,
+    /// Absent: this is the only replica.
+    pub leader_election: Option<LeaderElection>,
+    /// Name of this replica in events.
+    pub pod_name: String,
+    /// Address of the probes and metrics.
+    pub http_address: SocketAddr,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// Directives of what is logged.
+    pub log: String,
+    /// Time between two questions to one pod.
+    pub poll_interval: Duration,
+    /// Time between two passes over one object when nothing happens.
+    pub resync: Duration,
+    /// Most time of one pass.
+    pub reconcile_timeout: Duration,
+    /// Passes at the same time.
+    pub concurrency: u16,
+    /// Most time from the wish to stop to the end.
+    pub shutdown_grace: Duration,
+}
+
+impl TryFrom<RunArgs> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(args: RunArgs) -> Result<Self, SettingsError> {
+        let RunArgs {
+            watch_namespaces,
+            namespace,
+            broker_image,
+            cluster_domain,
+            leader_election,
+            lease_name,
+            lease_duration,
+            pod_name,
+            http_address,
+            log_format,
+            log,
+            poll_interval,
+            resync,
+            reconcile_timeout,
+            concurrency,
+            shutdown_grace,
+        } = args;
+        let namespaces: BTreeSet<String> =
+            watch_namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+        for name in namespaces.iter().chain([&namespace]) {
+            let argument = if *name == namespace { "namespace" } else { "watch-namespaces" };
+            check(is_label(name), argument, name, "write names of namespaces such as markets")?;
+        }
+        check(!broker_image.trim().is_empty(), "broker-image", &broker_image, "name an image, registry/name:tag")?;
+        check(!pod_name.is_empty(), "pod-name", &pod_name, "give the pod's name by the downward API")?;
+        let least = |argument, value: GoDuration, seconds: u64, remedy| {
+            check(value.0 >= Duration::from_secs(seconds), argument, &value.to_string(), remedy).map(|()| value.0)
+        };
+        let duration = least("lease-duration", lease_duration, 3, "write at least 3s")?;
+        let poll_interval = least("poll-interval", poll_interval, 1, "write at least 1s")?;
+        let resync = least("resync", resync, 10, "write at least 10s")?;
+        let reconcile_timeout = least("reconcile-timeout", reconcile_timeout, 5, "write at least 5s")?;
+        let shutdown_grace = least("shutdown-grace", shutdown_grace, 1, "write at least 1s")?;
+        let leader_election = leader_election.then(|| LeaderElection {
+            namespace: namespace.clone(),
+            lease_name,
+            identity: identity(&pod_name),
+            duration,
+        });
+        Ok(Self {
+            scope: if namespaces.is_empty() { Scope::Cluster } else { Scope::Namespaces(namespaces) },
+            plan: plan::Settings { image: broker_image, operator_namespace: namespace, cluster_domain },
+            leader_election,
+            pod_name,
+            http_address,
+            log_format,
+            log,
+            poll_interval,
+            resync,
+            reconcile_timeout,
+            concurrency,
+            shutdown_grace,
+        })
+    }
+}
+
+/// A name in the lease that a restarted pod of the same name does not share.
+fn identity(pod_name: &str) -> String {
+    let suffix: String = rand::rng().sample_iter(Alphanumeric).take(8).map(char::from).collect();
+    format!("{pod_name}_{suffix}")
+}
+
+fn check(holds: bool, argument: &'static str, value: &str, remedy: &'static str) -> Result<(), SettingsError> {
+    if holds { Ok(()) } else { Err(SettingsError { argument, value: value.to_owned(), remedy }) }
+}
+
+/// Whether `name` is a DNS label, as names of namespaces are.
+fn is_label(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&name.len())
+        && name.chars().all(|c| inner(c) || c == '-')
+        && name.starts_with(inner)
+        && name.ends_with(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    fn settings(args: &[&str]) -> Result<Settings, SettingsError> {
+        let required = ["run", "--namespace", "messaging", "--broker-image", "registry/stompbroker:1"];
+        Cli::try_parse_from(required.iter().chain(args)).unwrap().run.try_into()
+    }
+
+    #[test]
+    fn no_namespaces_means_the_whole_cluster() {
+        assert_eq!(settings(&[]).unwrap().scope, Scope::Cluster);
+        assert_eq!(settings(&["--watch-namespaces", ""]).unwrap().scope, Scope::Cluster);
+    }
+
+    #[test]
+    fn namespaces_are_a_set_without_blanks() {
+        let names = ["markets", "shop"].map(str::to_owned).into();
+        assert_eq!(settings(&["--watch-namespaces", "shop, markets,shop"]).unwrap().scope, Scope::Namespaces(names));
+    }
+
+    #[test]
+    fn a_refusal_names_the_argument_the_value_and_the_remedy() {
+        let error = settings(&["--watch-namespaces", "Markets"]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--watch-namespaces is \"Markets\": write names of namespaces such as markets"
+        );
+        let error = settings(&["--resync", "1s"]).unwrap_err();
+        assert_eq!(error.to_string(), "--resync is \"1s\": write at least 10s");
+    }
+
+    #[test]
+    fn every_life_of_a_pod_has_its_own_identity() {
+        let identity = || settings(&["--pod-name", "operator-0"]).unwrap().leader_election.unwrap().identity;
+        let (one, other) = (identity(), identity());
+        assert!(one.starts_with("operator-0_"));
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn leader_election_can_be_switched_off() {
+        assert_eq!(settings(&["--leader-election", "false"]).unwrap().leader_election, None);
+    }
+}

@@ -1,0 +1,179 @@
+//! Clients of the API server: every request has a deadline and is counted, and nothing is tried again in silence.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response};
+use kube::{
+    Client, Config,
+    client::{Body, ClientBuilder},
+};
+use tokio::time::timeout;
+use tower::{BoxError, Layer, Service};
+
+use crate::metrics::{Metrics, RequestLabels};
+
+/// Deadline of a request up to the head of its answer.
+const REQUEST: Duration = Duration::from_secs(15);
+/// Deadline of a request of the lease; several fit into the time that a lease holds.
+const LEASE_REQUEST: Duration = Duration::from_secs(4);
+/// Longest silence within an answer; a watch gets a bookmark every minute and is renewed before that.
+const SILENCE: Duration = Duration::from_secs(300);
+/// Deadline of a TCP and TLS connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// The clients of one process.
+#[derive(Clone)]
+pub struct Clients {
+    /// For everything but the lease.
+    pub api: Client,
+    /// For the lease alone, so that no other traffic delays it.
+    pub lease: Client,
+}
+
+impl Clients {
+    /// Clients for the API server of `config`.
+    ///
+    /// # Errors
+    /// When certificates or the address in `config` cannot be used.
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, kube::Error> {
+        Ok(Self {
+            api: build(config, metrics, REQUEST, SILENCE)?,
+            lease: build(config, metrics, LEASE_REQUEST, LEASE_REQUEST)?,
+        })
+    }
+}
+
+fn build(config: &Config, metrics: &Metrics, request: Duration, silence: Duration) -> Result<Client, kube::Error> {
+    let mut config = config.clone();
+    config.default_retry = false; // up to 15 silent tries; every caller here has a backoff of its own that shows
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(silence);
+    config.write_timeout = Some(REQUEST);
+    config.reset_reader_on_write = true; // else the time that a pooled connection was idle counts as silence
+    let layer = RequestLayer { metrics: metrics.clone(), deadline: request };
+    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+}
+
+/// Adds a deadline and a count to every request.
+#[derive(Clone, Debug)]
+pub struct RequestLayer {
+    metrics: Metrics,
+    deadline: Duration,
+}
+
+/// See [`RequestLayer`].
+#[derive(Clone, Debug)]
+pub struct RequestService<S> {
+    inner: S,
+    metrics: Metrics,
+    deadline: Duration,
+}
+
+/// The API server did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server did not answer within {} s", .0.as_secs())]
+struct NoAnswer(Duration);
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestService { inner, metrics: self.metrics.clone(), deadline: self.deadline }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for RequestService<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+{
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, BoxError>> + Send>>;
+    type Response = Response<B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let method = request.method().to_string();
+        let resource = resource(request.uri().path());
+        let metrics = self.metrics.clone();
+        let deadline = self.deadline;
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let result = match timeout(deadline, answer).await {
+                Ok(result) => result.map_err(Into::into),
+                Err(_) => Err(NoAnswer(deadline).into()),
+            };
+            let code = match &result {
+                Ok(response) => response.status().as_u16().to_string(),
+                Err(error) if error.is::<NoAnswer>() => "timeout".to_owned(),
+                Err(_) => "error".to_owned(),
+            };
+            metrics.kube_requests.get_or_create(&RequestLabels { method, resource, code }).inc();
+            result
+        })
+    }
+}
+
+/// The plural of the kind, with the subresource, of a path such as `/apis/apps/v1/namespaces/a/deployments/b/status`.
+pub fn resource(path: &str) -> String {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let version = match parts.next() {
+        Some("api") => parts.next(),
+        Some("apis") => parts.next().and_then(|_group| parts.next()),
+        _ => None,
+    };
+    let rest: Vec<&str> = parts.collect();
+    let rest = match rest.as_slice() {
+        ["namespaces", _namespace, rest @ ..] if !rest.is_empty() => rest,
+        rest => rest,
+    };
+    match (version, rest) {
+        (Some(_), [kind, _name, subresource, ..]) => format!("{kind}/{subresource}"),
+        (Some(_), [kind, ..]) => (*kind).to_owned(),
+        _ => "discovery".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[test]
+    fn the_resource_of_a_path_is_the_plural_and_the_subresource() {
+        for (path, expected) in [
+            ("/api/v1/namespaces/markets/secrets/trading-admin", "secrets"),
+            ("/api/v1/pods", "pods"),
+            ("/apis/apps/v1/namespaces/markets/deployments", "deployments"),
+            ("/apis/stompbroker.dev/v1alpha1/namespaces/markets/stompbrokers/trading/status", "stompbrokers/status"),
+            ("/api/v1/namespaces/markets", "namespaces"),
+            ("/apis/stompbroker.dev/v1alpha1", "discovery"),
+            ("/version", "discovery"),
+        ] {
+            assert_eq!(resource(path), expected, "{path}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_never_answered_fails_at_its_deadline_and_is_counted() {
+        let metrics = Metrics::new();
+        let layer = RequestLayer { metrics: metrics.clone(), deadline: REQUEST };
+        let never = tower::service_fn(|_: Request<Body>| std::future::pending::<Result<Response<()>, Infallible>>());
+        let request = Request::get("/api/v1/namespaces/markets/services/trading").body(Body::empty()).unwrap();
+        let error = layer.layer(never).oneshot(request).await.unwrap_err();
+        assert_eq!(error.to_string(), "the API server did not answer within 15 s");
+        assert!(metrics.encode().unwrap().contains(r#"resource="services",code="timeout"} 1"#));
+    }
+}

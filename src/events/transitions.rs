@@ -1,0 +1,168 @@
+//! What turned between two statuses of one StompBroker (pure).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::{api::StompBrokerStatus, status::ConditionType};
+
+/// One turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Transition {
+    /// Whether somebody should look at it.
+    pub(crate) warning: bool,
+    /// The event's `reason`.
+    pub(crate) reason: String,
+    /// The event's `note`.
+    pub(crate) note: String,
+}
+
+/// Conditions that are fine when true; in order of cause and effect. `Ready` comes last as it sums up.
+const GOOD: [ConditionType; 6] = [
+    ConditionType::Accepted,
+    ConditionType::ResolvedRefs,
+    ConditionType::ConfigApplied,
+    ConditionType::RelayConnected,
+    ConditionType::ZonesSatisfied,
+    ConditionType::Ready,
+];
+
+/// Reasons that a pass towards the wanted state always has; they say nothing that is worth an event.
+const ON_THE_WAY: [&str; 5] = ["ConfigPending", "RollingOut", "PodsNotReady", "PodsNotAnswering", "NotAccepted"];
+
+/// What turned from `old` to `new`; empty when nothing did.
+pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStatus) -> Vec<Transition> {
+    let find = |status: &StompBrokerStatus, kind: ConditionType| {
+        status.conditions.iter().find(|condition| condition.type_ == kind.as_str()).cloned()
+    };
+    let mut turns = Vec::new();
+    for kind in GOOD {
+        let (before, after) = (old.and_then(|old| find(old, kind)), find(new, kind));
+        turns.extend(after.and_then(|after| turn(kind, before.as_ref(), &after)));
+    }
+    let (before, after) = (old.and_then(|old| find(old, ConditionType::Degraded)), find(new, ConditionType::Degraded));
+    if let Some(after) = after
+        && after.status == "True"
+        && before.is_none_or(|before| before.status != "True" || before.reason != after.reason)
+        // The condition that is the cause has said it already.
+        && !turns.iter().any(|turn| turn.warning && turn.reason == after.reason)
+    {
+        turns.push(Transition { warning: true, reason: after.reason, note: after.message });
+    }
+    let desired = |status: &StompBrokerStatus| status.zones.iter().map(|zone| zone.desired).sum::<i32>();
+    if let Some(old) = old
+        && !old.zones.is_empty()
+        && !new.zones.is_empty()
+        && desired(old) != desired(new)
+    {
+        let note = format!("from {} to {} pods over all zones", desired(old), desired(new));
+        turns.push(Transition { warning: false, reason: "Scaled".to_owned(), note });
+    }
+    turns
+}
+
+/// The event of a condition that is fine when true.
+fn turn(kind: ConditionType, before: Option<&Condition>, after: &Condition) -> Option<Transition> {
+    let same = before.is_some_and(|before| before.status == after.status && before.reason == after.reason);
+    if same {
+        return None;
+    }
+    match (after.status.as_str(), before.map(|before| before.status.as_str())) {
+        // Turning true is news for the sum and for what was broken, not on the way up from nothing.
+        ("True", Some("True")) => None,
+        ("True", _) if kind == ConditionType::Ready => Some(normal("Ready", after)),
+        ("True", _) if kind == ConditionType::RelayConnected => Some(normal("RelayConnected", after)),
+        ("True", Some("False")) if !matches!(before, Some(before) if ON_THE_WAY.contains(&before.reason.as_str())) => {
+            Some(normal(kind.as_str(), after))
+        }
+        ("False", _) if ON_THE_WAY.contains(&after.reason.as_str()) => None,
+        // The cause has had its own event; the sum only matters when it was true before.
+        ("False", was) if kind != ConditionType::Ready || was == Some("True") => {
+            Some(Transition { warning: true, reason: after.reason.clone(), note: after.message.clone() })
+        }
+        _ => None,
+    }
+}
+
+fn normal(reason: &str, condition: &Condition) -> Transition {
+    Transition { warning: false, reason: reason.to_owned(), note: condition.message.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+    use super::*;
+    use crate::api::ZoneStatus;
+
+    fn status(conditions: &[(&str, &str, &str)]) -> StompBrokerStatus {
+        let conditions = conditions
+            .iter()
+            .map(|(type_, status, reason)| Condition {
+                type_: (*type_).to_owned(),
+                status: (*status).to_owned(),
+                reason: (*reason).to_owned(),
+                message: format!("{type_} is {status}"),
+                last_transition_time: Time(Timestamp::UNIX_EPOCH),
+                observed_generation: None,
+            })
+            .collect();
+        StompBrokerStatus { conditions, ..StompBrokerStatus::default() }
+    }
+
+    fn reasons(old: &[(&str, &str, &str)], new: &[(&str, &str, &str)]) -> Vec<String> {
+        let old = (!old.is_empty()).then(|| status(old));
+        transitions(old.as_ref(), &status(new)).into_iter().map(|turn| turn.reason).collect()
+    }
+
+    #[test]
+    fn nothing_at_rest() {
+        let same = [("Ready", "True", "AsExpected"), ("Degraded", "True", "ZoneLost")];
+        assert_eq!(reasons(&same, &same), [""; 0]);
+    }
+
+    #[test]
+    fn a_new_broker_gets_ready_with_one_event() {
+        let steps: [&[_]; 3] = [
+            &[],
+            &[("Accepted", "True", "AsExpected"), ("ConfigApplied", "False", "ConfigPending"), ("Ready", "False", "RollingOut")],
+            &[("Accepted", "True", "AsExpected"), ("ConfigApplied", "True", "AsExpected"), ("Ready", "True", "AsExpected")],
+        ];
+        assert_eq!(reasons(steps[0], steps[1]), [""; 0]);
+        assert_eq!(reasons(steps[1], steps[2]), ["Ready"]);
+    }
+
+    #[test]
+    fn a_missing_secret_is_said_once_and_its_coming_as_well() {
+        let missing = [("ResolvedRefs", "False", "SecretNotFound"), ("Ready", "False", "SecretNotFound")];
+        assert_eq!(reasons(&[], &missing), ["SecretNotFound"]);
+        assert_eq!(reasons(&missing, &[("ResolvedRefs", "True", "AsExpected")]), ["ResolvedRefs"]);
+    }
+
+    #[test]
+    fn a_relay_that_changes_its_trouble_is_news() {
+        let unreachable = [("RelayConnected", "False", "Unreachable")];
+        assert_eq!(reasons(&unreachable, &[("RelayConnected", "False", "AuthFailed")]), ["AuthFailed"]);
+        assert_eq!(reasons(&unreachable, &[("RelayConnected", "True", "Connected")]), ["RelayConnected"]);
+    }
+
+    #[test]
+    fn losing_readiness_warns() {
+        let turns = transitions(
+            Some(&status(&[("Ready", "True", "AsExpected")])),
+            &status(&[("Ready", "False", "ZoneLost"), ("Degraded", "True", "ZoneLost")]),
+        );
+        assert_eq!(turns.len(), 1, "{turns:?}");
+        assert!(turns[0].warning);
+        assert_eq!(turns[0].reason, "ZoneLost");
+    }
+
+    #[test]
+    fn scaling_says_from_and_to() {
+        let zones = |desired| StompBrokerStatus {
+            zones: vec![ZoneStatus { name: "a".to_owned(), desired, ..ZoneStatus::default() }],
+            ..StompBrokerStatus::default()
+        };
+        let turns = transitions(Some(&zones(2)), &zones(5));
+        assert_eq!(turns.len(), 1);
+        assert_eq!(turns[0].note, "from 2 to 5 pods over all zones");
+    }
+}

@@ -1,0 +1,220 @@
+//! What the operator counts, in Prometheus' text form.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::Instant,
+};
+
+use parking_lot::Mutex;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+
+/// Labels of a request to the API server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// Method of HTTP; everything but GET writes.
+    pub method: String,
+    /// Plural of the kind, with the subresource: `deployments`, `stompbrokers/status`.
+    pub resource: String,
+    /// Status of the answer, or `timeout` or `error` when there was none.
+    pub code: String,
+}
+
+/// Label of a kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabel {
+    /// Name of the kind.
+    pub kind: &'static str,
+}
+
+/// Label of an outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// Name of the outcome.
+    pub result: &'static str,
+}
+
+/// Label of an error.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// Name of the error, from a closed list.
+    pub reason: &'static str,
+}
+
+/// Labels of one StompBroker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BrokerLabels {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// All that is counted. Clones share the numbers.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    resident: Gauge,
+    /// Requests to the API server.
+    pub kube_requests: Family<RequestLabels, Counter>,
+    /// Watches that broke or were refused.
+    pub watch_errors: Family<KindLabel, Counter>,
+    /// Passes by outcome: `success`, `refused` (the user has to change something) or `error`.
+    pub reconciles: Family<ResultLabel, Counter>,
+    /// Passes that failed.
+    pub reconcile_errors: Family<ReasonLabel, Counter>,
+    /// Length of a pass.
+    pub reconcile_duration: Histogram,
+    /// Questions to pods: `answered`, `failed` or `unauthorized`.
+    pub pod_polls: Family<ResultLabel, Counter>,
+    /// Events: `published`, `failed` or `dropped` because too many waited.
+    pub events: Family<ResultLabel, Counter>,
+    /// 1 when this replica is the one that works.
+    pub leader: Gauge,
+    /// 1 when the API server does not know the kind StompBroker.
+    pub crd_missing: Gauge,
+    /// 1 when the condition Ready of the StompBroker is true, else 0.
+    pub broker_ready: Family<BrokerLabels, Gauge>,
+    /// Sessions of the StompBroker over all pods that answer.
+    pub broker_sessions: Family<BrokerLabels, Gauge>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub fn new() -> Self {
+        let mut root = Registry::default();
+        let resident = Gauge::default();
+        root.register_with_unit("process_resident_memory", "Resident memory", Unit::Bytes, resident.clone());
+        let registry = root.sub_registry_with_prefix("stompbroker_operator");
+        let metrics = Self {
+            registry: Arc::new(Mutex::new(Registry::default())),
+            resident,
+            kube_requests: Family::default(),
+            watch_errors: Family::default(),
+            reconciles: Family::default(),
+            reconcile_errors: Family::default(),
+            reconcile_duration: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0]),
+            pod_polls: Family::default(),
+            events: Family::default(),
+            leader: Gauge::default(),
+            crd_missing: Gauge::default(),
+            broker_ready: Family::default(),
+            broker_sessions: Family::default(),
+        };
+        registry.register("kube_requests", "Requests to the API server", metrics.kube_requests.clone());
+        registry.register("watch_errors", "Watches that broke or were refused", metrics.watch_errors.clone());
+        registry.register("reconciles", "Passes over StompBrokers by outcome", metrics.reconciles.clone());
+        registry.register("reconcile_errors", "Passes that failed", metrics.reconcile_errors.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Length of a pass",
+            Unit::Seconds,
+            metrics.reconcile_duration.clone(),
+        );
+        registry.register("pod_polls", "Questions to broker pods by outcome", metrics.pod_polls.clone());
+        registry.register("events", "Events by outcome", metrics.events.clone());
+        registry.register("leader", "1 on the replica that works", metrics.leader.clone());
+        registry.register("crd_missing", "1 when the CRD is not installed", metrics.crd_missing.clone());
+        registry.register("broker_ready", "1 when the StompBroker is Ready", metrics.broker_ready.clone());
+        registry.register("broker_sessions", "Sessions of the StompBroker", metrics.broker_sessions.clone());
+        registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        *metrics.registry.lock() = root;
+        metrics
+    }
+
+    /// All numbers in Prometheus' text form.
+    ///
+    /// # Errors
+    /// Never in practice: the text is written to memory.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        self.resident.set(resident_bytes().unwrap_or_default());
+        let mut text = String::new();
+        encode(&mut text, &self.registry.lock())?;
+        Ok(text)
+    }
+
+    /// Measures a pass until the guard is dropped.
+    pub fn time_reconcile(&self) -> ReconcileTimer<'_> {
+        ReconcileTimer { metrics: self, start: Instant::now() }
+    }
+
+    /// Forgets a StompBroker that is gone.
+    pub fn forget_broker(&self, namespace: &str, name: &str) {
+        let labels = BrokerLabels { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.broker_ready.remove(&labels);
+        self.broker_sessions.remove(&labels);
+    }
+}
+
+/// Measures a pass until it is dropped.
+#[derive(Debug)]
+pub struct ReconcileTimer<'a> {
+    metrics: &'a Metrics,
+    start: Instant,
+}
+
+impl Drop for ReconcileTimer<'_> {
+    fn drop(&mut self) {
+        self.metrics.reconcile_duration.observe(self.start.elapsed().as_secs_f64());
+    }
+}
+
+/// Resident memory of this process; absent where there is no `/proc`.
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_operators_prefix() {
+        let metrics = Metrics::new();
+        metrics
+            .kube_requests
+            .get_or_create(&RequestLabels { method: "PATCH".into(), resource: "services".into(), code: "200".into() })
+            .inc();
+        drop(metrics.time_reconcile());
+        let text = metrics.encode().unwrap();
+        let line = r#"stompbroker_operator_kube_requests_total{method="PATCH",resource="services",code="200"} 1"#;
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("stompbroker_operator_reconcile_duration_seconds_count 1"), "{text}");
+    }
+
+    #[test]
+    fn resident_memory_is_read_at_each_scrape() {
+        let text = Metrics::new().encode().unwrap();
+        let line = text.lines().find(|line| line.starts_with("process_resident_memory_bytes ")).unwrap();
+        assert!(line.split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 1_000_000.0, "{line}");
+    }
+
+    #[test]
+    fn a_broker_that_is_gone_leaves_no_series() {
+        let metrics = Metrics::new();
+        let labels = BrokerLabels { namespace: "markets".into(), name: "trading".into() };
+        metrics.broker_ready.get_or_create(&labels).set(1);
+        assert!(metrics.encode().unwrap().contains("trading"));
+        metrics.forget_broker("markets", "trading");
+        assert!(!metrics.encode().unwrap().contains("trading"));
+    }
+}
