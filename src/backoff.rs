@@ -7,30 +7,30 @@ use rand::Rng;
 /// Waiting time after the first failure.
 const FIRST: Duration = Duration::from_secs(1);
 /// Longest waiting time, before the jitter.
-pub const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// Counts the failures of one object since its last success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// Counts a failure and gives the time to wait: 1 s, 2 s, 4 s, ... up to 5 minutes.
-    pub fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let factor = 2_u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         self.failures = self.failures.saturating_add(1);
         FIRST.saturating_mul(factor).min(LONGEST)
     }
 
     /// Forgets all failures.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         *self = Self::default();
     }
 }
 
 /// `duration` up to a tenth shorter or longer, so that many objects do not come at once.
-pub fn jittered(duration: Duration) -> Duration {
+pub(crate) fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 

@@ -22,7 +22,7 @@ const REQUEST: Duration = Duration::from_secs(15);
 /// Deadline of a request of the lease; several fit into the time that a lease holds.
 const LEASE_REQUEST: Duration = Duration::from_secs(4);
 /// Longest silence within an answer; a watch gets a bookmark every minute and is renewed before that.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 /// Deadline of a TCP and TLS connection.
 const CONNECT: Duration = Duration::from_secs(5);
 

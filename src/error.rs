@@ -43,7 +43,9 @@ pub enum Error {
         source: kube::Error,
     },
     /// The child of an earlier StompBroker of the same name is still there.
-    #[error("{kind} {name} of a deleted StompBroker of the same name is still there; its garbage collection is awaited")]
+    #[error(
+        "{kind} {name} of a deleted StompBroker of the same name is still there; its garbage collection is awaited"
+    )]
     Leftover {
         /// Kind of the object.
         kind: &'static str,
@@ -59,6 +61,14 @@ pub enum Error {
         name: String,
         /// The key without a value.
         key: &'static str,
+    },
+    /// Whether a generated Secret exists cannot be found out; a new one might replace one that is in use.
+    #[error("generated Secret {name} cannot be read, so it is left as it is: {why}")]
+    SecretUnreadable {
+        /// Name of the Secret.
+        name: String,
+        /// What the API server said.
+        why: String,
     },
     /// The system has no random numbers.
     #[error("failed to generate a secret")]
@@ -92,6 +102,7 @@ impl Error {
             Self::Apply { .. } => "Apply",
             Self::Leftover { .. } => "Leftover",
             Self::SecretKeyLost { .. } => "SecretKeyLost",
+            Self::SecretUnreadable { .. } => "SecretUnreadable",
             Self::Random(_) => "Random",
             Self::Prune { .. } => "Prune",
             Self::WriteStatus(_) => "WriteStatus",

@@ -44,8 +44,7 @@ pub(crate) struct Publisher {
 pub(crate) fn queue(client: Client, instance: &str, metrics: &Metrics) -> (Events, Publisher) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance.to_owned()) };
-    let publisher =
-        Publisher { queue: receiver, recorder: Recorder::new(client, reporter), metrics: metrics.clone() };
+    let publisher = Publisher { queue: receiver, recorder: Recorder::new(client, reporter), metrics: metrics.clone() };
     (Events { queue: sender, metrics: metrics.clone() }, publisher)
 }
 
@@ -74,7 +73,7 @@ impl Publisher {
             debug!(broker = regarding.name, reason = transition.reason, "event");
             let event = Event {
                 type_: if transition.warning { EventType::Warning } else { EventType::Normal },
-                reason: transition.reason.to_owned(),
+                reason: transition.reason.clone(),
                 note: Some(truncated(&transition.note)),
                 action: "Reconcile".to_owned(),
                 secondary: None,

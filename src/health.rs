@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Longest silence of the work loop; it beats every few seconds.
-const SILENCE: Duration = Duration::from_secs(180);
+const SILENCE: Duration = Duration::from_mins(3);
 
 /// What the probes say. Shared by all tasks.
 #[derive(Debug)]

@@ -57,9 +57,8 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Metrics,
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .serve_connection(TokioIo::new(stream), service);
-            match timeout(LIFETIME, connection).await {
-                Ok(Err(error)) => debug!(%error, "a connection of a probe broke"),
-                Ok(Ok(())) | Err(_) => {}
+            if let Ok(Err(error)) = timeout(LIFETIME, connection).await {
+                debug!(%error, "a connection of a probe broke");
             }
         });
     }
@@ -96,9 +95,7 @@ fn probe(trouble: Option<String>) -> Response<Full<Bytes>> {
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

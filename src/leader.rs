@@ -30,7 +30,7 @@ enum LeaseError {
 }
 
 /// One replica's part in the election.
-pub struct Elector {
+pub(crate) struct Elector {
     api: Api<Lease>,
     settings: LeaderElection,
     seen: Option<Seen>,
@@ -38,12 +38,12 @@ pub struct Elector {
 
 impl Elector {
     /// Takes part with `client`, which is to have short deadlines.
-    pub fn new(client: Client, settings: LeaderElection) -> Self {
+    pub(crate) fn new(client: Client, settings: LeaderElection) -> Self {
         Self { api: Api::namespaced(client, &settings.namespace), settings, seen: None }
     }
 
     /// Ends when this replica is the leader. Drop the future to stop trying.
-    pub async fn acquire(&mut self) {
+    pub(crate) async fn acquire(&mut self) {
         let mut holder = None;
         loop {
             match self.step().await {
@@ -65,7 +65,7 @@ impl Elector {
     }
 
     /// Renews the lease until `stop`, or until it is lost, which `true` says.
-    pub async fn hold(&mut self, stop: &CancellationToken) -> bool {
+    pub(crate) async fn hold(&mut self, stop: &CancellationToken) -> bool {
         let mut renewed = Instant::now();
         loop {
             // A third of the duration between renewals, and two thirds without success to give up: the last third is
@@ -104,7 +104,7 @@ impl Elector {
     }
 
     /// Gives the lease up, so that another replica need not wait for it to run out.
-    pub async fn release(&mut self) {
+    pub(crate) async fn release(&mut self) {
         let result = async {
             let Some(mut lease) = self.api.get_opt(&self.settings.lease_name).await? else { return Ok(false) };
             let spec = lease.spec.get_or_insert_default();
@@ -121,6 +121,11 @@ impl Elector {
             Ok(false) => {}
             Err(error) => warn!(error = &error as &dyn std::error::Error, "failed to give up the lease"),
         }
+    }
+
+    /// The part of the duration that is left when [`Self::hold`] gives up.
+    pub(crate) fn share(&self) -> Duration {
+        self.settings.duration / 3
     }
 
     fn retry(&self) -> Duration {

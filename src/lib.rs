@@ -13,6 +13,7 @@ pub mod api;
 mod backoff;
 pub mod cli;
 pub mod client;
+mod controller;
 pub mod error;
 mod events;
 pub mod health;
@@ -20,12 +21,16 @@ pub mod http;
 mod leader;
 pub mod metrics;
 pub mod observed;
+mod operator;
 pub mod plan;
+pub mod rbac;
 pub mod settings;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
 pub mod validate;
+
+pub use operator::{RunError, run};
 
 /// Field manager of everything that the operator applies.
 pub const FIELD_MANAGER: &str = "stompbroker-operator";

@@ -1,32 +1,68 @@
 //! Wires the command line to the library.
 
-use std::{io, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
 use clap::Parser as _;
-use stompbroker_operator::cli::{self, Cli, Command};
+use stompbroker_operator::{
+    cli::{self, Cli, Command},
+    client::Clients,
+    metrics::Metrics,
+    settings::{RunArgs, Settings},
+    shutdown, telemetry,
+};
+use tokio::net::TcpListener;
 
 /// Exit code of `sysexits.h` for input that the user has to correct.
 const USAGE: u8 = 64;
+/// Threads of the operator; it waits nearly all of the time, and each thread has memory of its own.
+const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
-    let result: Result<(), Box<dyn std::error::Error>> = match Cli::parse().command {
-        Command::Crd(args) => cli::crd(&args, &mut out).map_err(Into::into),
-        Command::Render(args) => cli::render(&args, &mut out).map_err(Into::into),
-        Command::Run(_) => Ok(()),
+    let result: Result<(), Failure> = match Cli::parse().command {
+        Command::Crd(args) => cli::crd(&args, &mut out).map_err(usage),
+        Command::Render(args) => cli::render(&args, &mut out).map_err(usage),
+        Command::Run(args) => run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(error.as_ref());
-            ExitCode::from(USAGE)
+        Err(failure) => {
+            report(failure.error.as_ref());
+            ExitCode::from(failure.code)
         }
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the one place where errors of offline commands reach the user")]
-fn report(error: &dyn std::error::Error) {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-    eprintln!("{text}");
+/// Why the program ends, and with which code.
+struct Failure {
+    code: u8,
+    error: Box<dyn Error>,
+}
+
+fn usage(error: impl Into<Box<dyn Error>>) -> Failure {
+    Failure { code: USAGE, error: error.into() }
+}
+
+fn failure(error: impl Into<Box<dyn Error>>) -> Failure {
+    Failure { code: 1, error: error.into() }
+}
+
+fn run(args: RunArgs) -> Result<(), Failure> {
+    let settings = Settings::try_from(args).map_err(usage)?;
+    telemetry::start(settings.log_format, &settings.log).map_err(usage)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(THREADS).enable_all().build().map_err(failure)?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signal().map_err(failure)?;
+        let metrics = Metrics::new();
+        let config = kube::Config::infer().await.map_err(failure)?;
+        let clients = Clients::new(&config, &metrics).map_err(failure)?;
+        let listener = TcpListener::bind(settings.http_address).await.map_err(failure)?;
+        stompbroker_operator::run(settings, clients, metrics, listener, shutdown).await.map_err(failure)
+    })
+}
+
+#[allow(clippy::print_stderr, reason = "the one place where the errors that end the program reach the user")]
+fn report(error: &dyn Error) {
+    eprintln!("{}", stompbroker_operator::error::chain(error));
 }

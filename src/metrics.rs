@@ -1,10 +1,6 @@
 //! What the operator counts, in Prometheus' text form.
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::Instant,
-};
+use std::{fmt, sync::Arc, time::Instant};
 
 use parking_lot::Mutex;
 use prometheus_client::{

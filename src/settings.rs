@@ -242,10 +242,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_argument_the_value_and_the_remedy() {
         let error = settings(&["--watch-namespaces", "Markets"]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "--watch-namespaces is \"Markets\": write names of namespaces such as markets"
-        );
+        assert_eq!(error.to_string(), "--watch-namespaces is \"Markets\": write names of namespaces such as markets");
         let error = settings(&["--resync", "1s"]).unwrap_err();
         assert_eq!(error.to_string(), "--resync is \"1s\": write at least 10s");
     }

@@ -123,8 +123,16 @@ mod tests {
     fn a_new_broker_gets_ready_with_one_event() {
         let steps: [&[_]; 3] = [
             &[],
-            &[("Accepted", "True", "AsExpected"), ("ConfigApplied", "False", "ConfigPending"), ("Ready", "False", "RollingOut")],
-            &[("Accepted", "True", "AsExpected"), ("ConfigApplied", "True", "AsExpected"), ("Ready", "True", "AsExpected")],
+            &[
+                ("Accepted", "True", "AsExpected"),
+                ("ConfigApplied", "False", "ConfigPending"),
+                ("Ready", "False", "RollingOut"),
+            ],
+            &[
+                ("Accepted", "True", "AsExpected"),
+                ("ConfigApplied", "True", "AsExpected"),
+                ("Ready", "True", "AsExpected"),
+            ],
         ];
         assert_eq!(reasons(steps[0], steps[1]), [""; 0]);
         assert_eq!(reasons(steps[1], steps[2]), ["Ready"]);

@@ -1,0 +1,144 @@
+//! Step `apply`: writes what differs, in the order in which the objects need each other, Deployments last (a pod must not
+//! start before what it mounts is there) but for the autoscalers, which need a Deployment to scale.
+//!
+//! A child is not written when its desired form is the one that was last written and nobody has touched a field of ours
+//! since, so that a pass over an unchanged world writes nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
+use kube::{
+    Api, ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use tracing::info;
+
+use super::{
+    Context,
+    cache::Key,
+    kinds::{Child, ChildKind},
+    memory::{Applied, GeneratedSight},
+    secrets,
+    views::ChildEntry,
+};
+use crate::{FIELD_MANAGER, api::StompBroker, error::Error, plan::Objects};
+
+/// The children that are to exist now, and how many were written.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) wanted: BTreeSet<(ChildKind, String)>,
+    pub(crate) written: usize,
+}
+
+/// Writes `objects` as far as they differ from what is there.
+pub(crate) async fn apply(
+    broker: &StompBroker,
+    objects: &Objects,
+    secrets: &BTreeMap<String, GeneratedSight>,
+    context: &Context,
+) -> Result<Outcome, Error> {
+    let Objects {
+        service_accounts,
+        secrets: generated,
+        config_maps,
+        services,
+        network_policies,
+        pod_disruption_budgets,
+        deployments,
+        horizontal_pod_autoscalers,
+    } = objects;
+    let mut pass = Pass::new(broker, context);
+    pass.all(service_accounts).await?;
+    for secret in generated {
+        let name = secret.metadata.name.as_deref().unwrap_or_default();
+        secrets::apply(&mut pass, secret, secrets.get(name)).await?;
+    }
+    pass.all(config_maps).await?;
+    pass.all(services).await?;
+    pass.all(network_policies).await?;
+    pass.all(pod_disruption_budgets).await?;
+    pass.all(deployments).await?;
+    pass.all(horizontal_pod_autoscalers).await?;
+    Ok(pass.outcome)
+}
+
+/// One pass of writing.
+pub(crate) struct Pass<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) namespace: String,
+    uid: String,
+    pub(crate) outcome: Outcome,
+}
+
+impl<'a> Pass<'a> {
+    fn new(broker: &StompBroker, context: &'a Context) -> Self {
+        Self {
+            context,
+            namespace: broker.namespace().unwrap_or_default(),
+            uid: broker.uid().unwrap_or_default(),
+            outcome: Outcome::default(),
+        }
+    }
+
+    async fn all<K: Child>(&mut self, objects: &[K]) -> Result<(), Error> {
+        for object in objects {
+            let key = Key::new(self.namespace.clone(), object.name_any());
+            let live = self.context.world.child(K::KIND, &key);
+            self.one(object, live.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes `object` unless `live` still is what was made of it before.
+    pub(crate) async fn one<K: Child>(&mut self, object: &K, live: Option<&ChildEntry>) -> Result<(), Error> {
+        let name = object.name_any();
+        let kind = K::KIND;
+        self.outcome.wanted.insert((kind, name.clone()));
+        let desired = fingerprint(object)?;
+        if live.is_some_and(|live| self.is_as_applied(kind, &name, desired, live)) {
+            return Ok(());
+        }
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let written = api.patch(&name, &parameters, &Patch::Apply(object)).await;
+        let written = written.map_err(|source| Error::Apply { kind: kind.name(), name: name.clone(), source })?;
+        let entry = written.entry();
+        if live.is_none_or(|live| live.uid != entry.uid || live.fields != entry.fields) {
+            info!(kind = kind.name(), name, "applied");
+        }
+        self.wrote(kind, name, desired, entry);
+        Ok(())
+    }
+
+    /// Remembers a write.
+    pub(crate) fn wrote(&mut self, kind: ChildKind, name: String, desired: u64, entry: ChildEntry) {
+        let applied = Applied { desired, uid: entry.uid.clone(), fields: entry.fields };
+        self.context.memory.of(&self.uid, |memory| {
+            if kind == ChildKind::Secret {
+                memory.forget_secrets();
+            }
+            memory.applied.insert((kind, name.clone()), applied)
+        });
+        self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
+        self.outcome.written += 1;
+    }
+
+    fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
+        let now = Applied { desired, uid: live.uid.clone(), fields: live.fields };
+        self.context.memory.of(&self.uid, |memory| memory.applied.get(&(kind, name.to_owned())) == Some(&now))
+    }
+}
+
+/// A number of the desired form of an object.
+pub(crate) fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
+    let json = serde_json::to_vec(object).map_err(|source| Error::Serialize {
+        kind: K::KIND.name(),
+        name: object.name_any(),
+        source,
+    })?;
+    let mut hasher = DefaultHasher::new();
+    json.hash(&mut hasher);
+    Ok(hasher.finish())
+}

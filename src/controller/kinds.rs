@@ -1,0 +1,81 @@
+//! The kinds of children.
+
+use std::fmt::Debug;
+
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
+        core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::Resource;
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::views::ChildEntry;
+
+/// A kind of children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum ChildKind {
+    ServiceAccount,
+    Secret,
+    ConfigMap,
+    Service,
+    NetworkPolicy,
+    PodDisruptionBudget,
+    Deployment,
+    HorizontalPodAutoscaler,
+}
+
+impl ChildKind {
+    /// Name of the kind.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::ServiceAccount => "ServiceAccount",
+            Self::Secret => "Secret",
+            Self::ConfigMap => "ConfigMap",
+            Self::Service => "Service",
+            Self::NetworkPolicy => "NetworkPolicy",
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::Deployment => "Deployment",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+        }
+    }
+}
+
+/// The Rust type of a [`ChildKind`].
+pub(crate) trait Child:
+    Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The kind.
+    const KIND: ChildKind;
+
+    /// What is kept of it.
+    fn entry(&self) -> ChildEntry {
+        ChildEntry::from_meta(self.meta())
+    }
+}
+
+macro_rules! children {
+    ($($kind:ident),+) => { $(impl Child for $kind { const KIND: ChildKind = ChildKind::$kind; })+ };
+}
+children!(ServiceAccount, Secret, ConfigMap, Service, NetworkPolicy, PodDisruptionBudget, HorizontalPodAutoscaler);
+
+impl Child for Deployment {
+    const KIND: ChildKind = ChildKind::Deployment;
+
+    /// Its status is kept as well.
+    fn entry(&self) -> ChildEntry {
+        ChildEntry::from_deployment(self)
+    }
+}

@@ -1,0 +1,130 @@
+//! What is remembered of each StompBroker between passes, only to do less: after a restart everything is found out anew.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use super::kinds::ChildKind;
+use crate::{api::StompBrokerStatus, backoff::Backoff, observed::SecretView};
+
+/// How long the sight of the Secrets of a healthy broker is good for.
+const SECRETS_GOOD_FOR: Duration = Duration::from_mins(1);
+
+/// The memory of all StompBrokers, by UID.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<HashMap<String, BrokerMemory>>);
+
+/// The memory of one StompBroker.
+#[derive(Debug, Default)]
+pub(crate) struct BrokerMemory {
+    /// Waiting times after failures.
+    pub(crate) backoff: Backoff,
+    /// What was last applied, and what the server made of it.
+    pub(crate) applied: HashMap<(ChildKind, String), Applied>,
+    /// The status last written and the `resourceVersion` that it got, until the watch shows it.
+    pub(crate) status: Option<(u64, StompBrokerStatus)>,
+    /// When the status was last written.
+    pub(crate) status_written: Option<Instant>,
+    secrets: Option<Secrets>,
+}
+
+/// What was applied of one child, and what the server made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Of the desired object.
+    pub(crate) desired: u64,
+    /// UID of the object that was written.
+    pub(crate) uid: String,
+    /// See [`super::views::ChildEntry::fields`].
+    pub(crate) fields: u64,
+}
+
+/// The Secrets of one broker as last seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SecretSight {
+    /// Those that the spec names.
+    pub(crate) referenced: BTreeMap<String, SecretView>,
+    /// Those that are generated.
+    pub(crate) generated: BTreeMap<String, GeneratedSight>,
+}
+
+/// A generated Secret as last seen.
+#[derive(Clone, Debug)]
+pub(crate) struct GeneratedSight {
+    /// What the pure steps see of it.
+    pub(crate) view: SecretView,
+    /// Its metadata; absent when it does not exist or cannot be read.
+    pub(crate) entry: Option<super::views::ChildEntry>,
+}
+
+#[derive(Debug)]
+struct Secrets {
+    generation: Option<i64>,
+    seen: Instant,
+    sight: SecretSight,
+}
+
+impl Memory {
+    /// Does something with the memory of the broker with this UID.
+    pub(crate) fn of<T>(&self, uid: &str, act: impl FnOnce(&mut BrokerMemory) -> T) -> T {
+        act(self.0.lock().entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets a broker that is gone.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.0.lock().remove(uid);
+    }
+}
+
+impl BrokerMemory {
+    /// The Secrets as last seen, when that is recent enough and was for this generation of the spec.
+    pub(crate) fn secrets(&self, generation: Option<i64>) -> Option<SecretSight> {
+        let secrets = self.secrets.as_ref()?;
+        let good = secrets.generation == generation && secrets.seen.elapsed() < SECRETS_GOOD_FOR;
+        good.then(|| secrets.sight.clone())
+    }
+
+    /// Remembers the Secrets if there is nothing to be done about them.
+    pub(crate) fn remember_secrets(&mut self, generation: Option<i64>, sight: &SecretSight) {
+        let mut views = sight.referenced.values().chain(sight.generated.values().map(|generated| &generated.view));
+        let settled = views.all(|view| matches!(view, SecretView::Present(_)));
+        self.secrets = settled.then(|| Secrets { generation, seen: Instant::now(), sight: sight.clone() });
+    }
+
+    /// The next pass reads the Secrets again.
+    pub(crate) fn forget_secrets(&mut self) {
+        self.secrets = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(view: SecretView) -> SecretSight {
+        SecretSight { referenced: BTreeMap::from([("rabbit".to_owned(), view)]), generated: BTreeMap::new() }
+    }
+
+    #[test]
+    fn secrets_are_read_again_for_a_new_spec_and_while_anything_is_amiss() {
+        let mut memory = BrokerMemory::default();
+        memory.remember_secrets(Some(1), &sight(SecretView::Present(["username".to_owned()].into())));
+        assert!(memory.secrets(Some(1)).is_some());
+        assert!(memory.secrets(Some(2)).is_none());
+        memory.remember_secrets(Some(1), &sight(SecretView::Missing));
+        assert!(memory.secrets(Some(1)).is_none());
+        memory.remember_secrets(Some(1), &sight(SecretView::Unreadable("forbidden".to_owned())));
+        assert!(memory.secrets(Some(1)).is_none());
+    }
+
+    #[test]
+    fn brokers_that_are_gone_are_forgotten() {
+        let memory = Memory::default();
+        memory.of("gone", |broker| broker.backoff.next());
+        memory.forget("gone");
+        assert_eq!(memory.of("gone", |broker| broker.backoff), Backoff::default());
+    }
+}

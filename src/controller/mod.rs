@@ -1,0 +1,109 @@
+//! The work loop: which StompBroker gets a pass when, and what a pass may use.
+//!
+//! | module | step | holds a client |
+//! |---|---|---|
+//! | `streams`, `brokers`, `cache`, `views`, `world` | what the watches show | `streams` |
+//! | `pods`, `admin`, `reports` | what the pods say | `pods` |
+//! | `triggers` | who wants a pass | no |
+//! | `reconcile` | the order of the steps of one pass | no |
+//! | `observe`, `apply`, `secrets`, `prune`, `status` | the steps that are not pure | yes |
+//! | `memory` | what is remembered between passes | no |
+
+mod admin;
+mod apply;
+mod brokers;
+mod cache;
+mod kinds;
+pub(crate) mod memory;
+mod observe;
+pub(crate) mod pods;
+mod prune;
+mod reconcile;
+pub(crate) mod reports;
+mod secrets;
+mod status;
+pub(crate) mod streams;
+pub(crate) mod triggers;
+mod views;
+pub(crate) mod world;
+
+use std::{future::ready, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _, stream};
+use kube::{
+    Client,
+    runtime::{
+        Controller,
+        controller::{Config, Error as ControllerError},
+        reflector::Store,
+    },
+};
+use tokio::{sync::mpsc, time::interval};
+use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::{error::chain, events::Events, health::Health, metrics::Metrics, settings::Settings};
+use memory::Memory;
+use reports::Reports;
+use streams::GuardedBroker;
+use triggers::{BrokerRef, Triggers};
+use world::World;
+
+/// How often the work loop shows that it is alive.
+const BEAT: Duration = Duration::from_secs(10);
+/// Wishes for the same broker within this time get one pass.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+
+/// What a pass may use.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    pub(crate) world: Arc<World>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) events: Events,
+}
+
+/// Makes passes until `stop`, then finishes those that are under way. All lists have to be there by now.
+pub(crate) async fn work(
+    context: Arc<Context>,
+    store: Store<GuardedBroker>,
+    triggers: Arc<Triggers>,
+    wishes: mpsc::Receiver<BrokerRef>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+) {
+    // In this order: what changes from here on is wished for, and what has changed before is in the store.
+    triggers.lead();
+    let first: Vec<BrokerRef> = store.state().iter().map(|broker| BrokerRef::from_obj(&**broker)).collect();
+    let config = Config::default().concurrency(context.settings.concurrency).debounce(DEBOUNCE);
+    Controller::for_stream(stream::pending(), store)
+        .with_config(config)
+        .reconcile_on(stream::iter(first).chain(alive(ReceiverStream::new(wishes), health)))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile::reconcile, reconcile::error_policy, context)
+        .for_each(|result| {
+            match result {
+                Ok(_) => {}
+                Err(ControllerError::ObjectNotFound(broker)) => debug!(%broker, "is gone"),
+                Err(ControllerError::ReconcilerFailed(error, broker)) => {
+                    warn!(%broker, reason = error.reason(), error = chain(&error), "a pass failed and is tried again");
+                }
+                Err(error) => warn!(error = chain(&error), "the work loop stumbled"),
+            }
+            ready(())
+        })
+        .await;
+}
+
+/// `wishes`, with a beat whenever the work loop looks for the next one while time goes by.
+fn alive(wishes: ReceiverStream<BrokerRef>, health: Arc<Health>) -> impl Stream<Item = BrokerRef> {
+    health.beat();
+    let beats = IntervalStream::new(interval(BEAT)).filter_map(move |_| {
+        health.beat();
+        ready(None)
+    });
+    stream::select(wishes, beats)
+}

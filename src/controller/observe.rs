@@ -1,0 +1,192 @@
+//! Step `observe`: everything that a pass looks at, without changing anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt as _};
+
+use super::{
+    Context,
+    cache::Key,
+    kinds::{Child, ChildKind},
+    memory::{GeneratedSight, SecretSight},
+    views::ChildEntry,
+};
+use crate::{
+    api::StompBroker,
+    error::Error,
+    observed::{DeploymentView, ForeignObject, Observed, SecretView},
+    plan::{Objects, names},
+    validate::referenced_secrets,
+};
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    /// For the pure steps.
+    pub(crate) observed: Observed,
+    /// For `apply`.
+    pub(crate) secrets: BTreeMap<String, GeneratedSight>,
+}
+
+/// Looks at everything around `broker`.
+pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<Gathered, Error> {
+    let namespace = broker.namespace().unwrap_or_default();
+    let uid = broker.uid().unwrap_or_default();
+    let generation = broker.metadata.generation;
+    let known = context.memory.of(&uid, |memory| memory.secrets(generation));
+    let sight = if let Some(sight) = known {
+        sight
+    } else {
+        let sight = secrets(broker, &context.client, &namespace).await?;
+        context.memory.of(&uid, |memory| memory.remember_secrets(generation, &sight));
+        sight
+    };
+    let key = Key::new(namespace, broker.name_any());
+    let mut pods: Vec<_> = {
+        let cache = context.world.pods.lock();
+        cache.of_broker(&key).map(|(_, pod)| (pod.uid.clone(), pod.view.clone())).collect()
+    };
+    for (uid, view) in &mut pods {
+        view.admin = context.reports.of(uid);
+    }
+    let observed = Observed {
+        referenced_secrets: sight.referenced,
+        generated_secrets: sight.generated.iter().map(|(name, seen)| (name.clone(), seen.view.clone())).collect(),
+        deployments: deployments(broker, context),
+        pods: pods.into_iter().map(|(_, view)| view).collect(),
+        foreign: Vec::new(),
+    };
+    Ok(Gathered { observed, secrets: sight.generated })
+}
+
+/// The broker's own Deployments as last seen or written.
+pub(crate) fn deployments(broker: &StompBroker, context: &Context) -> BTreeMap<String, DeploymentView> {
+    let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+    let uid = broker.uid().unwrap_or_default();
+    let Some(cache) = context.world.children(ChildKind::Deployment) else { return BTreeMap::new() };
+    let cache = cache.lock();
+    let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
+    own.filter_map(|(name, entry)| Some((name.to_owned(), entry.deployment.as_deref()?.clone()))).collect()
+}
+
+async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Result<SecretSight, Error> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let mut sight = SecretSight::default();
+    let named: BTreeSet<String> = referenced_secrets(broker).into_iter().map(|secret| secret.secret_name).collect();
+    for name in named {
+        let seen = secret(&api, &name).await?;
+        sight.referenced.insert(name, seen.view);
+    }
+    let name = broker.name_any();
+    let credentials = &broker.spec.credentials;
+    let generated = [
+        credentials.system.secret_name.is_none().then(|| names::system_secret(&name)),
+        credentials.client.secret_name.is_none().then(|| names::client_secret(&name)),
+        Some(names::admin_secret(&name)),
+    ];
+    for name in generated.into_iter().flatten() {
+        let seen = secret(&api, &name).await?;
+        sight.generated.insert(name, seen);
+    }
+    Ok(sight)
+}
+
+/// Which keys a Secret has. Its values are dropped here.
+async fn secret(api: &Api<Secret>, name: &str) -> Result<GeneratedSight, Error> {
+    match api.get_opt(name).await {
+        Ok(None) => Ok(GeneratedSight { view: SecretView::Missing, entry: None }),
+        Ok(Some(secret)) => {
+            let entry = ChildEntry::from_meta(&secret.metadata);
+            let data = secret.data.unwrap_or_default();
+            let keys = data.into_iter().filter(|(_, value)| !value.0.is_empty()).map(|(key, _)| key).collect();
+            Ok(GeneratedSight { view: SecretView::Present(keys), entry: Some(entry) })
+        }
+        // What only somebody's action can cure is said by a condition; what passes is tried again.
+        Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 401 => {
+            Ok(GeneratedSight { view: SecretView::Unreadable(status.message), entry: None })
+        }
+        Err(source) => Err(Error::Observe { kind: "Secret", name: name.to_owned(), source }),
+    }
+}
+
+/// The objects of others that have the name of a desired object.
+pub(crate) async fn foreign(
+    broker: &StompBroker,
+    objects: &Objects,
+    secrets: &BTreeMap<String, GeneratedSight>,
+    context: &Context,
+) -> Result<Vec<ForeignObject>, Error> {
+    let Objects {
+        service_accounts,
+        secrets: generated,
+        config_maps,
+        services,
+        network_policies,
+        pod_disruption_budgets,
+        deployments,
+        horizontal_pod_autoscalers,
+    } = objects;
+    let mut search = Search { broker, context, found: Vec::new() };
+    search.all(service_accounts).await?;
+    for secret in generated {
+        let name = secret.metadata.name.as_deref().unwrap_or_default();
+        let seen = secrets.get(name).and_then(|seen| seen.entry.as_ref());
+        search.judge(ChildKind::Secret, name, seen)?;
+    }
+    search.all(config_maps).await?;
+    search.all(services).await?;
+    search.all(network_policies).await?;
+    search.all(pod_disruption_budgets).await?;
+    search.all(deployments).await?;
+    search.all(horizontal_pod_autoscalers).await?;
+    Ok(search.found)
+}
+
+struct Search<'a> {
+    broker: &'a StompBroker,
+    context: &'a Context,
+    found: Vec<ForeignObject>,
+}
+
+impl Search<'_> {
+    async fn all<K: Child>(&mut self, objects: &[K]) -> Result<(), Error> {
+        let namespace = self.broker.namespace().unwrap_or_default();
+        for object in objects {
+            let name = object.name_any();
+            let key = Key::new(namespace.clone(), name.clone());
+            if let Some(entry) = self.context.world.child(K::KIND, &key) {
+                self.judge(K::KIND, &name, Some(&entry))?;
+                continue;
+            }
+            // The watches show only what carries our label. Before something is written for the first time, the API
+            // server itself is asked.
+            let api: Api<K> = Api::namespaced(self.context.client.clone(), &namespace);
+            let live = api.get_metadata_opt(&name).await.map_err(|source| Error::Observe {
+                kind: K::KIND.name(),
+                name: name.clone(),
+                source,
+            })?;
+            let entry = live.map(|live| ChildEntry::from_meta(&live.metadata));
+            self.judge(K::KIND, &name, entry.as_ref())?;
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, kind: ChildKind, name: &str, entry: Option<&ChildEntry>) -> Result<(), Error> {
+        let Some(entry) = entry.filter(|entry| !entry.is_of(self.broker.uid().as_deref().unwrap_or_default())) else {
+            return Ok(());
+        };
+        let namespace = self.broker.namespace().unwrap_or_default();
+        let owner = match &entry.owner {
+            None => "nobody".to_owned(),
+            // Ours in an earlier life: the garbage collector has not come by yet.
+            Some(owner) if owner.broker && owner.name == self.broker.name_any() => {
+                return Err(Error::Leftover { kind: kind.name(), name: name.to_owned() });
+            }
+            Some(owner) => format!("{} {namespace}/{}", owner.kind, owner.name),
+        };
+        self.found.push(ForeignObject { kind: kind.name().to_owned(), name: name.to_owned(), owner });
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! One pass over one StompBroker: observe, validate, plan, apply, prune, status.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
+use tokio::time::timeout;
+use tracing::{info, instrument};
+
+use super::{Context, apply, memory::BrokerMemory, observe, prune, status as write, streams::GuardedBroker};
+use crate::{
+    api::StompBroker,
+    backoff::jittered,
+    error::Error,
+    events::Transition,
+    metrics::ResultLabel,
+    observed::Observed,
+    plan::{Plan, plan},
+    status::{ConditionType, Reason, StatusInput, build},
+    validate::{SpecError, ValidatedBroker, validate},
+};
+
+/// When to look again for what somebody else has to make: nothing is watched that could tell.
+const UNRESOLVED: Duration = Duration::from_secs(5);
+/// Deadline of the status write; it comes after the pass and has its own.
+const STATUS: Duration = Duration::from_secs(15);
+
+/// How far a pass has come. What it has by the time it fails still goes into the status.
+#[derive(Debug, Default)]
+struct Attempt {
+    observed: Option<Observed>,
+    planned: Option<(ValidatedBroker, Plan)>,
+    errors: Vec<SpecError>,
+    written: usize,
+}
+
+/// Makes one pass over `broker`.
+#[instrument(skip_all, fields(namespace = broker.namespace(), name = broker.name_any()))]
+pub(crate) async fn reconcile(broker: Arc<GuardedBroker>, context: Arc<Context>) -> Result<Action, Error> {
+    // Children go by their owner references; writing any now would only hold the deletion up.
+    if broker.meta().deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let _timer = context.metrics.time_reconcile();
+    let broker = match &broker.0 {
+        Ok(broker) => broker,
+        Err(invalid) => {
+            count(&context, "refused");
+            let written = timeout(STATUS, write::write_unreadable(invalid, &context)).await;
+            written.unwrap_or(Err(Error::Timeout(STATUS)))?;
+            return Ok(Action::requeue(jittered(context.settings.resync)));
+        }
+    };
+    let mut broker = broker.clone();
+    broker.status = write::latest(&broker, &context);
+    let limit = context.settings.reconcile_timeout;
+    let mut attempt = Attempt::default();
+    let result = timeout(limit, attempt.run(&broker, &context)).await.unwrap_or(Err(Error::Timeout(limit)));
+    let wait = attempt.report(&broker, result.as_ref().err(), &context).await?;
+    result?;
+    context.memory.of(broker.uid().as_deref().unwrap_or_default(), |BrokerMemory { backoff, .. }| backoff.reset());
+    count(&context, if attempt.errors.is_empty() { "success" } else { "refused" });
+    let next = attempt.next().unwrap_or_else(|| jittered(context.settings.resync));
+    Ok(Action::requeue(wait.map_or(next, |wait| wait.min(next))))
+}
+
+/// Decides when a failed pass is tried again.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that the controller asks for")]
+pub(crate) fn error_policy(broker: Arc<GuardedBroker>, error: &Error, context: Arc<Context>) -> Action {
+    count(&context, "error");
+    context.metrics.reconcile_errors.get_or_create(&crate::metrics::ReasonLabel { reason: error.reason() }).inc();
+    let wait = if error.is_final() {
+        context.settings.resync
+    } else {
+        context.memory.of(broker.uid().as_deref().unwrap_or_default(), |memory| {
+            memory.forget_secrets();
+            memory.backoff.next()
+        })
+    };
+    Action::requeue(jittered(wait))
+}
+
+fn count(context: &Context, result: &'static str) {
+    context.metrics.reconciles.get_or_create(&ResultLabel { result }).inc();
+}
+
+impl Attempt {
+    async fn run(&mut self, broker: &StompBroker, context: &Context) -> Result<(), Error> {
+        let gathered = observe::observe(broker, context).await?;
+        let observed = self.observed.insert(gathered.observed);
+        let validated = match validate(broker, observed) {
+            Ok(validated) => validated,
+            Err(errors) => {
+                self.refuse(errors);
+                return Ok(());
+            }
+        };
+        let plan = plan(&validated, observed, &context.settings.plan)?;
+        // Only the plan knows which names are needed, so the second look at the world comes after it.
+        observed.foreign = observe::foreign(broker, &plan.objects, &gathered.secrets, context).await?;
+        if !observed.foreign.is_empty()
+            && let Err(errors) = validate(broker, observed)
+        {
+            self.refuse(errors);
+            return Ok(());
+        }
+        let (_, plan) = self.planned.insert((validated, plan));
+        let outcome = apply::apply(broker, &plan.objects, &gathered.secrets, context).await?;
+        self.written = outcome.written;
+        prune::prune(broker, &outcome, context).await?;
+        // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.
+        observed.deployments = observe::deployments(broker, context);
+        Ok(())
+    }
+
+    fn refuse(&mut self, errors: Vec<SpecError>) {
+        for error in &errors {
+            info!(reason = error.reason.as_str(), %error, "not put into effect");
+        }
+        self.errors = errors;
+    }
+
+    /// Writes the status; gives the time after which to come again when it was too early to write.
+    async fn report(
+        &self,
+        broker: &StompBroker,
+        error: Option<&Error>,
+        context: &Context,
+    ) -> Result<Option<Duration>, Error> {
+        let failure = error.map(Error::failure);
+        let new = build(&StatusInput {
+            broker,
+            observed: self.observed.as_ref(),
+            planned: self.planned.as_ref().map(|(validated, plan)| (validated, plan)),
+            errors: &self.errors,
+            failure: failure.as_ref(),
+            now: Timestamp::now(),
+        });
+        if broker.status.is_none() && self.written > 0 {
+            let note = format!("{} objects", self.written);
+            let created = Transition { warning: false, reason: "Created".to_owned(), note };
+            context.events.publish(&broker.object_ref(&()), created);
+        }
+        let old = broker.status.as_ref();
+        timeout(STATUS, write::write(broker, old, new, context)).await.unwrap_or(Err(Error::Timeout(STATUS)))
+    }
+
+    /// When to come again though nothing happens; absent: at the usual time.
+    fn next(&self) -> Option<Duration> {
+        let waits =
+            |error: &SpecError| error.condition == ConditionType::ResolvedRefs || error.reason == Reason::NameConflict;
+        self.errors.iter().any(waits).then_some(UNRESOLVED)
+    }
+}

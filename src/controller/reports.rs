@@ -1,0 +1,139 @@
+//! What the pods have said of themselves (pure).
+
+use std::collections::{HashMap, HashSet};
+
+use parking_lot::Mutex;
+use stompbroker_config::admin::{Sessions, Status};
+
+/// What a pod said, or why it said nothing.
+pub(crate) type Report = Result<Status, String>;
+
+/// The last report of every pod, by the pod's UID.
+#[derive(Debug, Default)]
+pub(crate) struct Reports(Mutex<HashMap<String, Entry>>);
+
+#[derive(Debug)]
+struct Entry {
+    report: Report,
+    failures: u32,
+}
+
+/// How much a new report differs from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum News {
+    /// Nothing that a status shows.
+    None,
+    /// Only the number of sessions.
+    Sessions,
+    /// Configuration, relay, drain, or whether it answers.
+    Matter,
+}
+
+/// Failures in a row that are believed; one alone may be the network's.
+const BELIEVED: u32 = 2;
+
+impl Reports {
+    /// The last report of a pod; absent when it was not asked yet.
+    pub(crate) fn of(&self, uid: &str) -> Option<Report> {
+        self.0.lock().get(uid).map(|entry| entry.report.clone())
+    }
+
+    /// Takes a new report and says what is new in it.
+    pub(crate) fn put(&self, uid: &str, report: Report) -> News {
+        let mut entries = self.0.lock();
+        let Some(entry) = entries.get_mut(uid) else {
+            let failures = u32::from(report.is_err());
+            entries.insert(uid.to_owned(), Entry { report, failures });
+            return News::Matter;
+        };
+        entry.failures = if report.is_err() { entry.failures.saturating_add(1) } else { 0 };
+        if entry.report.is_ok() && report.is_err() && entry.failures < BELIEVED {
+            return News::None;
+        }
+        let news = news(&entry.report, &report);
+        entry.report = report;
+        news
+    }
+
+    /// Forgets the reports of all other pods.
+    pub(crate) fn retain(&self, uids: &HashSet<String>) {
+        self.0.lock().retain(|uid, _| uids.contains(uid));
+    }
+}
+
+fn news(old: &Report, new: &Report) -> News {
+    let (old, new) = match (old, new) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(old), Err(new)) if old == new => return News::None,
+        _ => return News::Matter,
+    };
+    let lasting = |status: &Status| Status { sessions: Sessions::default(), ..status.clone() };
+    let relayed = |status: &Status| {
+        let mut status = lasting(status);
+        if let Some(relay) = &mut status.relay {
+            relay.client_connections = 0;
+        }
+        status
+    };
+    if relayed(old) != relayed(new) {
+        News::Matter
+    } else if (old.sessions.stomp, old.sessions.websocket) == (new.sessions.stomp, new.sessions.websocket) {
+        News::None
+    } else {
+        News::Sessions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stompbroker_config::admin::ConfigStatus;
+
+    use super::*;
+
+    fn status(hash: &str, stomp: u64, rate: f64) -> Status {
+        Status {
+            version: "1".to_owned(),
+            config: ConfigStatus { hash: hash.to_owned(), rejected: None, needs_restart: Vec::new() },
+            sessions: Sessions { stomp, inbound_per_second: rate, ..Sessions::default() },
+            relay: None,
+            draining: false,
+        }
+    }
+
+    #[test]
+    fn rates_are_no_news_sessions_are_little_and_configuration_is_much() {
+        let reports = Reports::default();
+        assert_eq!(reports.put("pod", Ok(status("a", 1, 0.0))), News::Matter);
+        assert_eq!(reports.put("pod", Ok(status("a", 1, 9.0))), News::None);
+        assert_eq!(reports.put("pod", Ok(status("a", 2, 9.0))), News::Sessions);
+        assert_eq!(reports.put("pod", Ok(status("b", 2, 9.0))), News::Matter);
+    }
+
+    #[test]
+    fn one_failure_alone_is_not_believed() {
+        let reports = Reports::default();
+        reports.put("pod", Ok(status("a", 1, 0.0)));
+        assert_eq!(reports.put("pod", Err("no answer".to_owned())), News::None);
+        assert!(reports.of("pod").unwrap().is_ok());
+        assert_eq!(reports.put("pod", Ok(status("a", 1, 0.0))), News::None);
+        assert_eq!(reports.put("pod", Err("no answer".to_owned())), News::None);
+        assert_eq!(reports.put("pod", Err("no answer".to_owned())), News::Matter);
+        assert!(reports.of("pod").unwrap().is_err());
+        assert_eq!(reports.put("pod", Ok(status("a", 1, 0.0))), News::Matter);
+    }
+
+    #[test]
+    fn a_pod_that_never_answered_is_reported_at_once() {
+        let reports = Reports::default();
+        assert_eq!(reports.put("pod", Err("refused".to_owned())), News::Matter);
+        assert!(reports.of("pod").unwrap().is_err());
+    }
+
+    #[test]
+    fn pods_that_are_gone_are_forgotten() {
+        let reports = Reports::default();
+        reports.put("pod", Ok(status("a", 1, 0.0)));
+        reports.retain(&HashSet::new());
+        assert_eq!(reports.of("pod"), None);
+    }
+}

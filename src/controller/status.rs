@@ -1,0 +1,178 @@
+//! Step `status`: writes what the pure part has built, when it says anything new.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{DynamicObject, ObjectMeta, Patch, PatchParams},
+    core::{ApiResource, error_boundary::InvalidObject},
+};
+use serde_json::json;
+
+use super::{Context, views::version};
+use crate::{
+    FIELD_MANAGER,
+    api::{StompBroker, StompBrokerStatus},
+    error::Error,
+    events::transitions,
+    metrics::BrokerLabels,
+    status::{ConditionType, Reason},
+};
+
+/// Numbers of sessions alone are written at most so often.
+const SESSIONS_EVERY: Duration = Duration::from_secs(10);
+
+/// The status as last written: the watch may not have shown it yet.
+pub(crate) fn latest(broker: &StompBroker, context: &Context) -> Option<StompBrokerStatus> {
+    let uid = broker.uid().unwrap_or_default();
+    context.memory.of(&uid, |memory| {
+        if memory.status.as_ref().is_some_and(|(written, _)| *written <= version(&broker.metadata)) {
+            memory.status = None;
+        }
+        memory.status.as_ref().map(|(_, status)| status.clone()).or_else(|| broker.status.clone())
+    })
+}
+
+/// Writes `new` over `old` if it differs; gives the time after which to come again when it was too early to write.
+pub(crate) async fn write(
+    broker: &StompBroker,
+    old: Option<&StompBrokerStatus>,
+    new: StompBrokerStatus,
+    context: &Context,
+) -> Result<Option<Duration>, Error> {
+    report(broker, &new, context);
+    if old == Some(&new) {
+        return Ok(None);
+    }
+    let uid = broker.uid().unwrap_or_default();
+    if old.is_some_and(|old| same_but_sessions(old, &new)) {
+        let written = context.memory.of(&uid, |memory| memory.status_written);
+        let wait = written.and_then(|written| SESSIONS_EVERY.checked_sub(written.elapsed()));
+        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+            return Ok(Some(wait));
+        }
+    }
+    let namespace = broker.namespace().unwrap_or_default();
+    let api: Api<StompBroker> = Api::namespaced(context.client.clone(), &namespace);
+    // With the UID, so that the status of one broker is never written to its successor of the same name.
+    let body = body(&broker.metadata, &new);
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let written = match api.patch_status(&broker.name_any(), &parameters, &Patch::Apply(&body)).await {
+        Ok(written) => written,
+        // Deleted, or replaced by a successor, in the meantime.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => return Ok(None),
+        Err(source) => return Err(Error::WriteStatus(source)),
+    };
+    context.memory.of(&uid, |memory| {
+        memory.status_written = Some(Instant::now());
+        memory.status = written.status.clone().map(|status| (version(&written.metadata), status));
+    });
+    let regarding = broker.object_ref(&());
+    for transition in transitions(old, &new) {
+        context.events.publish(&regarding, transition);
+    }
+    Ok(None)
+}
+
+/// Says on the object itself that it cannot be read. What is there of its children stays as it is.
+pub(crate) async fn write_unreadable(invalid: &InvalidObject, context: &Context) -> Result<(), Error> {
+    let metadata = &invalid.metadata;
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let name = metadata.name.clone().unwrap_or_default();
+    let resource = ApiResource::erase::<StompBroker>(&());
+    let api: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &namespace, &resource);
+    let live = match api.get_status(&name).await {
+        Ok(live) => live,
+        Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+        Err(source) => return Err(Error::WriteStatus(source)),
+    };
+    let conditions: Vec<Condition> = live
+        .data
+        .pointer("/status/conditions")
+        .and_then(|conditions| serde_json::from_value(conditions.clone()).ok())
+        .unwrap_or_default();
+    let message = format!("this object cannot be read: {}; correct it or apply it anew", invalid.error);
+    let wanted = [ConditionType::Ready, ConditionType::Accepted].map(|kind| Condition {
+        type_: kind.as_str().to_owned(),
+        status: "False".to_owned(),
+        reason: Reason::Invalid.as_str().to_owned(),
+        message: message.clone(),
+        observed_generation: metadata.generation,
+        last_transition_time: Time(Timestamp::now()),
+    });
+    let says = |wanted: &Condition, said: &Condition| {
+        said.type_ == wanted.type_
+            && said.status == wanted.status
+            && said.message == wanted.message
+            && said.observed_generation == wanted.observed_generation
+    };
+    if wanted.iter().all(|wanted| conditions.iter().any(|said| says(wanted, said))) {
+        return Ok(());
+    }
+    let new = StompBrokerStatus {
+        observed_generation: metadata.generation,
+        conditions: wanted.to_vec(),
+        ..StompBrokerStatus::default()
+    };
+    let old = StompBrokerStatus { conditions, ..StompBrokerStatus::default() };
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    match api.patch_status(&name, &parameters, &Patch::Apply(&body(metadata, &new))).await {
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => return Ok(()),
+        Err(source) => return Err(Error::WriteStatus(source)),
+    }
+    let mut regarding = live.object_ref(&resource);
+    regarding.uid.clone_from(&metadata.uid);
+    for transition in transitions(Some(&old), &new) {
+        context.events.publish(&regarding, transition);
+    }
+    Ok(())
+}
+
+fn body(metadata: &ObjectMeta, status: &StompBrokerStatus) -> serde_json::Value {
+    json!({
+        "apiVersion": StompBroker::api_version(&()),
+        "kind": StompBroker::kind(&()),
+        "metadata": {"name": metadata.name, "uid": metadata.uid},
+        "status": status,
+    })
+}
+
+fn report(broker: &StompBroker, status: &StompBrokerStatus, context: &Context) {
+    let labels = BrokerLabels { namespace: broker.namespace().unwrap_or_default(), name: broker.name_any() };
+    let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    context.metrics.broker_ready.get_or_create(&labels).set(ready.into());
+    context.metrics.broker_sessions.get_or_create(&labels).set(status.sessions);
+}
+
+fn same_but_sessions(old: &StompBrokerStatus, new: &StompBrokerStatus) -> bool {
+    let without = |status: &StompBrokerStatus| {
+        let mut status = status.clone();
+        status.sessions = 0;
+        status.zones.iter_mut().for_each(|zone| zone.sessions = 0);
+        status
+    };
+    without(old) == without(new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ZoneStatus;
+
+    #[test]
+    fn only_numbers_of_sessions_may_wait() {
+        let zone = |sessions, ready| ZoneStatus { name: "eu-1".to_owned(), sessions, ready, ..ZoneStatus::default() };
+        let status = |sessions, ready| StompBrokerStatus {
+            sessions,
+            zones: vec![zone(sessions, ready)],
+            ..StompBrokerStatus::default()
+        };
+        assert!(same_but_sessions(&status(1, 2), &status(9, 2)));
+        assert!(!same_but_sessions(&status(1, 2), &status(9, 1)));
+    }
+}

@@ -1,0 +1,243 @@
+//! The watches: one task for each kind, each with its own backoff, so that a kind whose watch fails (no permission, no
+//! such kind) holds up no other.
+
+use std::{fmt::Debug, future::Future, sync::Arc};
+
+use futures::{Stream, StreamExt as _, stream};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::Deployment, core::v1::Pod},
+};
+use kube::{
+    Api, Client, Resource, ResourceExt as _,
+    core::{DeserializeGuard, PartialObjectMeta},
+    runtime::{WatchStreamExt as _, reflector, watcher},
+};
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+
+use super::{
+    cache::{Key, Step},
+    kinds::{Child, ChildKind},
+    memory::Memory,
+    triggers::Triggers,
+    views::{ChildEntry, PodEntry},
+    world::World,
+};
+use crate::{
+    FIELD_MANAGER,
+    api::StompBroker,
+    error::chain,
+    health::Health,
+    metrics::{KindLabel, Metrics},
+    plan::labels,
+    settings::Scope,
+};
+
+/// Objects in one page of a list: bounds what is held in memory at once.
+const PAGE: u32 = 250;
+/// Length of one watch; load balancers of some clouds silently drop connections that are idle for 240 s.
+const WATCH_SECONDS: u32 = 200;
+
+/// A StompBroker, or why it cannot be read. One that cannot be read must not harm the others.
+pub(crate) type GuardedBroker = DeserializeGuard<StompBroker>;
+
+/// What all watches need.
+#[derive(Clone)]
+pub(crate) struct Watches {
+    pub(crate) client: Client,
+    pub(crate) scope: Scope,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Metrics,
+    pub(crate) world: Arc<World>,
+    pub(crate) triggers: Arc<Triggers>,
+    pub(crate) memory: Arc<Memory>,
+}
+
+impl Watches {
+    /// Every watch but that of the StompBrokers, as endless futures with their names.
+    pub(crate) fn children(&self) -> Vec<(&'static str, futures::future::BoxFuture<'static, ()>)> {
+        use k8s_openapi::api::{
+            autoscaling::v2::HorizontalPodAutoscaler,
+            core::v1::{ConfigMap, Service, ServiceAccount},
+            networking::v1::NetworkPolicy,
+            policy::v1::PodDisruptionBudget,
+        };
+        let tasks: Vec<(ChildKind, futures::future::BoxFuture<'static, ()>)> = World::WATCHED
+            .into_iter()
+            .filter_map(|kind| {
+                let this = self.clone();
+                let task: futures::future::BoxFuture<'static, ()> = match kind {
+                    ChildKind::ServiceAccount => Box::pin(this.metadata::<ServiceAccount>()),
+                    ChildKind::ConfigMap => Box::pin(this.metadata::<ConfigMap>()),
+                    ChildKind::Service => Box::pin(this.metadata::<Service>()),
+                    ChildKind::NetworkPolicy => Box::pin(this.metadata::<NetworkPolicy>()),
+                    ChildKind::PodDisruptionBudget => Box::pin(this.metadata::<PodDisruptionBudget>()),
+                    ChildKind::HorizontalPodAutoscaler => Box::pin(this.metadata::<HorizontalPodAutoscaler>()),
+                    ChildKind::Deployment => Box::pin(this.deployments()),
+                    ChildKind::Secret => return None,
+                };
+                Some((kind, task))
+            })
+            .collect();
+        let pods: futures::future::BoxFuture<'static, ()> = Box::pin(self.clone().pods());
+        tasks.into_iter().map(|(kind, task)| (kind.name(), task)).chain([("Pod", pods)]).collect()
+    }
+
+    /// Watches the StompBrokers into `writer`, from which the work loop reads them.
+    pub(crate) fn brokers(
+        &self,
+        mut writer: reflector::store::Writer<GuardedBroker>,
+    ) -> impl Future<Output = ()> + use<> {
+        let this = self.clone();
+        let mut events = this.events::<GuardedBroker>("StompBroker", watcher::Config::default().page_size(PAGE));
+        async move {
+            let reader = writer.as_reader();
+            let mut brokers = super::brokers::Brokers::default();
+            // Filled before it is read: the work loop starts when the probes say that every list is there.
+            writer.apply_watcher_event(&watcher::Event::Init);
+            writer.apply_watcher_event(&watcher::Event::InitDone);
+            while let Some((scope, event)) = events.next().await {
+                let change = brokers.take(scope.as_deref(), event, &reader);
+                for event in change.events {
+                    writer.apply_watcher_event(&event);
+                }
+                for (gone, uid) in &change.gone {
+                    this.metrics.forget_broker(&gone.namespace, &gone.name);
+                    this.memory.forget(uid);
+                }
+                this.triggers.reconcile(change.touched).await;
+            }
+        }
+    }
+
+    /// Watches the metadata of a kind of children.
+    async fn metadata<K: Child>(self) {
+        let events = self.events::<PartialObjectMeta<K>>(K::KIND.name(), selected(FIELD_MANAGER));
+        self.follow(K::KIND, events, |object| Some(ChildEntry::from_meta(&object.metadata))).await;
+    }
+
+    /// Watches whole Deployments: their status is what a pass reports.
+    async fn deployments(self) {
+        let kind = ChildKind::Deployment;
+        let events = self.events::<DeserializeGuard<Deployment>>(kind.name(), selected(FIELD_MANAGER));
+        self.follow(kind, events, |object| match object.0 {
+            Ok(deployment) => Some(ChildEntry::from_deployment(&deployment)),
+            Err(invalid) => unreadable("Deployment", &invalid),
+        })
+        .await;
+    }
+
+    async fn follow<K: Resource<DynamicType = ()>>(
+        &self,
+        kind: ChildKind,
+        mut events: impl Stream<Item = (Option<String>, watcher::Event<K>)> + Unpin,
+        entry: impl Fn(K) -> Option<ChildEntry>,
+    ) {
+        while let Some((scope, event)) = events.next().await {
+            if let Some(step) = step(event, &entry) {
+                let touched = self.world.step(kind, scope.as_deref(), step);
+                self.triggers.reconcile(touched).await;
+            }
+        }
+    }
+
+    async fn pods(self) {
+        let mut events = self.events::<DeserializeGuard<Pod>>("Pod", selected(FIELD_MANAGER));
+        let entry = |object: DeserializeGuard<Pod>| match object.0 {
+            Ok(pod) => Some(PodEntry::from_pod(&pod)),
+            Err(invalid) => unreadable("Pod", &invalid),
+        };
+        while let Some((scope, event)) = events.next().await {
+            if let Some(step) = step(event, &entry) {
+                let touched = self.world.pods.lock().step(scope.as_deref(), step);
+                self.triggers.reconcile(touched).await;
+            }
+        }
+    }
+
+    fn scopes(&self) -> Vec<Option<String>> {
+        match &self.scope {
+            Scope::Cluster => vec![None],
+            Scope::Namespaces(names) => names.iter().cloned().map(Some).collect(),
+        }
+    }
+
+    /// The steps of the watches of one kind in all scopes. Errors are logged, counted and said by the probes, and the
+    /// watch tries again after a time of its own.
+    fn events<K>(
+        &self,
+        kind: &'static str,
+        config: watcher::Config,
+    ) -> impl Stream<Item = (Option<String>, watcher::Event<K>)> + Send + Unpin + 'static + use<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let config = config.timeout(WATCH_SECONDS);
+        let watches = self.scopes().into_iter().map(|scope| {
+            let api: Api<K> = match &scope {
+                None => Api::all(self.client.clone()),
+                Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            };
+            let what = match &scope {
+                None => format!("the first list of {kind}s"),
+                Some(namespace) => format!("the first list of {kind}s in {namespace}"),
+            };
+            self.health.wait_for(&what, "not answered yet");
+            let (health, metrics) = (self.health.clone(), self.metrics.clone());
+            watcher(api, config.clone())
+                .default_backoff()
+                .filter_map(move |event| {
+                    let event = match event {
+                        Ok(event) => {
+                            if matches!(event, watcher::Event::InitDone) {
+                                health.there(&what);
+                            }
+                            Some((scope.clone(), event))
+                        }
+                        Err(error) => {
+                            let error = chain(&error);
+                            warn!(kind, namespace = scope, error, "a watch failed and is tried again");
+                            metrics.watch_errors.get_or_create(&KindLabel { kind }).inc();
+                            health.still(&what, error);
+                            None
+                        }
+                    };
+                    std::future::ready(event)
+                })
+                .boxed()
+        });
+        stream::select_all(watches)
+    }
+}
+
+/// A watch of what the operator itself has made.
+fn selected(manager: &str) -> watcher::Config {
+    watcher::Config::default().labels(&format!("{}={manager}", labels::MANAGED_BY)).page_size(PAGE)
+}
+
+fn step<K: Resource<DynamicType = ()>, V>(
+    event: watcher::Event<K>,
+    entry: &impl Fn(K) -> Option<V>,
+) -> Option<Step<V>> {
+    let key = |object: &K| Key::new(object.namespace().unwrap_or_default(), object.name_any());
+    match event {
+        watcher::Event::Init => Some(Step::Init),
+        watcher::Event::InitDone => Some(Step::InitDone),
+        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
+            let key = key(&object);
+            entry(object).map(|value| Step::Upsert(key, value))
+        }
+        watcher::Event::Delete(object) => Some(Step::Delete(key(&object), object.uid().unwrap_or_default())),
+    }
+}
+
+fn unreadable<V>(kind: &str, invalid: &kube::core::error_boundary::InvalidObject) -> Option<V> {
+    info!(kind, name = invalid.metadata.name, error = invalid.error, "an object cannot be read and is left alone");
+    None
+}

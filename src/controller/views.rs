@@ -1,0 +1,311 @@
+//! From Kubernetes' objects to what is kept of them (pure).
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Pod, PodStatus},
+    },
+    apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
+};
+use kube::Resource as _;
+
+use super::cache::Entry;
+use crate::{
+    FIELD_MANAGER,
+    api::StompBroker,
+    observed::{DeploymentView, PodView},
+    plan::labels,
+};
+
+/// What is kept of a child.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ChildEntry {
+    pub(crate) uid: String,
+    pub(crate) version: u64,
+    /// The controller, when it has one.
+    pub(crate) owner: Option<Owner>,
+    /// Whether it has a deletion timestamp.
+    pub(crate) deleting: bool,
+    /// Of the fields that we own. Whoever else changes, adds or deletes one of them takes it out of our hands, so this
+    /// number changes with every drift that concerns us and with no other: not with status, not with fields of others.
+    pub(crate) fields: u64,
+    /// What a Deployment says of itself.
+    pub(crate) deployment: Option<Box<DeploymentView>>,
+}
+
+/// The controller of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) kind: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    /// Whether it is a StompBroker.
+    pub(crate) broker: bool,
+}
+
+impl ChildEntry {
+    pub(crate) fn from_meta(metadata: &ObjectMeta) -> Self {
+        let owner =
+            metadata.owner_references.iter().flatten().find(|owner| owner.controller == Some(true)).map(|owner| {
+                Owner {
+                    kind: owner.kind.clone(),
+                    name: owner.name.clone(),
+                    uid: owner.uid.clone(),
+                    broker: owner.kind == StompBroker::kind(&())
+                        && owner.api_version.split('/').next() == Some(&*StompBroker::group(&())),
+                }
+            });
+        Self {
+            uid: metadata.uid.clone().unwrap_or_default(),
+            version: version(metadata),
+            owner,
+            deleting: metadata.deletion_timestamp.is_some(),
+            fields: own_fields(metadata),
+            deployment: None,
+        }
+    }
+
+    pub(crate) fn from_deployment(deployment: &Deployment) -> Self {
+        Self { deployment: Some(Box::new(deployment_view(deployment))), ..Self::from_meta(&deployment.metadata) }
+    }
+
+    /// Whether it belongs to the StompBroker with this UID.
+    pub(crate) fn is_of(&self, uid: &str) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.broker && owner.uid == uid)
+    }
+}
+
+impl Entry for ChildEntry {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn broker(&self) -> Option<&str> {
+        self.owner.as_ref().filter(|owner| owner.broker).map(|owner| owner.name.as_str())
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let Self { uid, version: _, owner, deleting, fields, deployment } = self;
+        (uid, owner, deleting, fields, deployment)
+            != (&other.uid, &other.owner, &other.deleting, &other.fields, &other.deployment)
+    }
+}
+
+/// What is kept of a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct PodEntry {
+    pub(crate) uid: String,
+    pub(crate) version: u64,
+    /// The StompBroker that its labels name.
+    pub(crate) broker: Option<String>,
+    /// Where its admin port is, while its containers run.
+    pub(crate) address: Option<String>,
+    /// What the pure steps see of it.
+    pub(crate) view: PodView,
+}
+
+impl PodEntry {
+    pub(crate) fn from_pod(pod: &Pod) -> Self {
+        let label = |name: &str| pod.metadata.labels.as_ref().and_then(|labels| labels.get(name)).cloned();
+        let status = pod.status.as_ref();
+        let running = status.and_then(|status| status.phase.as_deref()) == Some("Running");
+        Self {
+            uid: pod.metadata.uid.clone().unwrap_or_default(),
+            version: version(&pod.metadata),
+            broker: label(labels::INSTANCE),
+            address: status.and_then(|status| status.pod_ip.clone()).filter(|_| running),
+            view: pod_view(pod, label(labels::ZONE).unwrap_or_default()),
+        }
+    }
+}
+
+impl Entry for PodEntry {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn broker(&self) -> Option<&str> {
+        self.broker.as_deref()
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let Self { uid, version: _, broker, address: _, view } = self;
+        (uid, broker, view) != (&other.uid, &other.broker, &other.view)
+    }
+}
+
+/// `resourceVersion` as a number.
+pub(crate) fn version(metadata: &ObjectMeta) -> u64 {
+    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
+/// A number of the fields that we own; see [`ChildEntry::fields`].
+fn own_fields(metadata: &ObjectMeta) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for entry in own_entries(metadata) {
+        entry.operation.hash(&mut hasher);
+        entry.api_version.hash(&mut hasher);
+        entry.fields_v1.as_ref().map(|fields| fields.0.to_string()).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn own_entries(metadata: &ObjectMeta) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let ours =
+        |entry: &&ManagedFieldsEntry| entry.manager.as_deref() == Some(FIELD_MANAGER) && entry.subresource.is_none();
+    metadata.managed_fields.iter().flatten().filter(ours)
+}
+
+fn deployment_view(deployment: &Deployment) -> DeploymentView {
+    let spec = deployment.spec.as_ref();
+    let status = deployment.status.clone().unwrap_or_default();
+    let condition = |type_: &str, wanted: &dyn Fn(&str, Option<&str>) -> bool| {
+        status
+            .conditions
+            .iter()
+            .flatten()
+            .find(|condition| condition.type_ == type_ && wanted(&condition.status, condition.reason.as_deref()))
+            .map(|condition| condition.message.clone().unwrap_or_else(|| type_.to_owned()))
+    };
+    let owns_replicas = own_entries(&deployment.metadata)
+        .any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some()));
+    DeploymentView {
+        current: status.observed_generation >= deployment.metadata.generation,
+        desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        replicas: status.replicas.unwrap_or_default(),
+        ready: status.ready_replicas.unwrap_or_default(),
+        updated: status.updated_replicas.unwrap_or_default(),
+        available: status.available_replicas.unwrap_or_default(),
+        revision: deployment
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get("deployment.kubernetes.io/revision"))
+            .cloned(),
+        replica_failure: condition("ReplicaFailure", &|status, _| status == "True"),
+        stalled: condition("Progressing", &|_, reason| reason == Some("ProgressDeadlineExceeded")),
+        owns_replicas,
+    }
+}
+
+fn pod_view(pod: &Pod, zone: String) -> PodView {
+    let empty = PodStatus::default();
+    let status = pod.status.as_ref().unwrap_or(&empty);
+    let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
+    let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
+    let containers = || status.container_statuses.iter().flatten();
+    let running = status.phase.as_deref() == Some("Running");
+    let waiting = containers().find_map(|container| container.state.as_ref()?.waiting.as_ref());
+    PodView {
+        name: pod.metadata.name.clone().unwrap_or_default(),
+        zone,
+        ready,
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        unschedulable: condition("PodScheduled")
+            .filter(|condition| condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable"))
+            .map(|condition| condition.message.clone().unwrap_or_else(|| "no node fits".to_owned())),
+        // The node controller turns the pod's condition; the kubelet, which turns the containers', is not heard.
+        node_lost: running && !ready && containers().count() > 0 && containers().all(|container| container.ready),
+        waiting: waiting.and_then(|waiting| {
+            let reason = waiting.reason.as_deref()?;
+            Some(waiting.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")))
+        }),
+        admin: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(status: serde_json::Value) -> PodEntry {
+        let labels = json!({"app.kubernetes.io/instance": "trading", "stompbroker.dev/zone": "eu-1"});
+        let metadata = json!({"name": "trading-eu-1-x", "uid": "u", "resourceVersion": "7", "labels": labels});
+        PodEntry::from_pod(&serde_json::from_value(json!({"metadata": metadata, "status": status})).unwrap())
+    }
+
+    fn child(managed_fields: serde_json::Value) -> ChildEntry {
+        let metadata = json!({"name": "trading", "uid": "u", "resourceVersion": "7", "managedFields": managed_fields});
+        ChildEntry::from_meta(&serde_json::from_value(metadata).unwrap())
+    }
+
+    fn entry(manager: &str, subresource: Option<&str>, fields: serde_json::Value) -> serde_json::Value {
+        json!({"manager": manager, "operation": "Apply", "apiVersion": "v1", "fieldsType": "FieldsV1",
+               "fieldsV1": fields, "subresource": subresource})
+    }
+
+    #[test]
+    fn a_field_that_somebody_else_takes_is_a_difference_and_one_that_was_never_ours_is_not() {
+        let ours = entry(FIELD_MANAGER, None, json!({"f:data": {"f:broker.yaml": {}}}));
+        let applied = child(json!([ours]));
+        let status = entry("kube-controller-manager", Some("status"), json!({"f:status": {}}));
+        assert!(!applied.differs(&child(json!([ours, status]))));
+        let annotated = entry("kubectl-annotate", None, json!({"f:metadata": {"f:annotations": {"f:x": {}}}}));
+        assert!(!applied.differs(&child(json!([ours, annotated]))));
+        let taken = entry(FIELD_MANAGER, None, json!({"f:data": {}}));
+        assert!(applied.differs(&child(json!([taken]))));
+    }
+
+    #[test]
+    fn a_pod_that_waits_for_its_image_says_so() {
+        let waiting = json!({"reason": "ImagePullBackOff", "message": "no such image"});
+        let status = json!({"phase": "Pending", "podIP": "10.0.0.1", "containerStatuses": [
+            {"name": "broker", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": waiting}}]});
+        let entry = pod(status);
+        assert_eq!(entry.view.waiting.as_deref(), Some("ImagePullBackOff: no such image"));
+        assert_eq!(entry.address, None, "its containers do not run");
+        assert!(!entry.view.node_lost);
+    }
+
+    #[test]
+    fn a_pod_is_lost_when_its_condition_turned_but_its_containers_are_as_last_heard_of() {
+        let status = |ready: &str, container: bool| {
+            json!({"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": ready}],
+                   "containerStatuses": [{"name": "broker", "image": "i", "imageID": "", "ready": container, "restartCount": 0}]})
+        };
+        assert!(pod(status("False", true)).view.node_lost);
+        assert!(!pod(status("False", false)).view.node_lost);
+        let ready = pod(status("True", true));
+        assert!(ready.view.ready && !ready.view.node_lost);
+        assert_eq!(ready.address.as_deref(), Some("10.0.0.1"));
+        assert_eq!((ready.broker.as_deref(), ready.view.zone.as_str()), (Some("trading"), "eu-1"));
+    }
+
+    #[test]
+    fn an_unschedulable_pod_says_why() {
+        let condition =
+            json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"});
+        assert_eq!(pod(json!({"conditions": [condition]})).view.unschedulable.as_deref(), Some("0/3 nodes"));
+    }
+
+    #[test]
+    fn a_deployment_counts_only_when_its_controller_has_seen_the_newest_spec() {
+        let deployment = |observed: i64| -> Deployment {
+            serde_json::from_value(json!({
+                "metadata": {"name": "trading", "generation": 3, "annotations": {"deployment.kubernetes.io/revision": "2"},
+                    "managedFields": [entry(FIELD_MANAGER, None, json!({"f:spec": {"f:replicas": {}}}))]},
+                "spec": {"replicas": 2, "selector": {}, "template": {}},
+                "status": {"observedGeneration": observed, "readyReplicas": 1, "conditions": [
+                    {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too long"}]},
+            }))
+            .unwrap()
+        };
+        let view = deployment_view(&deployment(3));
+        assert!(view.current && view.owns_replicas);
+        assert_eq!((view.desired, view.ready, view.revision.as_deref()), (2, 1, Some("2")));
+        assert_eq!(view.stalled.as_deref(), Some("too long"));
+        assert!(!deployment_view(&deployment(2)).current);
+    }
+}

@@ -1,0 +1,70 @@
+//! All that the watches have shown, shared by passes and poller.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use super::{
+    cache::{Cache, Key, Step},
+    kinds::ChildKind,
+    views::{ChildEntry, PodEntry},
+};
+
+/// All that the watches have shown of children and pods. Secrets are not watched.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    service_accounts: Mutex<Cache<ChildEntry>>,
+    config_maps: Mutex<Cache<ChildEntry>>,
+    services: Mutex<Cache<ChildEntry>>,
+    network_policies: Mutex<Cache<ChildEntry>>,
+    pod_disruption_budgets: Mutex<Cache<ChildEntry>>,
+    deployments: Mutex<Cache<ChildEntry>>,
+    horizontal_pod_autoscalers: Mutex<Cache<ChildEntry>>,
+    /// The pods.
+    pub(crate) pods: Mutex<Cache<PodEntry>>,
+}
+
+impl World {
+    /// The kinds that are watched.
+    pub(crate) const WATCHED: [ChildKind; 7] = [
+        ChildKind::ServiceAccount,
+        ChildKind::ConfigMap,
+        ChildKind::Service,
+        ChildKind::NetworkPolicy,
+        ChildKind::PodDisruptionBudget,
+        ChildKind::Deployment,
+        ChildKind::HorizontalPodAutoscaler,
+    ];
+
+    /// The children of a kind; absent for the kind that is not watched.
+    pub(crate) fn children(&self, kind: ChildKind) -> Option<&Mutex<Cache<ChildEntry>>> {
+        match kind {
+            ChildKind::ServiceAccount => Some(&self.service_accounts),
+            ChildKind::Secret => None,
+            ChildKind::ConfigMap => Some(&self.config_maps),
+            ChildKind::Service => Some(&self.services),
+            ChildKind::NetworkPolicy => Some(&self.network_policies),
+            ChildKind::PodDisruptionBudget => Some(&self.pod_disruption_budgets),
+            ChildKind::Deployment => Some(&self.deployments),
+            ChildKind::HorizontalPodAutoscaler => Some(&self.horizontal_pod_autoscalers),
+        }
+    }
+
+    /// A child as it was last seen.
+    pub(crate) fn child(&self, kind: ChildKind, key: &Key) -> Option<ChildEntry> {
+        self.children(kind)?.lock().get(key).cloned()
+    }
+
+    /// Remembers the answer to a write of ours.
+    pub(crate) fn wrote(&self, kind: ChildKind, key: Key, entry: ChildEntry) {
+        if let Some(cache) = self.children(kind) {
+            // The pass that wrote it knows; nobody else needs to be told.
+            let _ = cache.lock().put(key, entry);
+        }
+    }
+
+    /// Takes one step of the watch of `kind`; gives the brokers to which it matters.
+    pub(crate) fn step(&self, kind: ChildKind, scope: Option<&str>, step: Step<ChildEntry>) -> BTreeSet<Key> {
+        self.children(kind).map(|cache| cache.lock().step(scope, step)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,108 @@
+//! What the operator may do, and why. The chart's roles are checked against this table, and so is every request that the
+//! tests see.
+
+/// Where a right is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In every namespace that is watched: a ClusterRole, or a Role in each of them.
+    Watched,
+    /// In the namespace that the operator runs in: a Role.
+    Own,
+}
+
+/// Rights on one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// API group; empty for the core.
+    pub group: &'static str,
+    /// Plural of the kind, with the subresource.
+    pub resource: &'static str,
+    /// What may be done.
+    pub verbs: &'static [&'static str],
+    /// Where.
+    pub place: Place,
+    /// What it is needed for.
+    pub why: &'static str,
+}
+
+/// Of a kind of children whose every object is watched, applied and pruned.
+const CHILD: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
+const CHILD_WHY: &str =
+    "a child: server-side apply (create, patch), drift (list, watch), names in use (get), prune (delete)";
+
+/// Every right that the operator needs, and no other.
+pub const RIGHTS: &[Right] = &[
+    Right {
+        group: "stompbroker.dev",
+        resource: "stompbrokers",
+        verbs: &["list", "watch"],
+        place: Place::Watched,
+        why: "what is asked for; never written",
+    },
+    Right {
+        group: "stompbroker.dev",
+        resource: "stompbrokers/status",
+        verbs: &["get", "patch"],
+        place: Place::Watched,
+        why: "what is reported; get only for an object that cannot be read",
+    },
+    child("", "serviceaccounts"),
+    child("", "configmaps"),
+    child("", "services"),
+    child("networking.k8s.io", "networkpolicies"),
+    child("policy", "poddisruptionbudgets"),
+    child("apps", "deployments"),
+    child("autoscaling", "horizontalpodautoscalers"),
+    Right {
+        group: "",
+        resource: "secrets",
+        verbs: &["get", "create", "patch"],
+        place: Place::Watched,
+        why: "logins that are referenced (get) or generated (create, patch); by name only, never listed",
+    },
+    Right {
+        group: "",
+        resource: "pods",
+        verbs: &["list", "watch"],
+        place: Place::Watched,
+        why: "where the admin ports are, and why a pod does not run",
+    },
+    Right {
+        group: "events.k8s.io",
+        resource: "events",
+        verbs: &["create", "patch"],
+        place: Place::Watched,
+        why: "events on StompBrokers; patch for one that repeats",
+    },
+    Right {
+        group: "coordination.k8s.io",
+        resource: "leases",
+        verbs: &["get", "create", "update"],
+        place: Place::Own,
+        why: "leader election",
+    },
+];
+
+const fn child(group: &'static str, resource: &'static str) -> Right {
+    Right { group, resource, verbs: CHILD, place: Place::Watched, why: CHILD_WHY }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_never_listed_watched_or_deleted() {
+        let secrets = RIGHTS.iter().find(|right| right.resource == "secrets").unwrap();
+        assert_eq!(secrets.verbs, ["get", "create", "patch"]);
+    }
+
+    #[test]
+    fn no_right_is_a_wildcard_or_said_twice() {
+        for (index, right) in RIGHTS.iter().enumerate() {
+            assert!(!right.resource.contains('*') && !right.verbs.contains(&"*"), "{right:?}");
+            let same = |other: &Right| (other.group, other.resource) == (right.group, right.resource);
+            assert!(!RIGHTS[index + 1..].iter().any(same), "{right:?}");
+        }
+    }
+}
