@@ -225,6 +225,7 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! values read better inline")]
 mod tests {
     use serde_json::json;
 
