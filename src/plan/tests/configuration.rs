@@ -1,0 +1,102 @@
+//! What reaches the broker's configuration and its Secrets.
+
+use super::*;
+
+#[test]
+fn every_setting_of_the_spec_reaches_the_configuration() {
+    let configuration = |spec: &str| {
+        let text = planned(spec).objects.config_maps.remove(0).data.unwrap()["broker.yaml"].clone();
+        serde_saphyr::from_str::<Value>(&text).unwrap()
+    };
+    let relay = configuration(
+        "{zones: [{name: a}], heartbeat: 1s, sessionTimeout: 2s, authentication: {anonymous: true}, \
+         listeners: {stomp: {port: 2001}, websocket: {port: 2002, path: /p, allowedOrigins: ['https://o']}}, \
+         limits: {connectionsPerPod: 11, messagesPerSecondPerPod: 12, subscriptionsPerSession: 13, messageSize: 14}, \
+         drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
+         authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
+         engine: {relay: {destinationPrefixes: [/x], virtualHost: v, connectTimeout: 5s, \
+           heartbeat: {send: 6s, receive: 7s}, upstreams: [{host: h, port: 8, zone: z}], \
+           systemCredentials: {secretName: s}, clientCredentials: {secretName: c}}}}",
+    );
+    for (pointer, value) in [
+        ("/zone", json!("a")),
+        ("/heartbeat", json!("1s")),
+        ("/sessionTimeout", json!("2s")),
+        ("/authentication/anonymous", json!(true)),
+        (
+            "/listeners",
+            json!({"stomp": {"port": 2001}, "websocket": {"port": 2002, "path": "/p", "allowedOrigins": ["https://o"]}}),
+        ),
+        ("/limits/connectionsPerPod", json!(11)),
+        ("/limits/messagesPerSecondPerPod", json!(12)),
+        ("/limits/subscriptionsPerSession", json!(13)),
+        ("/limits/messageSize", json!("14")),
+        ("/drain", json!({"delay": "3s", "deadline": "4s", "connectionsPerSecond": 15})),
+        (
+            "/authorization/rules/0",
+            json!({"actions": ["Subscribe"], "destinations": ["/d"], "allow": {"roles": ["r"]}}),
+        ),
+        ("/engine/relay/destinationPrefixes", json!(["/x"])),
+        ("/engine/relay/virtualHost", json!("v")),
+        ("/engine/relay/connectTimeout", json!("5s")),
+        ("/engine/relay/heartbeat", json!({"send": "6s", "receive": "7s"})),
+        ("/engine/relay/upstreams", json!([{"host": "h", "port": 8, "zone": "z"}])),
+        ("/admin/port", json!(15020)),
+    ] {
+        assert_eq!(relay.pointer(pointer), Some(&value), "{pointer}");
+    }
+    let embedded = configuration("{engine: {embedded: {queueSize: 1Mi, prefetch: 16}}}");
+    assert_eq!(embedded["engine"], json!({"embedded": {"queueSize": "1Mi", "prefetch": 16}}));
+}
+
+#[test]
+fn every_file_that_the_configuration_names_is_mounted() {
+    for plan in [planned("{credentials: {client: {secretName: mine}}}"), relayed("")] {
+        let pod = serde_json::to_value(pod(&plan)).unwrap();
+        let root = pod["containers"][0]["volumeMounts"][0]["mountPath"].as_str().unwrap().to_owned();
+        let sources = pod["volumes"][0]["projected"]["sources"].as_array().unwrap();
+        let items =
+            |source: &Value| ["configMap", "secret"].iter().find_map(|kind| source[kind]["items"].as_array().cloned());
+        let mounted: Vec<String> = sources
+            .iter()
+            .flat_map(|source| items(source).unwrap())
+            .map(|item| format!("{root}/{}", item["path"].as_str().unwrap()))
+            .collect();
+        let text = &plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"];
+        let named = text.lines().filter_map(|line| line.trim().strip_prefix("directory: "));
+        for folder in named {
+            for file in LOGIN_KEYS {
+                assert!(mounted.contains(&format!("{folder}/{file}")), "{folder}/{file} is not in {mounted:?}");
+            }
+        }
+        let token = text.lines().find_map(|line| line.trim().strip_prefix("tokenFile: ")).unwrap();
+        assert!(mounted.iter().any(|file| file == token), "{token} is not in {mounted:?}");
+        let argument = pod["containers"][0]["args"][1].as_str().unwrap();
+        assert!(mounted.iter().any(|file| argument == format!("--config={file}")), "{argument}");
+    }
+}
+
+#[test]
+fn logins_are_generated_unless_the_spec_names_them() {
+    let names = |plan: &Plan| {
+        plan.objects.secrets.iter().map(|secret| secret.metadata.name.clone().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&planned("{}")), ["trading-system", "trading-client", "trading-admin"]);
+    assert_eq!(names(&planned("{credentials: {system: {secretName: mine}}}")), ["trading-client", "trading-admin"]);
+}
+
+#[test]
+fn generated_logins_have_the_keys_of_a_service_binding() {
+    let secret = planned("{listeners: {websocket: {port: 8081}}}").objects.secrets.remove(0);
+    assert_eq!(secret.type_, "servicebinding.io/stomp");
+    let fixed: Vec<_> = secret.fixed.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let expected = [
+        ("host", "trading.markets.svc.corp.example"),
+        ("port", "8081"),
+        ("provider", "stompbroker"),
+        ("type", "stomp"),
+        ("username", "system"),
+    ];
+    assert_eq!(fixed, expected);
+    assert_eq!(secret.random, ["password"]);
+}

@@ -1,0 +1,50 @@
+//! Who reaches whom, and who may be evicted.
+
+use super::*;
+
+#[test]
+fn the_service_offers_the_listeners_that_there_are_within_the_zone() {
+    let service = |spec: &str| serde_json::to_value(&planned(spec).objects.services[0]).unwrap();
+    let both = service("{listeners: {stomp: {port: 61617}, websocket: {}}}");
+    assert_eq!(both["spec"]["trafficDistribution"], "PreferClose");
+    assert_eq!(both["spec"]["ports"][0]["port"], 61617);
+    assert_eq!(both["spec"]["ports"][1]["appProtocol"], "kubernetes.io/ws");
+    let one = service("{listeners: {websocket: {}}}");
+    assert_eq!(one["spec"]["ports"].as_array().unwrap().len(), 1);
+    assert!(one["spec"]["selector"].get("stompbroker.dev/zone").is_none());
+}
+
+#[test]
+fn evictions_go_one_by_one_and_never_wait_for_ever() {
+    let budget = serde_json::to_value(&planned("{}").objects.pod_disruption_budgets[0]).unwrap();
+    assert_eq!(budget["spec"]["maxUnavailable"], 1);
+    assert!(budget["spec"].get("minAvailable").is_none());
+    assert_eq!(budget["spec"]["unhealthyPodEvictionPolicy"], "AlwaysAllow");
+}
+
+#[test]
+fn the_admin_port_is_open_to_the_operator_and_to_monitoring_only() {
+    let policy = serde_json::to_value(&relayed("").objects.network_policies[0]).unwrap();
+    let ingress = policy["spec"]["ingress"].as_array().unwrap();
+    let reaches_admin = |rule: &&Value| rule["ports"].as_array().unwrap().iter().any(|port| port["port"] == 15020);
+    let admin: Vec<_> = ingress.iter().filter(reaches_admin).collect();
+    assert_eq!(admin.len(), 1);
+    assert_eq!(
+        admin[0]["from"],
+        json!([
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "operators"}}},
+            {"namespaceSelector": {"matchLabels": {"stompbroker.dev/monitoring": "true"}}},
+        ])
+    );
+}
+
+#[test]
+fn pods_reach_dns_and_their_upstreams_and_nothing_with_the_embedded_engine() {
+    let policy = |plan: Plan| serde_json::to_value(&plan.objects.network_policies[0]).unwrap()["spec"].clone();
+    let embedded = policy(planned("{}"));
+    assert_eq!((&embedded["policyTypes"], embedded.get("egress")), (&json!(["Ingress", "Egress"]), None));
+    let ports: Vec<_> =
+        policy(relayed(""))["egress"].as_array().unwrap().iter().map(|rule| rule["ports"].clone()).collect();
+    assert!(ports[0].as_array().unwrap().contains(&json!({"port": 53, "protocol": "UDP"})));
+    assert_eq!(ports[1], json!([{"port": 61614, "protocol": "TCP"}]));
+}

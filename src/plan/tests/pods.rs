@@ -1,0 +1,99 @@
+//! How many pods run where, and with which rights.
+
+use super::*;
+
+#[test]
+fn pods_are_spread_over_the_zones_of_the_spec_and_bound_to_them() {
+    let plan = relayed(", replicas: 5, zones: [{name: a}, {name: b}]");
+    assert_eq!(replicas(&plan), [Some(3), Some(2)]);
+    for (deployment, zone) in plan.objects.deployments.iter().zip(["a", "b"]) {
+        assert_eq!(deployment.metadata.name, Some(format!("trading-{zone}")));
+        let value = serde_json::to_value(deployment).unwrap();
+        let terms = "/spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
+        let expected = json!([{"matchExpressions": [
+            {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}]}]);
+        assert_eq!(value.pointer(terms), Some(&expected));
+        assert_eq!(value["spec"]["selector"]["matchLabels"]["stompbroker.dev/zone"], zone);
+        assert_eq!(value["spec"]["template"]["metadata"]["labels"]["stompbroker.dev/zone"], zone);
+        let constraints = value["spec"]["template"]["spec"]["topologySpreadConstraints"].as_array().unwrap();
+        assert_eq!(constraints.len(), 1);
+        assert_eq!(constraints[0]["topologyKey"], "kubernetes.io/hostname");
+        assert_eq!(constraints[0]["labelSelector"], value["spec"]["selector"]);
+    }
+}
+
+#[test]
+fn without_zones_pods_run_anywhere_but_prefer_to_be_spread() {
+    let pod = pod(&relayed(", replicas: 2"));
+    assert_eq!(pod.affinity, None);
+    let keys: Vec<_> =
+        pod.topology_spread_constraints.unwrap().into_iter().map(|constraint| constraint.topology_key).collect();
+    assert_eq!(keys, ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]);
+}
+
+#[test]
+fn the_selector_picks_the_pods_of_its_own_template() {
+    for deployment in relayed(", zones: [{name: a}, {name: b}]").objects.deployments {
+        let spec = deployment.spec.unwrap();
+        let labels = spec.template.metadata.unwrap().labels.unwrap();
+        for (key, value) in spec.selector.match_labels.unwrap() {
+            assert_eq!(labels.get(&key), Some(&value));
+        }
+    }
+}
+
+#[test]
+fn an_embedded_pod_is_gone_before_the_next_one_starts() {
+    let strategy = |plan: Plan| serde_json::to_value(&plan.objects.deployments[0]).unwrap()["spec"]["strategy"].clone();
+    assert_eq!(strategy(planned("{}")), json!({"type": "Recreate"}));
+    assert_eq!(
+        strategy(relayed("")),
+        json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
+    );
+}
+
+#[test]
+fn the_kubelet_waits_longer_than_the_drain_takes() {
+    let grace = |spec: &str| pod(&planned(spec)).termination_grace_period_seconds.unwrap();
+    assert_eq!(grace("{drain: {deadline: 5m}}"), 315);
+    assert_eq!(grace("{drain: {deadline: 90s500ms}}"), 106);
+}
+
+#[test]
+fn switching_to_an_autoscaler_does_not_scale_to_one_pod_in_between() {
+    let autoscaled = format!("{{{RELAY}, autoscaling: {{minReplicasPerZone: 2, maxReplicasPerZone: 6}}}}");
+    let number = |desired, owns_replicas| {
+        let live = DeploymentView { desired, owns_replicas, ..DeploymentView::default() };
+        replicas(&planned_in(&autoscaled, BTreeMap::from([("trading".to_owned(), live)])))
+    };
+    assert_eq!(number(4, true), [Some(4)]);
+    assert_eq!(number(9, true), [Some(6)]);
+    assert_eq!(number(1, true), [Some(2)]);
+    assert_eq!(number(4, false), [None]);
+}
+
+#[test]
+fn pods_keep_to_the_restricted_level_and_get_no_token() {
+    let value = serde_json::to_value(pod(&relayed(""))).unwrap();
+    assert_eq!(value["automountServiceAccountToken"], false);
+    assert_eq!(value["serviceAccountName"], "trading");
+    assert_eq!(value["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(value["securityContext"]["runAsUser"], 65532);
+    assert_eq!(value["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &value["containers"][0]["securityContext"];
+    assert_eq!(
+        *container,
+        json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+    );
+}
+
+#[test]
+fn probes_ask_the_admin_port() {
+    let value = serde_json::to_value(pod(&planned("{}"))).unwrap();
+    let container = &value["containers"][0];
+    for (probe, path) in [("startupProbe", "/livez"), ("livenessProbe", "/livez"), ("readinessProbe", "/readyz")] {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}));
+    }
+    let ports = container["ports"].as_array().unwrap();
+    assert!(ports.contains(&json!({"name": "admin", "containerPort": 15020, "protocol": "TCP"})));
+}

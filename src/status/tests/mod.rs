@@ -1,0 +1,143 @@
+//! What users read in which situation.
+
+mod pods;
+mod reports;
+mod spec;
+mod times;
+
+use k8s_openapi::jiff::Timestamp;
+use stompbroker_config::admin::{ConfigStatus, RelayStatus, Sessions, Status, UpstreamState, UpstreamStatus};
+
+use super::{ConditionType, Failure, Reason, StatusInput, build};
+use crate::{
+    api::{StompBroker, StompBrokerStatus},
+    cli::brokers,
+    observed::{DeploymentView, ForeignObject, Observed, PodView, SecretView},
+    plan::{Plan, Settings, plan},
+    validate::{LOGIN_KEYS, SpecError, ValidatedBroker, referenced_secrets, validate},
+};
+
+/// Two zones with two pods each, all as it should be; tests spoil it.
+struct World {
+    broker: StompBroker,
+    observed: Observed,
+    failure: Option<Failure>,
+    now: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::of(
+            "{replicas: 4, zones: [{name: a}, {name: b}], engine: {relay: {upstreams: [{host: rabbitmq}], \
+             systemCredentials: {secretName: s}, clientCredentials: {secretName: c}}}}",
+        )
+    }
+
+    fn of(spec: &str) -> Self {
+        let text = format!(
+            "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\n\
+             metadata: {{name: trading, namespace: markets, generation: 7}}\nspec: {spec}\n"
+        );
+        let mut world = Self {
+            broker: brokers(&text).unwrap().remove(0),
+            observed: Observed::default(),
+            failure: None,
+            now: "2026-01-02T03:04:05Z".parse().unwrap(),
+        };
+        for used in referenced_secrets(&world.broker) {
+            let keys = LOGIN_KEYS.map(str::to_owned).into();
+            world.observed.referenced_secrets.insert(used.secret_name, SecretView::Present(keys));
+        }
+        let (_, plan) = world.planned().unwrap();
+        for deployment in &plan.objects.deployments {
+            let name = deployment.metadata.name.clone().unwrap();
+            let size = deployment.spec.as_ref().unwrap().replicas.unwrap();
+            let zone = deployment.metadata.labels.as_ref().unwrap()["stompbroker.dev/zone"].clone();
+            for index in 0..size {
+                world.observed.pods.push(PodView {
+                    name: format!("{name}-{index}"),
+                    zone: zone.clone(),
+                    ready: true,
+                    admin: Some(Ok(answer(&plan.config_hashes[&name]))),
+                    ..PodView::default()
+                });
+            }
+            let view = DeploymentView {
+                current: true,
+                desired: size,
+                replicas: size,
+                ready: size,
+                updated: size,
+                available: size,
+                revision: Some("3".to_owned()),
+                ..DeploymentView::default()
+            };
+            world.observed.deployments.insert(name, view);
+        }
+        world
+    }
+
+    fn planned(&self) -> Result<(ValidatedBroker, Plan), Vec<SpecError>> {
+        let settings = Settings {
+            image: "image".to_owned(),
+            operator_namespace: "operators".to_owned(),
+            cluster_domain: "cluster.local".to_owned(),
+        };
+        let validated = validate(&self.broker, &self.observed)?;
+        let plan = plan(&validated, &self.observed, &settings).unwrap();
+        Ok((validated, plan))
+    }
+
+    fn status(&self) -> StompBrokerStatus {
+        let planned = self.planned();
+        build(&StatusInput {
+            broker: &self.broker,
+            observed: Some(&self.observed),
+            planned: planned.as_ref().ok().map(|(validated, plan)| (validated, plan)),
+            errors: planned.as_ref().err().map(Vec::as_slice).unwrap_or_default(),
+            failure: self.failure.as_ref(),
+            now: self.now,
+        })
+    }
+
+    fn zone_a(&mut self) -> &mut DeploymentView {
+        self.observed.deployments.get_mut("trading-a").unwrap()
+    }
+
+    fn answer_of(&mut self, pod: usize) -> &mut Status {
+        self.observed.pods[pod].admin.as_mut().unwrap().as_mut().unwrap()
+    }
+}
+
+fn answer(hash: &str) -> Status {
+    let upstream =
+        UpstreamStatus { host: "rabbitmq".to_owned(), port: 61613, state: UpstreamState::Connected, message: None };
+    Status {
+        version: "1".to_owned(),
+        config: ConfigStatus { hash: hash.to_owned(), rejected: None, needs_restart: Vec::new() },
+        sessions: Sessions { stomp: 3, websocket: 4, ..Sessions::default() },
+        relay: Some(RelayStatus { connected: true, client_connections: 1, upstreams: vec![upstream] }),
+        draining: false,
+    }
+}
+
+/// Status, reason and message of a condition.
+fn read(status: &StompBrokerStatus, kind: ConditionType) -> (String, String, String) {
+    let condition = status.conditions.iter().find(|condition| condition.type_ == kind.as_str()).unwrap();
+    (condition.status.clone(), condition.reason.clone(), condition.message.clone())
+}
+
+/// Asserts status and reason of conditions, and that `Ready`'s message holds `says`.
+fn expect(world: &World, expected: &[(ConditionType, &str, &str)], says: &str) {
+    let status = world.status();
+    for (kind, holds, reason) in expected {
+        let (actual, why, message) = read(&status, *kind);
+        assert_eq!((actual.as_str(), why.as_str()), (*holds, *reason), "{kind}: {message}");
+    }
+    let (_, _, message) = read(&status, ConditionType::Ready);
+    assert!(message.contains(says), "{message}");
+}
+
+use ConditionType::{
+    Accepted, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, ZonesSatisfied,
+};
