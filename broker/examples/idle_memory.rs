@@ -21,6 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
+/// Opens a session at a port.
+type Open = fn(u16) -> Result<TcpStream>;
+
 const CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0}}\nadmin: {port: 0}\n\
                       authentication: {anonymous: true}\nlimits: {connectionsPerPod: 100000}\n";
 /// Sessions that come and go before the measurement.
@@ -57,10 +60,10 @@ fn measure(sessions: usize) -> Result<()> {
     let mut ports = String::new();
     BufReader::new(broker.stdout.take().ok_or("no output")?).read_line(&mut ports)?;
     let (stomp, websocket) = ports.trim().split_once(' ').ok_or("no ports")?;
-    let opens: [(&str, u16, fn(u16) -> Result<TcpStream>); 2] =
+    let transports: [(&str, u16, Open); 2] =
         [("TCP", stomp.parse()?, open_tcp), ("WebSocket", websocket.parse()?, open_websocket)];
     let mut kept = Vec::new();
-    for (transport, port, open) in opens {
+    for (transport, port, open) in transports {
         drop((0..WARM_UP).map(|_| open(port)).collect::<Result<Vec<_>>>()?);
         sleep(Duration::from_secs(2));
         let before = resident(&broker)?;

@@ -7,6 +7,7 @@ mod admin;
 mod clients;
 mod closing;
 mod command_line;
+mod documentation;
 mod drain;
 mod heartbeats;
 mod limits;
