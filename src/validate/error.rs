@@ -22,7 +22,7 @@ pub struct SpecError {
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { condition: _, reason: _, field, value, remedy } = self;
-        if value.is_empty() { write!(f, "{field} {remedy}") } else { write!(f, "{field} is {value}: {remedy}") }
+        if value.is_empty() { write!(f, "{field}: {remedy}") } else { write!(f, "{field} is {value}: {remedy}") }
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod pools;
 mod references;
 mod shape;
+mod warnings;
 
 pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker};
 pub use error::SpecError;
@@ -25,7 +26,7 @@ use crate::{
 /// Decides whether `broker` can be put into effect in the world as `observed`.
 ///
 /// # Errors
-/// All that the user has to change, in the order of the spec.
+/// All that the user has to change, at once.
 pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBroker, Vec<SpecError>> {
     let mut errors = Vec::new();
     shape::check(broker, &mut errors);
@@ -38,14 +39,15 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
     };
     let spec = &broker.spec;
     let name = broker.metadata.name.clone().unwrap_or_default();
+    let pools = pools::pools(&name, spec);
     Ok(ValidatedBroker {
         namespace: broker.metadata.namespace.clone().unwrap_or_default(),
         owner: broker.controller_owner_ref(&()),
         image: spec.image.clone(),
         image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
         resources: spec.resources.clone().unwrap_or_default(),
-        pools: pools::pools(&name, spec),
-        warnings: warnings(broker, &engine),
+        warnings: warnings::warnings(spec, &engine, &pools),
+        pools,
         engine,
         listeners: spec.listeners.clone().unwrap_or_default(),
         system_credential: credential(spec.credentials.system.secret_name.as_ref(), || names::system_secret(&name)),
@@ -99,23 +101,4 @@ fn foreign(broker: &StompBroker, observed: &Observed, errors: &mut Vec<SpecError
             ),
         });
     }
-}
-
-/// What works but is probably not meant.
-fn warnings(broker: &StompBroker, engine: &Engine) -> Vec<String> {
-    let spec = &broker.spec;
-    let mut warnings = Vec::new();
-    if let Engine::Relay(relay) = engine {
-        for upstream in &relay.upstreams {
-            if let Some(zone) = &upstream.zone
-                && !spec.zones.iter().any(|known| known.name == *zone)
-            {
-                warnings.push(format!(
-                    "spec.engine.relay.upstreams[].zone is {zone} for {}, which is none of spec.zones, so no pod prefers it",
-                    upstream.host
-                ));
-            }
-        }
-    }
-    warnings
 }

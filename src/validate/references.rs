@@ -3,6 +3,7 @@
 use crate::{
     api::StompBroker,
     observed::{Observed, SecretView},
+    plan::names,
     status::{ConditionType, Reason},
     validate::SpecError,
 };
@@ -37,7 +38,18 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
 /// Errors for every Secret that is named but of no use.
 pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<SpecError>) {
     let namespace = broker.metadata.namespace.as_deref().unwrap_or_default();
+    let name = broker.metadata.name.as_deref().unwrap_or_default();
+    let generated = [names::system_secret(name), names::client_secret(name), names::admin_secret(name)];
     for SecretUse { field, secret_name } in referenced_secrets(broker) {
+        if generated.contains(&secret_name) {
+            errors.push(SpecError::invalid(
+                field,
+                secret_name,
+                "the operator generates and removes the Secret of this name itself; leave the field out to use that one, or \
+                 name another Secret",
+            ));
+            continue;
+        }
         let mut refuse = |reason, remedy| {
             errors.push(SpecError {
                 condition: ConditionType::ResolvedRefs,
@@ -70,6 +82,27 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
                     );
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::brokers;
+
+    #[test]
+    fn a_secret_that_the_operator_generates_cannot_be_named() {
+        for secret in ["trading-system", "trading-client", "trading-admin"] {
+            let text = format!(
+                "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\nmetadata: {{name: trading}}\n\
+                 spec: {{credentials: {{client: {{secretName: {secret}}}}}}}\n"
+            );
+            let mut errors = Vec::new();
+            check(&brokers(&text).unwrap().remove(0), &Observed::default(), &mut errors);
+            let [error] = errors.as_slice() else { panic!("{errors:?}") };
+            assert_eq!(error.field, "spec.credentials.client.secretName");
+            assert!(error.to_string().contains(secret) && error.to_string().contains("leave the field out"), "{error}");
         }
     }
 }

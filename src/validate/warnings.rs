@@ -1,0 +1,81 @@
+//! What works but is probably not meant.
+
+use crate::{
+    api::StompBrokerSpec,
+    validate::{Engine, Pool, PoolSize},
+};
+
+/// Warnings for the message of the condition `Accepted`.
+pub(super) fn warnings(spec: &StompBrokerSpec, engine: &Engine, pools: &[Pool]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Engine::Relay(relay) = engine {
+        for upstream in &relay.upstreams {
+            if let Some(zone) = &upstream.zone
+                && !spec.zones.iter().any(|known| known.name == *zone)
+            {
+                warnings.push(format!(
+                    "spec.engine.relay.upstreams[].zone is {zone} for {}, which is none of spec.zones, so no pod prefers it",
+                    upstream.host
+                ));
+            }
+        }
+    }
+    let without_pods: Vec<_> =
+        pools.iter().filter(|pool| pool.size == PoolSize::Fixed(0)).filter_map(|pool| pool.zone.as_deref()).collect();
+    if let Some(replicas) = spec.replicas.filter(|replicas| *replicas > 0)
+        && !without_pods.is_empty()
+    {
+        warnings.push(format!(
+            "spec.replicas is {replicas}, fewer than there are zones, so there is no pod in {}",
+            without_pods.join(", ")
+        ));
+    }
+    if spec.authentication.anonymous && spec.authorization.is_none() {
+        warnings.push(
+            "spec.authentication.anonymous is true and there is no spec.authorization, so everybody may send and subscribe \
+             everywhere"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        cli::brokers,
+        observed::{Observed, SecretView},
+        validate::{LOGIN_KEYS, validate},
+    };
+
+    fn warnings_of(more: &str) -> Vec<String> {
+        let text = format!(
+            "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\nmetadata: {{name: trading}}\n\
+             spec: {{engine: {{relay: {{upstreams: [{{host: h, zone: a}}], systemCredentials: {{secretName: s}}, \
+             clientCredentials: {{secretName: s}}}}}}{more}}}\n"
+        );
+        let keys = SecretView::Present(LOGIN_KEYS.map(str::to_owned).into());
+        let observed = Observed { referenced_secrets: [("s".to_owned(), keys)].into(), ..Observed::default() };
+        validate(&brokers(&text).unwrap().remove(0), &observed).unwrap().warnings
+    }
+
+    #[test]
+    fn an_upstream_in_a_zone_without_pods_is_told() {
+        assert!(warnings_of(", zones: [{name: b}]")[0].contains("upstreams[].zone is a for h"));
+        assert_eq!(warnings_of(", zones: [{name: a}]"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn zones_that_get_no_pod_are_told() {
+        let warnings = warnings_of(", replicas: 1, zones: [{name: a}, {name: b}, {name: c}]");
+        assert!(warnings[0].ends_with("no pod in b, c"), "{warnings:?}");
+        assert_eq!(warnings_of(", replicas: 0, zones: [{name: a}]"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_broker_that_is_open_to_everybody_is_told() {
+        let zones = ", zones: [{name: a}], authentication: {anonymous: true}";
+        assert!(warnings_of(zones)[0].contains("everybody"));
+        assert_eq!(warnings_of(&format!("{zones}, authorization: {{rules: []}}")), Vec::<String>::new());
+    }
+}
