@@ -158,7 +158,7 @@ pub struct RelayEngine {
     pub system_credentials: CredentialDirectory,
     /// What the connections of client sessions log in with.
     pub client_credentials: CredentialDirectory,
-    /// Heart-beats of the system connection.
+    /// Heart-beats of all connections to the upstream.
     #[serde(default)]
     pub heartbeat: HeartbeatPair,
     /// How long an upstream may take from TCP connect to CONNECTED.

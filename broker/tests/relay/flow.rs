@@ -76,10 +76,11 @@ async fn a_session_gone_while_its_mailbox_is_full_leaves_no_connection_behind() 
 
 #[tokio::test]
 async fn a_slow_upstream_makes_the_session_stop_and_go_on_without_a_loss() {
-    let mut upstream = Upstream::start(Manner::StallClients).await;
+    let mut upstream = Upstream::start(Manner::Accept("0,0")).await;
     let harness = Harness::start(vec![configured(upstream.address, None)]);
     let _system = upstream.system().await;
     harness.connected().await;
+    upstream.become_(Manner::StallClients);
     let mut session = harness.session();
     let mut submitted = 0_usize;
     while session.engine.is_ready() {

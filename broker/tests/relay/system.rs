@@ -71,6 +71,19 @@ async fn a_name_that_does_not_resolve_and_a_port_that_nobody_listens_on_are_told
 }
 
 #[tokio::test]
+async fn an_upstream_that_refuses_the_client_credentials_does_not_serve() {
+    let mut upstream = Upstream::start(Manner::RefuseClients("Bad CONNECT", "Access refused for user 'cli'")).await;
+    let harness = Harness::start(vec![configured(upstream.address, None)]);
+    harness.sees(UpstreamState::AuthFailed).await;
+    let reason = harness.relay.ready().unwrap_err();
+    assert!(reason.contains("clientCredentials") && reason.contains("user 'cli'"), "{reason}");
+    upstream.system().await.expect(Command::Disconnect).await;
+    upstream.become_(ACCEPT);
+    harness.connected().await;
+    harness.stop().await;
+}
+
+#[tokio::test]
 async fn missing_credentials_are_named_by_their_file_and_read_again_at_each_try() {
     let mut upstream = Upstream::start(ACCEPT).await;
     let harness = Harness::start_with(vec![configured(upstream.address, None)], |relay| {

@@ -48,6 +48,8 @@ pub(crate) struct Peer {
     stream: TcpStream,
     decoder: Decoder,
     input: BytesMut,
+    /// A frame that was read ahead.
+    ahead: Option<Frame>,
     /// Heart-beats seen so far.
     pub(crate) heartbeats: usize,
 }
@@ -121,7 +123,8 @@ impl Upstream {
 async fn answer(stream: TcpStream, manner: &Mutex<Manner>) -> Option<Peer> {
     let limits = DecodeLimits { headers: 100, header_size: 10_000, body_size: 1 << 22, frame_size: 1 << 23 };
     let connect = Frame { command: Command::Connect, headers: vec![], body: bytes::Bytes::new() };
-    let mut peer = Peer { connect, stream, decoder: Decoder::new(limits), input: BytesMut::new(), heartbeats: 0 };
+    let mut peer =
+        Peer { connect, stream, decoder: Decoder::new(limits), input: BytesMut::new(), ahead: None, heartbeats: 0 };
     peer.connect = peer.read().await?;
     let is_system = peer.connect.header("login") == Some(SYSTEM);
     loop {
@@ -147,12 +150,24 @@ async fn answer(stream: TcpStream, manner: &Mutex<Manner>) -> Option<Peer> {
         let headers = [("version", "1.2"), ("heart-beat", heartbeat), ("server", "RabbitMQ/fake")];
         peer.send(Command::Connected, &headers, b"").await;
         peer.decoder.set_version(Version::V1_2);
+        if !is_system {
+            let first = peer.read().await?;
+            if first.command == Command::Disconnect {
+                // It only looked whether clients are welcome.
+                peer.confirm(&first).await;
+                return None;
+            }
+            peer.ahead = Some(first);
+        }
         return Some(peer);
     }
 }
 
 impl Peer {
     async fn read(&mut self) -> Option<Frame> {
+        if self.ahead.is_some() {
+            return self.ahead.take();
+        }
         loop {
             match self.decoder.decode(&mut self.input).expect("the relay writes STOMP") {
                 Some(Item::Frame(frame)) => return Some(frame),

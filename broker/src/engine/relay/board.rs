@@ -126,7 +126,7 @@ impl Board {
             let known = state.upstreams.get(address).unwrap_or(&untried);
             let (class, message) = match &known.clients {
                 Some(failure) if known.state == UpstreamState::Connected => {
-                    (failure.state, Some(format!("for client sessions, with clientCredentials: {}", failure.message)))
+                    (failure.state, Some(failure.message.clone()))
                 }
                 _ => (known.state, known.message.clone()),
             };
@@ -185,7 +185,7 @@ mod tests {
         let (connected, upstreams) = board.status(std::slice::from_ref(&only));
         assert!(connected);
         assert_eq!(upstreams[0].state, UpstreamState::AuthFailed);
-        assert_eq!(upstreams[0].message.as_deref(), Some("for client sessions, with clientCredentials: no"));
+        assert_eq!(upstreams[0].message.as_deref(), Some("no"));
         assert!(board.clients(&only.address, None));
         assert_eq!(states(&board, &[only]), [UpstreamState::Connected]);
     }

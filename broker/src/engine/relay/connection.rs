@@ -143,7 +143,7 @@ async fn dial(shared: &Shared, reign: &Reign) -> Result<Link, Failure> {
     let Ok(Ok(_permit)) = timeout_at(patience, shared.dials.acquire()).await else {
         return Err(Failure::new(UpstreamState::Unreachable, "too many connections wait for the upstream"));
     };
-    let connected = connect(&reign.address, &relay, Role::Client).await;
+    let connected = connect(&reign.address, &relay, Role::Client).await.map_err(Failure::of_clients);
     match &connected {
         Ok(_) => {
             shared.board.clients(&reign.address, None);

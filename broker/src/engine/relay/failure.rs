@@ -30,6 +30,11 @@ impl Failure {
         Self::new(UpstreamState::Unreachable, format!("{act}: {error}"))
     }
 
+    /// The same, told of a connection of a client session.
+    pub(super) fn of_clients(self) -> Self {
+        Self { message: format!("for client sessions, with clientCredentials: {}", self.message), ..self }
+    }
+
     /// What an ERROR during the login means, by the wordings of `RabbitMQ`, `ActiveMQ` and Artemis.
     pub(super) fn refused(error: &Frame) -> Self {
         let text = spoken(error);

@@ -1,7 +1,8 @@
 //! The one system connection of the pod: it says whether an upstream is there, and leads the sessions to it.
 //!
 //! Carries no messages. Logs in with the system credentials, exchanges heart-beats, and is made again for ever, by the
-//! [`Supervisor`]'s plan. What it finds goes to the [`Board`](super::board::Board).
+//! [`Supervisor`]'s plan. What it finds goes to the [`Board`](super::board::Board). An upstream serves only if it takes the
+//! client credentials too, which is tried once before: a pod whose sessions would all be refused must not be ready.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -81,7 +82,7 @@ impl System {
             Step::Try(address) => {
                 let relay = self.shared.settings.load().relay.clone();
                 self.connecting = Some(Box::pin(async move {
-                    let result = connect(&address, &relay, Role::System).await;
+                    let result = establish(&address, &relay).await;
                     (address, result.map(Box::new))
                 }));
                 None
@@ -186,5 +187,20 @@ impl System {
         self.link = None;
         self.supervisor.lost(Instant::now(), rand::random());
         self.shared.board.lost(failure);
+    }
+}
+
+/// Makes a system connection to an upstream that takes client connections as well.
+async fn establish(address: &Address, relay: &RelayEngine) -> Result<Link, Failure> {
+    let mut link = connect(address, relay, Role::System).await?;
+    match connect(address, relay, Role::Client).await {
+        Ok(mut client) => {
+            farewell(&mut client, FAREWELL).await;
+            Ok(link)
+        }
+        Err(failure) => {
+            farewell(&mut link, FAREWELL).await;
+            Err(failure.of_clients())
+        }
     }
 }
