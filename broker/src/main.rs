@@ -58,7 +58,10 @@ async fn run(arguments: &RunArguments) -> ExitCode {
     };
     let shutdown = CancellationToken::new();
     tokio::select! {
-        () = server.run(shutdown.clone()) => ExitCode::SUCCESS,
+        outcome = server.run(shutdown.clone()) => match outcome {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(FAILURE),
+        },
         () = Signals::relay(signals, shutdown) => ExitCode::from(FAILURE),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -39,6 +39,11 @@ impl StartError {
         matches!(self, Self::Configuration(_))
     }
 }
+
+/// A part of the broker that must always run has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("a background task has failed: {0}")]
+pub struct RunError(#[source] JoinError);
 
 /// Where the broker listens, with the real ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +98,10 @@ impl Server {
     }
 
     /// Serves until `shutdown`, then drains; returns when the last session has ended.
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// When a part of the broker that must always run has ended; what could still be drained has been.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
         let Self { broker, source, stomp, websocket, admin } = self;
         let accepting = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -118,11 +126,29 @@ impl Server {
             tasks.spawn(accept_loop(listener, accepting.clone(), serve));
         }
         broker.is_serving();
-        shutdown.cancelled().await;
+        let outcome = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            error = first_failure(&mut tasks) => Err(RunError(error)),
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "shutting down");
+        }
         broker.drain.begin();
         broker.drain.done().await;
         broker.running_engine.stop().await;
         tasks.shutdown().await;
+        outcome
+    }
+}
+
+/// Waits for a task that panicked; those that end in order, as a drain lets them, are passed over.
+async fn first_failure(tasks: &mut JoinSet<()>) -> JoinError {
+    loop {
+        match tasks.join_next().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return error,
+            None => std::future::pending().await,
+        }
     }
 }
 

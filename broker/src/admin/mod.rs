@@ -19,6 +19,8 @@ use crate::broker::Broker;
 const MOST_CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request, and how long an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// Octets of the head of a request.
+const MOST_HEAD: usize = 16 << 10;
 /// How long a connection is kept in all; also the bound for a client that does not read its answer.
 const CONNECTION_TIME: Duration = Duration::from_mins(5);
 
@@ -51,6 +53,7 @@ impl AdminServer {
             });
             let http = http1::Builder::new()
                 .timer(TokioTimer::new())
+                .max_buf_size(MOST_HEAD)
                 .header_read_timeout(HEAD_TIME)
                 .serve_connection(TokioIo::new(stream), answer);
             match tokio::time::timeout(CONNECTION_TIME, http).await {

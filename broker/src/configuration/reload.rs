@@ -21,11 +21,15 @@ pub(crate) async fn watch(broker: Arc<Broker>, mut source: Source, at_start: Con
             let result = source.load_if_changed();
             (source, result)
         });
-        let Ok((returned, result)) = looked.await else {
-            tracing::error!("looking at the configuration panicked; it is not watched any longer");
-            return;
+        let result;
+        (source, result) = match looked.await {
+            Ok(looked) => looked,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only the end of the runtime cancels it.
+                Err(_) => return,
+            },
         };
-        source = returned;
         match result {
             Some(Ok(configuration)) => apply(&broker, configuration, &at_start),
             Some(Err(error)) => reject(&broker, &error),

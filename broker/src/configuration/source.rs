@@ -11,6 +11,9 @@ use stompbroker_config::{Config, Engine};
 use super::{Configuration, ConfigurationError};
 use crate::security::credential_files::{PASSWORD_FILE, USERNAME_FILE};
 
+/// How often files are read that change while they are read.
+const MOST_TRIES: u32 = 5;
+
 /// A `broker.yaml` and the Secrets it refers to. Their content is compared, not their times: Kubernetes swaps a symbolic
 /// link above mounted files, and no notification of the kernel covers all the ways in which that shows.
 #[derive(Debug)]
@@ -33,18 +36,26 @@ impl Source {
         &self.file
     }
 
-    /// Reads everything.
+    /// Reads everything, again if it changes meanwhile, for a name and its password must come from the same state.
     ///
     /// # Errors
     /// The file, line and key of what is wrong.
     pub fn load(&mut self) -> Result<Configuration, ConfigurationError> {
-        if let Ok(text) = fs::read_to_string(&self.file)
-            && let Ok(config) = Config::parse(&text)
-        {
-            self.secrets = secrets(&config);
+        let mut tries = 1;
+        loop {
+            if let Ok(text) = fs::read_to_string(&self.file)
+                && let Ok(config) = Config::parse(&text)
+            {
+                self.secrets = secrets(&config);
+            }
+            let before = self.fingerprint();
+            self.seen = Some(before);
+            let loaded = Configuration::load(&self.file);
+            if tries == MOST_TRIES || self.fingerprint() == before {
+                return loaded;
+            }
+            tries += 1;
         }
-        self.seen = Some(self.fingerprint());
-        Configuration::load(&self.file)
     }
 
     /// Reads everything if anything has changed since the last time.

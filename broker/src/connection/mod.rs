@@ -172,8 +172,8 @@ impl<W: Wire> Connection<W> {
 
     /// Does all that can be done without waiting; ready when the connection is closed.
     fn advance(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> Poll<()> {
+        self.obey_commands(turn, context);
         for _ in 0..MOST_ROUNDS {
-            self.obey_commands(turn, context);
             self.run_timers(turn);
             let mut progress = match self.phase {
                 Phase::Open => self.take_events(turn, context) | self.take_input(turn, context),
@@ -364,4 +364,16 @@ impl<W: Wire> Drop for Connection<W> {
 /// Octets that may wait for one client.
 fn send_buffer_size(config: &stompbroker_config::Config) -> usize {
     usize::try_from(config.limits.send_buffer_size.0).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::{tcp::TcpWire, websocket::WebSocketWire};
+
+    #[test]
+    fn a_connection_is_small() {
+        assert!(size_of::<Connection<TcpWire>>() <= 768, "{}", size_of::<Connection<TcpWire>>());
+        assert!(size_of::<Connection<WebSocketWire>>() <= 832, "{}", size_of::<Connection<WebSocketWire>>());
+    }
 }

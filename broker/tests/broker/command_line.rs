@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -95,14 +95,22 @@ struct Process {
 }
 
 impl Process {
-    fn start(folder: &Path, drain: &str) -> Self {
+    fn write_config(folder: &Path, drain: &str) -> PathBuf {
         let file = folder.join("broker.yaml");
         let text = format!(
             "listeners: {{stomp: {{port: 0}}}}\nadmin: {{port: 0}}\nauthentication: {{anonymous: true}}\ndrain: {drain}\n"
         );
         fs::write(&file, text).unwrap();
-        let mut command = stompbroker(&["run", "--log-format", "json"]);
-        let mut child = command.env("STOMPBROKER_CONFIG", file).stderr(Stdio::piped()).spawn().unwrap();
+        file
+    }
+
+    fn start(folder: &Path, drain: &str) -> Self {
+        let file = Self::write_config(folder, drain);
+        Self::spawn(stompbroker(&["run", "--log-format", "json"]).env("STOMPBROKER_CONFIG", file))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let port = loop {
             let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
@@ -176,4 +184,44 @@ async fn a_second_signal_ends_at_once() {
     let (code, log) = process.end().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_lack_of_descriptors_passes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Process::write_config(folder.path(), "{delay: 0s}");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 48; exec \"$0\" run --log-format json --config \"$1\""]);
+    let process = Process::spawn(command.arg(env!("CARGO_BIN_EXE_stompbroker")).arg(file));
+    let address = ([127, 0, 0, 1], process.port).into();
+    let mut clients = Vec::new();
+    for _ in 0..60 {
+        clients.push(StompClient::connect(address).await);
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(clients);
+    let mut client = StompClient::connect(address).await;
+    client.log_in("").await;
+    process.signal("-TERM");
+    client.frame().await.assert_error("lets its sessions go");
+    client.end().await;
+    let (code, log) = process.end().await;
+    assert_eq!(code, Some(0), "{log}");
+    let refused = log.lines().filter(|line| line.contains("cannot accept")).count();
+    assert!((1..30).contains(&refused), "{refused} lines about it: {log}");
+}
+
+#[test]
+fn run_stops_at_an_upstream_secret_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broker.yaml");
+    let text = "listeners: {stomp: {port: 0}}\nadmin: {port: 0}\nengine:\n  relay:\n    destinationPrefixes: [/topic]\n    \
+                upstreams: [{host: a, port: 1}]\n    systemCredentials: {directory: /nonexistent}\n    \
+                clientCredentials: {directory: /nonexistent}\n";
+    fs::write(&file, text).unwrap();
+    let output = stompbroker(&["run", "--config", file.to_str().unwrap()]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{error}");
+    let problem = "broker.yaml:7: engine.relay.systemCredentials.directory: cannot read /nonexistent/username";
+    assert!(error.contains(problem), "{error}");
 }

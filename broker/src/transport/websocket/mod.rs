@@ -24,9 +24,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::{net::TcpStream, time::timeout};
 
-use self::{handshake::Refusal, wire::WebSocketWire};
+use self::handshake::Refusal;
+pub(crate) use self::wire::WebSocketWire;
 use super::{ConnectionPermit, Transport, limit};
 use crate::{broker::Broker, connection};
+
+/// Octets of the head of a request; cookies and tokens of browsers must fit.
+const MOST_HEAD: usize = 32 << 10;
 
 /// Serves one accepted connection: the upgrade here, the session in a task of its own.
 pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr) {
@@ -60,6 +64,7 @@ async fn handshake(broker: Arc<Broker>, permit: Option<ConnectionPermit>, stream
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(time)
+        .max_buf_size(MOST_HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();

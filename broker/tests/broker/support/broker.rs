@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
-use stompbroker::server::{Addresses, Server};
+use stompbroker::server::{Addresses, RunError, Server};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,7 +22,7 @@ pub(crate) struct BrokerUnderTest {
     pub(crate) folder: TempDir,
     pub(crate) addresses: Addresses,
     pub(crate) shutdown: CancellationToken,
-    running: Option<JoinHandle<()>>,
+    running: Option<JoinHandle<Result<(), RunError>>>,
 }
 
 impl BrokerUnderTest {
@@ -95,7 +95,7 @@ impl BrokerUnderTest {
 
     /// Waits until the broker has ended by itself.
     pub(crate) async fn ended(&mut self) {
-        within("the broker to end", self.running.take().unwrap()).await.unwrap();
+        within("the broker to end", self.running.take().unwrap()).await.unwrap().unwrap();
     }
 }
 
