@@ -118,7 +118,7 @@ end_forwards() {
 login() { # BROKER
   STOMP_LOGIN=$(kubectl get secret "$1-client" -o jsonpath='{.data.username}' | base64 -d)
   STOMP_PASSCODE=$(kubectl get secret "$1-client" -o jsonpath='{.data.password}' | base64 -d)
-  export STOMP_LOGIN STOMP_PASSCODE PYTHONPATH=$clients/python
+  export STOMP_LOGIN STOMP_PASSCODE PYTHONPATH=$clients/python NODE_PACKAGES=$clients/node
 }
 
 # One message from the command `publisher` to the command `receiver`.

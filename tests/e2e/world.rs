@@ -218,15 +218,18 @@ pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
 
 /// Runs a script of `hack/`; panics with its output when it fails.
 pub fn hack(script: &str, arguments: &[&str]) {
+    hack_output(script, arguments);
+}
+
+/// Runs a script of `hack/` and returns what it printed; panics with its output when it fails.
+pub fn hack_output(script: &str, arguments: &[&str]) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hack").join(script);
     let output =
         Command::new(&path).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert!(
-        output.status.success(),
-        "{script} {arguments:?} failed:\n{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script} {arguments:?} failed:\n{printed}{complaints}");
+    printed.into_owned()
 }
 
 /// One of the project's example manifests, parsed.

@@ -73,6 +73,7 @@ build_module() { # MODULE
       [[ $program == "$module" ]] || ln -s "$module" "$scratch/$program"
     done
     rm "$scratch/build.log"
+    echo $((SECONDS - started)) >"$scratch/seconds"
     chmod 755 "$scratch"
     mv -T "$scratch" "$dir"
     say "built $module in $((SECONDS - started)) s, $(du -shL "$dir/$module" | cut -f1)"
@@ -83,6 +84,15 @@ build_module() { # MODULE
 build_all() { # [MODULE...]
   local module
   for module in "${@:-${MODULES[@]}}"; do build_module "$module"; done
+}
+
+# What each build took when it was made, for `make bench`.
+build_times() {
+  local module dir
+  for module in "${MODULES[@]}"; do
+    dir=$(module_dir "$module")
+    [[ ! -s $dir/seconds ]] || echo "$module $(<"$dir/seconds")"
+  done
 }
 
 # Where a program is; builds its module when it is missing.

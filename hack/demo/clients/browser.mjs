@@ -1,8 +1,12 @@
 // A page in a browser, by @stomp/stompjs over WebSocket: waits for one message, or publishes one. Like a browser it offers
-// the STOMP subprotocols and tells its origin. The login comes by the environment, STOMP_LOGIN and STOMP_PASSCODE.
+// the STOMP subprotocols and tells its origin. The login comes by the environment, STOMP_LOGIN and STOMP_PASSCODE, the place
+// of the packages by NODE_PACKAGES.
 
-import { Client } from '@stomp/stompjs';
-import WebSocket from 'ws';
+import { createRequire } from 'node:module';
+
+const require = createRequire(`${process.env.NODE_PACKAGES}/package.json`);
+const { Client } = await import(require.resolve('@stomp/stompjs'));
+const WebSocket = require('ws');
 
 const PATIENCE = 30_000;
 const [action, url, destination, text = ''] = process.argv.slice(2);
