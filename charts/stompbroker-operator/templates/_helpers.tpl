@@ -28,11 +28,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 # What users write. Nothing of theirs but the status is ever written.
 - apiGroups: [stompbroker.dev]
   resources: [stompbrokers]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
+# What is reported; read only for an object that cannot be understood.
 - apiGroups: [stompbroker.dev]
   resources: [stompbrokers/status]
-  verbs: [patch]
-# Children: applied (create, patch), watched for drift (list, watch), pruned (delete).
+  verbs: [get, patch]
+# Children: applied (create, patch), watched for drift (list, watch), names in use (get), pruned (delete).
 - apiGroups: [""]
   resources: [configmaps, services, serviceaccounts]
   verbs: [get, list, watch, create, patch, delete]
@@ -48,14 +49,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
-# Read by name only, never listed; created once with a generated value.
+# Logins that are referred to (get) or generated (create, patch): by name only, never listed.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]
-# Where the pods are, and whether they are ready.
+# Where the admin ports are, and why a pod does not run.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # What happened, for kubectl describe; repeats are counted by a patch.
 - apiGroups: [events.k8s.io]
   resources: [events]

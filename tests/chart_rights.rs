@@ -1,0 +1,102 @@
+//! What the chart lets the operator do is what the operator needs, no less and no more.
+//!
+//! Reads the chart as rendered in `tests/golden/chart`, which `make lint` keeps current.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed step ends its test")]
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+use serde_json::Value;
+use stompbroker_operator::rbac::{Place, RIGHTS};
+
+/// (group, resource, verb)
+type Rights = BTreeSet<(String, String, String)>;
+
+fn rendered(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart").join(name);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+/// The rights of the role of this kind in this namespace.
+fn granted(objects: &[Value], kind: &str, name: &str, namespace: Option<&str>) -> Rights {
+    let role = objects
+        .iter()
+        .find(|object| {
+            object["kind"] == kind
+                && object["metadata"]["name"] == name
+                && object["metadata"]["namespace"].as_str() == namespace
+        })
+        .unwrap_or_else(|| panic!("the chart has no {kind} {name} in {namespace:?}"));
+    let rules: Vec<PolicyRule> = serde_json::from_value(role["rules"].clone()).unwrap();
+    let mut rights = Rights::new();
+    for rule in rules {
+        assert_eq!(rule.resource_names, None);
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    let right = (group.clone(), resource.clone(), verb.clone());
+                    assert!(rights.insert(right.clone()), "{right:?} is granted twice");
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn needed(place: Place) -> Rights {
+    RIGHTS
+        .iter()
+        .filter(|right| right.place == place)
+        .flat_map(|right| {
+            right.verbs.iter().map(|verb| (right.group.to_owned(), right.resource.to_owned(), (*verb).to_owned()))
+        })
+        .collect()
+}
+
+#[test]
+fn over_the_whole_cluster_the_chart_grants_what_is_needed() {
+    let objects = rendered("default.yaml");
+    assert_eq!(granted(&objects, "ClusterRole", "stompbroker-operator", None), needed(Place::Watched));
+}
+
+#[test]
+fn in_chosen_namespaces_the_chart_grants_the_same_and_nothing_over_the_cluster() {
+    let objects = rendered("two-namespaces.yaml");
+    for namespace in ["markets", "back-office"] {
+        let rights = granted(&objects, "Role", "stompbroker-operator", Some(namespace));
+        assert_eq!(rights, needed(Place::Watched), "{namespace}");
+    }
+    let kinds: BTreeSet<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    assert!(!kinds.contains("ClusterRole") && !kinds.contains("ClusterRoleBinding"), "{kinds:?}");
+}
+
+#[test]
+fn leases_are_granted_where_the_operator_runs_and_nowhere_else() {
+    let objects = rendered("default.yaml");
+    let role = "stompbroker-operator-leader-election";
+    assert_eq!(granted(&objects, "Role", role, Some("stompbroker-system")), needed(Place::Own));
+}
+
+#[test]
+fn every_role_is_bound_to_the_service_account_of_the_operator() {
+    for file in ["default.yaml", "two-namespaces.yaml"] {
+        let objects = rendered(file);
+        let roles = objects.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole");
+        for role in roles {
+            let binding = objects.iter().find(|object| {
+                object["roleRef"]["kind"] == role["kind"]
+                    && object["roleRef"]["name"] == role["metadata"]["name"]
+                    && object["metadata"]["namespace"] == role["metadata"]["namespace"]
+            });
+            let subjects = &binding.unwrap_or_else(|| panic!("{} is not bound", role["metadata"]["name"]))["subjects"];
+            let account = &objects.iter().find(|object| object["kind"] == "ServiceAccount").unwrap()["metadata"];
+            assert_eq!(subjects.as_array().unwrap().len(), 1);
+            assert_eq!(
+                (&subjects[0]["kind"], &subjects[0]["name"], &subjects[0]["namespace"]),
+                (&Value::from("ServiceAccount"), &account["name"], &account["namespace"])
+            );
+        }
+    }
+}
