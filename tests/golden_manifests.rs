@@ -13,7 +13,7 @@ fn args(file: PathBuf) -> RenderArgs {
     RenderArgs {
         files: vec![file],
         namespace: "markets".to_owned(),
-        image: "registry.example/stompbroker:1".to_owned(),
+        broker_image: "registry.example/stompbroker:1".to_owned(),
         operator_namespace: "operators".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
     }

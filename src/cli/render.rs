@@ -24,10 +24,10 @@ pub struct RenderArgs {
     #[arg(long, short = 'n', default_value = "default")]
     pub namespace: String,
     /// Broker image of manifests that name none.
-    #[arg(long, env = "STOMPBROKER_IMAGE", default_value = concat!("stompbroker:", env!("CARGO_PKG_VERSION")))]
-    pub image: String,
+    #[arg(long, env = "STOMPBROKER_BROKER_IMAGE", default_value = concat!("stompbroker:", env!("CARGO_PKG_VERSION")))]
+    pub broker_image: String,
     /// Namespace that the operator runs in, for the NetworkPolicy.
-    #[arg(long, env = "STOMPBROKER_OPERATOR_NAMESPACE", default_value = "stompbroker-system")]
+    #[arg(long, env = "STOMPBROKER_NAMESPACE", default_value = "stompbroker-system")]
     pub operator_namespace: String,
     /// DNS domain of the cluster.
     #[arg(long, env = "STOMPBROKER_CLUSTER_DOMAIN", default_value = "cluster.local")]
@@ -93,7 +93,7 @@ pub enum RenderError {
 /// Names the file, the broker and what is wrong with it.
 pub fn render(args: &RenderArgs, out: &mut impl io::Write) -> Result<(), RenderError> {
     let settings = Settings {
-        image: args.image.clone(),
+        image: args.broker_image.clone(),
         operator_namespace: args.operator_namespace.clone(),
         cluster_domain: args.cluster_domain.clone(),
     };
