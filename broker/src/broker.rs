@@ -91,7 +91,8 @@ impl Broker {
     }
 
     /// Brings a configuration into force, for live sessions too.
-    pub(crate) fn apply(&self, configuration: Configuration, needs_restart: Vec<String>) {
+    pub(crate) fn apply(&self, mut configuration: Configuration, needs_restart: Vec<String>) {
+        configuration.authenticator.adopt(&self.current().authenticator);
         self.running_engine.configure(&configuration.config);
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
         *self.config_status.lock() = ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };

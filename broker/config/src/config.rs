@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, ByteSize, GoDuration};
+use crate::{Authorization, ByteSize, GoDuration, JwtIssuer};
 
 /// The whole of one broker pod's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +112,9 @@ pub struct Authentication {
     /// Whether a CONNECT without a login is accepted.
     #[serde(default)]
     pub anonymous: bool,
+    /// Issuers whose tokens are accepted, in `Authorization: Bearer` or as the passcode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub jwt: Vec<JwtIssuer>,
 }
 
 /// A folder with the files `username` and `password`, as Kubernetes mounts a Secret.

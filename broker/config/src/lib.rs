@@ -8,6 +8,7 @@
 pub mod admin;
 mod config;
 mod duration;
+mod jwt;
 mod load;
 mod locate;
 mod restart;
@@ -19,6 +20,7 @@ pub use config::{
     HeartbeatPair, Limits, Listeners, RelayEngine, StompListener, Upstream, WebSocketListener,
 };
 pub use duration::{GoDuration, ParseDurationError};
+pub use jwt::JwtIssuer;
 pub use load::{LoadError, config_hash};
 pub use restart::READ_AT_START;
 pub use rules::{Action, Allow, Authorization, Rule, RuleError};

@@ -93,6 +93,15 @@ impl Config {
                 ),
             );
         }
+        for (index, issuer) in self.authentication.jwt.iter().enumerate() {
+            let refuse = |key, problem| refuse(&format!("authentication.jwt[{index}].{key}"), problem);
+            if let Err((key, problem)) = issuer.check() {
+                return refuse(key, problem);
+            }
+            if self.authentication.jwt[..index].iter().any(|other| other.issuer == issuer.issuer) {
+                return refuse("issuer", format!("{:?} is listed twice; merge the two entries", issuer.issuer));
+            }
+        }
         if let Some(authorization) = &self.authorization {
             authorization
                 .check()
@@ -173,6 +182,12 @@ mod tests {
             ("listeners:\n  stomp:\n    port: many\n", 3, "listeners.stomp.port", "invalid"),
             ("listeners:\n  stomp:\n    port: 61613\nheartbeat: 20s\n", 1, "sessionTimeout", "twice"),
             ("listeners:\n  stomp:\n    port: 1\nlimits:\n  sendTimeout: 10\n", 5, "limits.sendTimeout", "10s"),
+            (
+                "listeners: {stomp: {port: 1}}\nauthentication:\n  jwt:\n    - {issuer: a, audiences: [b], jwksFile: /k}\n    - {issuer: a, audiences: [c], jwksFile: /k}\n",
+                5,
+                "authentication.jwt[1].issuer",
+                "twice",
+            ),
             (
                 "listeners: {stomp: {port: 1}}\nengine:\n  embedded:\n    prefetch: 0\n",
                 4,

@@ -18,7 +18,7 @@ use stompbroker_config::{Config, Engine, LoadError, config_hash};
 pub use self::{admin_token::AdminToken, source::Source};
 pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
-    security::{CredentialError, CredentialPair, Credentials, Policy},
+    security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, jwt::Issuers},
     session::Settings,
 };
 
@@ -30,7 +30,7 @@ pub struct Configuration {
     /// [`config_hash`] of the file's text.
     pub hash: String,
     /// Who may log in.
-    pub credentials: Credentials,
+    pub authenticator: Authenticator,
     /// What sessions go by.
     pub settings: Arc<Settings>,
     /// What the admin port asks for; none: the endpoints that need it are closed.
@@ -101,6 +101,9 @@ impl Configuration {
         let credentials = Credentials::read(&config.credentials, &config.authentication)
             .map_err(|error| problem(credential_key(&config, &error), error.to_string()).located_in(text))?;
         check_upstream_credentials(&config).map_err(|error| error.located_in(text))?;
+        let issuers = Issuers::new(&config.authentication.jwt).map_err(|(index, key, error)| {
+            problem(&format!("authentication.jwt[{index}].{key}"), error.to_string()).located_in(text)
+        })?;
         let admin_token = match &config.admin.token_file {
             Some(file) => Some(
                 AdminToken::read(file)
@@ -109,7 +112,8 @@ impl Configuration {
             None => None,
         };
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
-        Ok(Self { hash: config_hash(text), credentials, settings, admin_token, config })
+        let authenticator = Authenticator::new(credentials, issuers);
+        Ok(Self { hash: config_hash(text), authenticator, settings, admin_token, config })
     }
 }
 

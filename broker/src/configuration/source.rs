@@ -82,5 +82,6 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
         folders.extend([&relay.system_credentials, &relay.client_credentials]);
     }
     let pairs = folders.into_iter().flat_map(|folder| [USERNAME_FILE, PASSWORD_FILE].map(|f| folder.directory.join(f)));
-    pairs.chain(config.admin.token_file.clone()).collect()
+    let issuers = config.authentication.jwt.iter().flat_map(|issuer| [&issuer.jwks_file, &issuer.ca_file]);
+    pairs.chain(issuers.flatten().cloned()).chain(config.admin.token_file.clone()).collect()
 }

@@ -1,11 +1,14 @@
 //! What session and engine tell each other through the connection, and what is told to the log.
 
-use std::{task::Context, time::Duration};
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use super::{Connection, Phase, Turn, send_buffer_size};
 use crate::{
     engine::{Event, Operation, SessionInfo},
-    security::{LoginRefused, Principal},
+    security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason},
     stomp::{DecodeError, Frame},
     transport::Wire,
@@ -114,14 +117,31 @@ impl<W: Wire> Connection<W> {
             }
         }
         if let Some(login) = turn.effects.login.take() {
-            let decided = self.broker().current().credentials.login(&login);
-            match decided {
-                Ok(principal) => self.accept_login(principal, turn),
-                Err(LoginRefused) => self.refused_login = Some(turn.now + REFUSAL_DELAY),
+            let decision = self.broker().current().authenticator.decide(&login);
+            match decision {
+                Decision::Now(decided) => self.finish_login(decided, turn),
+                Decision::Later(pending) => self.pending_login = Some(pending),
             }
         }
         if let Some(close) = turn.effects.close.take() {
             self.begin_close(&close, turn.now);
+        }
+    }
+
+    /// Goes on with a login whose decision takes time; says whether it is decided now.
+    pub(super) fn await_login(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
+        let Some(Poll::Ready(decided)) = self.pending_login.as_mut().map(|login| login.as_mut().poll(context)) else {
+            return false;
+        };
+        self.pending_login = None;
+        self.finish_login(decided, turn);
+        true
+    }
+
+    fn finish_login(&mut self, decided: Result<Principal, LoginRefused>, turn: &mut Turn) {
+        match decided {
+            Ok(principal) => self.accept_login(principal, turn),
+            Err(refused) => self.refused_login = Some((turn.now + REFUSAL_DELAY, refused)),
         }
     }
 
@@ -151,11 +171,11 @@ impl<W: Wire> Connection<W> {
         self.carry_out(turn);
     }
 
-    pub(super) fn refuse_login(&mut self, turn: &mut Turn) {
+    pub(super) fn refuse_login(&mut self, refused: LoginRefused, turn: &mut Turn) {
         self.refused_login = None;
         let now = turn.now;
         let (session, mut sink, effects) = self.sink(turn);
-        session.on_login(Err(LoginRefused), now, &mut sink, effects);
+        session.on_login(Err(refused), now, &mut sink, effects);
         self.carry_out(turn);
     }
 

@@ -46,6 +46,7 @@ use crate::{
     engine::{EngineSession, Event},
     mailbox::Mailbox,
     metrics::FrameTally,
+    security::{LoginRefused, PendingLogin},
     session::{Close, CloseReason, Effects, Session},
     stomp::Decoder,
     transport::{ConnectionPermit, Wire},
@@ -97,8 +98,10 @@ struct Connection<W: Wire> {
     unreleased: usize,
     /// Since when the client takes nothing of what waits for it.
     stalled_since: Option<Instant>,
+    /// A login whose decision takes time; nothing is read from the client meanwhile.
+    pending_login: Option<PendingLogin>,
     /// When the refusal of a login is told; it waits a little, so that guessing is slow.
-    refused_login: Option<Instant>,
+    refused_login: Option<(Instant, LoginRefused)>,
     phase: Phase,
     timer: Pin<Box<Sleep>>,
 }
@@ -153,6 +156,7 @@ impl<W: Wire> Connection<W> {
             output: Output::default(),
             unreleased: 0,
             stalled_since: None,
+            pending_login: None,
             refused_login: None,
             phase: Phase::Open,
             timer: Box::pin(sleep_until(now.into())),
@@ -176,7 +180,9 @@ impl<W: Wire> Connection<W> {
         for _ in 0..MOST_ROUNDS {
             self.run_timers(turn);
             let mut progress = match self.phase {
-                Phase::Open => self.take_events(turn, context) | self.take_input(turn, context),
+                Phase::Open => {
+                    self.await_login(turn, context) | self.take_events(turn, context) | self.take_input(turn, context)
+                }
                 Phase::Closing { .. } | Phase::Lingering { .. } => self.drop_input(turn, context),
                 Phase::Closed => false,
             };
@@ -211,6 +217,7 @@ impl<W: Wire> Connection<W> {
         self.wire.close(close, self.output.buffer());
         self.report_end(close);
         self.engine = None;
+        self.pending_login = None;
         self.backlog = VecDeque::new();
         self.input = BytesMut::new();
         self.undecoded = false;
@@ -268,7 +275,8 @@ impl<W: Wire> Connection<W> {
             Phase::Open => {
                 let stalled = self.stalled_since.map(|since| since + self.send_timeout());
                 let throttled = self.broker().throttle.wait(now);
-                [self.session.next_tick(), self.refused_login, stalled, throttled].into_iter().flatten().min()
+                let refusal = self.refused_login.map(|(at, _)| at);
+                [self.session.next_tick(), refusal, stalled, throttled].into_iter().flatten().min()
             }
         }
     }
@@ -281,8 +289,10 @@ impl<W: Wire> Connection<W> {
                 self.abort(CloseReason::ConnectionLost);
             }
             Phase::Open => {
-                if self.refused_login.is_some_and(|at| now >= at) {
-                    self.refuse_login(turn);
+                if let Some((at, refused)) = self.refused_login
+                    && now >= at
+                {
+                    self.refuse_login(refused, turn);
                 }
                 if self.stalled_since.is_some_and(|since| now >= since + self.send_timeout()) {
                     self.stalled_since = None;

@@ -27,10 +27,22 @@ struct Accepted {
     principal: Principal,
 }
 
-/// The login was refused; the text never says which part of it was wrong.
+/// Why a login was refused; the text never says which part of it was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the login was refused; check the headers login and passcode")]
-pub struct LoginRefused;
+pub enum LoginRefused {
+    /// No accepted pair is the one that was given.
+    #[error("the login was refused; check the headers login and passcode")]
+    Credentials,
+    /// The token is not genuine, not for us, not valid yet, or names no user.
+    #[error("the token was refused; its issuer, audience, signature or claims are not those that are accepted here")]
+    Token,
+    /// The token is genuine and was valid once.
+    #[error("the token has expired; log in with a new one")]
+    TokenExpired,
+    /// The issuer's keys cannot be had.
+    #[error("the token cannot be checked now, for the keys of its issuer cannot be had; try again later")]
+    KeysNotAvailable,
+}
 
 impl Credentials {
     /// Accepts these pairs for each role; `anonymous` also accepts a CONNECT that brings no credentials at all.
@@ -39,7 +51,11 @@ impl Credentials {
             move |pair: &CredentialPair| Accepted {
                 login: digest(pair.username()),
                 passcode: digest(pair.password()),
-                principal: Principal { user: pair.username().into(), roles: Arc::from([role.into()]) },
+                principal: Principal {
+                    user: pair.username().into(),
+                    roles: Arc::from([role.into()]),
+                    expires_at: None,
+                },
             }
         };
         let system = system.iter().map(accept(SYSTEM_ROLE));
@@ -50,13 +66,13 @@ impl Credentials {
     /// Decides a login. Takes the same time whatever was wrong with it.
     ///
     /// # Errors
-    /// [`LoginRefused`] when no accepted pair is exactly the one given.
+    /// [`LoginRefused::Credentials`] when no accepted pair is exactly the one given.
     pub fn login(&self, login: &Login) -> Result<Principal, LoginRefused> {
         let name = login.login.as_deref().unwrap_or_default();
         let passcode = login.passcode.as_deref().unwrap_or_default();
         if name.is_empty() && passcode.is_empty() && login.authorization.is_none() {
-            let nobody = Principal { user: "".into(), roles: Arc::from([]) };
-            return if self.anonymous { Ok(nobody) } else { Err(LoginRefused) };
+            let nobody = Principal { user: "".into(), roles: Arc::from([]), expires_at: None };
+            return if self.anonymous { Ok(nobody) } else { Err(LoginRefused::Credentials) };
         }
         let (name, passcode) = (digest(name), digest(passcode));
         let mut found = None;
@@ -66,7 +82,7 @@ impl Credentials {
                 found = Some(accepted.principal.clone());
             }
         }
-        found.ok_or(LoginRefused)
+        found.ok_or(LoginRefused::Credentials)
     }
 }
 
@@ -126,7 +142,11 @@ mod tests {
             (Some(""), Some("old")),
             (None, Some("old")),
         ] {
-            assert_eq!(credentials.login(&login(name, passcode)), Err(LoginRefused), "{name:?} {passcode:?}");
+            assert_eq!(
+                credentials.login(&login(name, passcode)),
+                Err(LoginRefused::Credentials),
+                "{name:?} {passcode:?}"
+            );
         }
     }
 
@@ -135,14 +155,14 @@ mod tests {
         for given in [login(None, None), login(Some(""), Some(""))] {
             let principal = Credentials::new(&[], &[], true).login(&given).unwrap();
             assert!(!principal.is_authenticated() && principal.roles.is_empty());
-            assert_eq!(Credentials::new(&[], &[], false).login(&given), Err(LoginRefused));
+            assert_eq!(Credentials::new(&[], &[], false).login(&given), Err(LoginRefused::Credentials));
         }
     }
 
     #[test]
     fn a_token_that_nobody_can_check_is_not_taken_for_no_login() {
         let given = Login { authorization: Some("Bearer x".into()), ..Login::default() };
-        assert_eq!(Credentials::new(&[], &[], true).login(&given), Err(LoginRefused));
+        assert_eq!(Credentials::new(&[], &[], true).login(&given), Err(LoginRefused::Credentials));
     }
 
     #[test]

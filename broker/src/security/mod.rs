@@ -1,15 +1,19 @@
-//! Who a session is and what it may do. Pure but for [`credential_files`], which reads mounted Secrets; no clock.
+//! Who a session is and what it may do. Pure but for [`credential_files`], which reads mounted Secrets, and [`jwt`], which
+//! fetches keys and knows the time.
 //!
 //! ```text
-//! CONNECT ──► Login ──► Credentials::login ──► Principal ──► Policy::allows ◄── SEND, SUBSCRIBE
+//! CONNECT ──► Login ──► Authenticator::decide ──► Principal ──► Policy::allows ◄── SEND, SUBSCRIBE
 //! ```
 
+mod authenticator;
 pub mod credential_files;
 mod credentials;
+pub mod jwt;
 mod policy;
 mod principal;
 mod upstream;
 
+pub use authenticator::{Authenticator, Decision, PendingLogin};
 pub use credential_files::{CredentialError, CredentialPair};
 pub use credentials::{CLIENT_ROLE, Credentials, LoginRefused, SYSTEM_ROLE};
 pub use policy::Policy;

@@ -4,7 +4,7 @@ use stompbroker_config::{Action, Allow, Authorization, Rule};
 use super::*;
 
 fn principal(user: &str, roles: &[&str]) -> Principal {
-    Principal { user: user.into(), roles: roles.iter().map(|&role| role.into()).collect() }
+    Principal { user: user.into(), roles: roles.iter().map(|&role| role.into()).collect(), expires_at: None }
 }
 
 fn rule(actions: &[Action], destinations: &[&str], allow: Allow) -> Rule {

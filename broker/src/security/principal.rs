@@ -1,6 +1,6 @@
 //! Who a session is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 /// A role's name, as destination rules write it.
 pub type Role = Box<str>;
@@ -12,6 +12,8 @@ pub struct Principal {
     pub user: Arc<str>,
     /// What the user may be matched by besides the name.
     pub roles: Arc<[Role]>,
+    /// When what the user logged in with expires, and with it the session.
+    pub expires_at: Option<Instant>,
 }
 
 impl Principal {

@@ -65,6 +65,8 @@ pub enum CloseReason {
     LoginRefused,
     /// No CONNECT in time.
     LoginTimeout,
+    /// What the user logged in with has expired.
+    LoginExpired,
     /// A destination rule denied an action.
     AccessDenied,
     /// The client was silent longer than it had agreed.
@@ -88,6 +90,7 @@ impl CloseReason {
             Self::LimitExceeded => "limit_exceeded",
             Self::LoginRefused => "login_refused",
             Self::LoginTimeout => "login_timeout",
+            Self::LoginExpired => "login_expired",
             Self::AccessDenied => "access_denied",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::SlowConsumer => "slow_consumer",

@@ -44,6 +44,8 @@ pub(super) enum SessionError {
     LoginRefused(LoginRefused),
     #[error("no login within limits.loginTimeout, which is {0}")]
     LoginTimeout(GoDuration),
+    #[error("the token that the session logged in with has expired; connect again with a new one")]
+    LoginExpired,
     #[error("nothing received for {0}, though the client agreed to send heart-beats")]
     Silent(GoDuration),
     #[error("the client took none of its messages for limits.sendTimeout, which is {0}")]
@@ -95,6 +97,7 @@ impl SessionError {
             Self::UnknownTransaction { .. } => "Transaction not found",
             Self::Denied { .. } => "Access refused",
             Self::Limit { .. } => "Limit exceeded",
+            Self::LoginExpired | Self::LoginRefused(LoginRefused::TokenExpired) => "Token expired",
             Self::LoginRefused(_) => "Bad CONNECT",
             Self::LoginTimeout(_) => "Login timeout",
             Self::Silent(_) => "Heart-beat timeout",
@@ -117,6 +120,7 @@ impl SessionError {
             Self::Limit { .. } => CloseReason::LimitExceeded,
             Self::LoginRefused(_) => CloseReason::LoginRefused,
             Self::LoginTimeout(_) => CloseReason::LoginTimeout,
+            Self::LoginExpired => CloseReason::LoginExpired,
             Self::Silent(_) => CloseReason::HeartbeatTimeout,
             Self::SlowConsumer(_) | Self::Engine(EngineError::SlowConsumer(_)) => CloseReason::SlowConsumer,
             Self::Drained => CloseReason::Drained,

@@ -110,6 +110,9 @@ impl Session {
                 let timeout = self.settings.limits.login_timeout;
                 self.fail(&SessionError::LoginTimeout(timeout), &About::default(), sink, effects);
             }
+            State::Live(_) if self.expires_at().is_some_and(|at| now >= at) => {
+                self.fail(&SessionError::LoginExpired, &About::default(), sink, effects);
+            }
             State::Live(_) => self.with_live(sink, effects, |live, cx| live.tick(now, cx)),
             State::Expecting { .. } | State::LoggingIn { .. } | State::Closed => {}
         }
@@ -119,9 +122,13 @@ impl Session {
     pub fn next_tick(&self) -> Option<Instant> {
         match &self.state {
             State::Expecting { deadline } | State::LoggingIn { deadline, .. } => Some(*deadline),
-            State::Live(live) => live.next_tick(),
+            State::Live(live) => [live.next_tick(), self.expires_at()].into_iter().flatten().min(),
             State::Closed => None,
         }
+    }
+
+    fn expires_at(&self) -> Option<Instant> {
+        self.principal.as_ref().and_then(|principal| principal.expires_at)
     }
 
     /// Goes by new settings from now on. A subscription that the new rules deny ends the session.

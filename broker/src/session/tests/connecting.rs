@@ -125,6 +125,30 @@ fn a_refused_login_ends_with_an_error_that_shows_nothing() {
 }
 
 #[test]
+fn a_session_ends_with_what_its_user_logged_in_with() {
+    let mut peer = offer("accept-version:1.2\n");
+    let before = peer.now + Duration::from_secs(7);
+    let expires_at = before + Duration::from_millis(1);
+    peer.log_in_as(Principal { expires_at: Some(expires_at), ..principal("anna") });
+    assert_eq!(peer.frame().command.as_str(), "CONNECTED");
+    assert_eq!(peer.session.next_tick(), Some(expires_at));
+    peer.session.on_tick(before, &mut peer.client, &mut peer.effects);
+    assert!(peer.session.is_live());
+    peer.session.on_tick(expires_at, &mut peer.client, &mut peer.effects);
+    let error = peer.error();
+    assert_eq!(error.header("message"), Some("Token expired"));
+    assert!(body(&error).contains("connect again"));
+    assert_eq!(peer.end_reason(), Some(CloseReason::LoginExpired));
+}
+
+#[test]
+fn an_expired_token_is_refused_by_its_own_name() {
+    let mut peer = offer("accept-version:1.2\n");
+    peer.session.on_login(Err(LoginRefused::TokenExpired), peer.now, &mut peer.client, &mut peer.effects);
+    assert_eq!(peer.error().header("message"), Some("Token expired"));
+}
+
+#[test]
 fn a_receipt_on_connect_is_ignored() {
     let mut peer = offer("accept-version:1.2\nreceipt:r\n");
     peer.log_in("anna");

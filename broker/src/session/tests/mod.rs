@@ -74,7 +74,7 @@ fn ruled(rules: &str) -> Settings {
 }
 
 fn principal(user: &str) -> Principal {
-    Principal { user: user.into(), roles: Arc::from([]) }
+    Principal { user: user.into(), roles: Arc::from([]), expires_at: None }
 }
 
 impl Peer {
@@ -123,14 +123,18 @@ impl Peer {
     }
 
     fn log_in(&mut self, user: &str) {
+        self.log_in_as(principal(user));
+    }
+
+    fn log_in_as(&mut self, principal: Principal) {
         assert!(self.effects.login.take().is_some(), "no login was asked for: {}", self.text());
-        self.session.on_login(Ok(principal(user)), self.now, &mut self.client, &mut self.effects);
+        self.session.on_login(Ok(principal), self.now, &mut self.client, &mut self.effects);
         self.decoder.set_version(self.session.version().unwrap());
         self.decoder.set_limits(self.session.decode_limits());
     }
 
     fn refuse_login(&mut self) {
-        self.session.on_login(Err(LoginRefused), self.now, &mut self.client, &mut self.effects);
+        self.session.on_login(Err(LoginRefused::Credentials), self.now, &mut self.client, &mut self.effects);
     }
 
     fn event(&mut self, event: Event) {

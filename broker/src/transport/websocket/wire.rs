@@ -77,6 +77,7 @@ const fn code_of(reason: CloseReason) -> CloseCode {
         CloseReason::LimitExceeded => CloseCode::TooBig,
         CloseReason::LoginRefused
         | CloseReason::LoginTimeout
+        | CloseReason::LoginExpired
         | CloseReason::AccessDenied
         | CloseReason::HeartbeatTimeout
         | CloseReason::SlowConsumer => CloseCode::Policy,
