@@ -135,11 +135,13 @@ impl<W: Wire> Connection<W> {
     fn new(permit: ConnectionPermit, stream: TcpStream, peer: SocketAddr, wire: W, read_ahead: &[u8]) -> Self {
         let now = Instant::now();
         let broker = permit.broker();
+        // Before the settings are read, so that no change of them is missed.
+        let registration = broker.registry.enter();
         let current = broker.current();
         let id = broker.next_session_id();
         let session = Session::new(Arc::clone(&id), Arc::clone(&current.settings), now);
         let mut connection = Self {
-            registration: broker.registry.enter(),
+            registration,
             peer,
             stream,
             wire,
@@ -236,7 +238,7 @@ impl<W: Wire> Connection<W> {
         let mut progress = false;
         while !self.output.is_empty() {
             match self.stream.try_write(self.output.pending()) {
-                Ok(octets) => {
+                Ok(octets) if octets > 0 => {
                     self.output.advance(octets);
                     turn.octets_sent += octets as u64;
                     self.stalled_since = None;
@@ -248,7 +250,7 @@ impl<W: Wire> Connection<W> {
                         return progress;
                     }
                 }
-                Err(_) => {
+                Ok(_) | Err(_) => {
                     self.abort(CloseReason::ConnectionLost);
                     return true;
                 }

@@ -105,3 +105,48 @@ async fn two_thousand_clients_that_come_and_go_leave_nothing_behind() {
     .await;
     assert_eq!(broker.metric("stompbroker_sessions_opened_total{transport=\"tcp\"}").await, 2000);
 }
+
+#[tokio::test]
+async fn octets_of_any_kind_harm_nobody_else() {
+    let broker = BrokerUnderTest::start(&config("limits: {loginTimeout: 1s}"));
+    let mut neighbour = broker.tcp_session().await;
+    // A fixed walk through all octets, so that a failure can be repeated.
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut noise = |length: usize| -> Vec<u8> {
+        let next = |_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_be_bytes()[3]
+        };
+        (0..length).map(next).collect()
+    };
+    let starts: [&[u8]; 6] = [
+        b"",
+        b"CONNECT\naccept-version:1.2\nhost:x\n\n\0",
+        b"CONNECT\naccept-version:1.2\nhost:x\n\n\0SEND\ndestination:/queue/a\ncontent-length:1000\n\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET /chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        b"GET /chat HTTP/1.1\r\nHost: x\r\n",
+    ];
+    for length in [1, 2, 14, 100, 3000, 70_000] {
+        for start in starts {
+            for port in [broker.stomp(), broker.websocket()] {
+                let mut stream = tokio::net::TcpStream::connect(port).await.unwrap();
+                let octets = [start, &noise(length)].concat();
+                // The broker may hang up while it is written to.
+                let _ = stream.write_all(&octets).await;
+            }
+        }
+    }
+    eventually("the noise to be gone", async || {
+        let tcp = broker.metric("stompbroker_connections{transport=\"tcp\"}").await;
+        let websocket = broker.metric("stompbroker_connections{transport=\"websocket\"}").await;
+        (tcp == 1 && websocket == 0).then_some(())
+    })
+    .await;
+    neighbour.subscribe("0", "/topic/a").await;
+    neighbour.send("/topic/a", "unharmed").await;
+    assert_eq!(neighbour.message().await, "unharmed");
+}
