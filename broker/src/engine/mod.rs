@@ -75,7 +75,12 @@ pub enum Operation {
     /// Begin a subscription.
     Subscribe(Subscription),
     /// End a subscription; what it was given and has not settled is requeued.
-    Unsubscribe(SubscriptionKey),
+    Unsubscribe {
+        /// Which one.
+        subscription: SubscriptionKey,
+        /// The other headers of UNSUBSCRIBE: some upstreams delete a durable subscription by `durable:true` in it.
+        headers: Vec<crate::stomp::Header>,
+    },
     /// Settle deliveries of one subscription, in the order of their delivery.
     Settle {
         /// The subscription that they were delivered to.

@@ -90,7 +90,8 @@ impl Live {
         self.transactions.forget_subscription(key);
         self.subscriptions.end(key);
         let ticket = self.answers.owe(receipt, Outcome::Unsubscribed(key));
-        cx.submit(Operation::Unsubscribe(key), Some(ticket));
+        let headers = passed_on(frame.headers.clone());
+        cx.submit(Operation::Unsubscribe { subscription: key, headers }, Some(ticket));
         Ok(())
     }
 }

@@ -151,6 +151,11 @@ impl Session {
         self.engine.submit(Operation::Subscribe(subscription), ticket.map(Ticket));
     }
 
+    pub(crate) fn unsubscribe(&mut self, key: u32, headers: &[(&str, &str)], ticket: u64) {
+        let headers = headers.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        self.submit(Operation::Unsubscribe { subscription: SubscriptionKey(key), headers }, ticket);
+    }
+
     /// The next event; a delivery stays counted in the mailbox until [`Self::release`].
     pub(crate) async fn event(&mut self) -> Event {
         if self.batch.is_empty() {

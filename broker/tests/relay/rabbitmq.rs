@@ -175,7 +175,7 @@ async fn ending_a_subscription_while_messages_flow_ends_no_session() {
         for _ in 0..100 {
             session.send(&queue, "flood", None);
         }
-        session.submit(Operation::Unsubscribe(SubscriptionKey(1)), round);
+        session.unsubscribe(1, &[], round);
         session.send(&queue, "mark", Some(500 + round));
         loop {
             match session.event().await {
@@ -207,6 +207,37 @@ async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_mes
     sender.completed(1).await;
     for session in &mut sessions {
         assert_eq!(next(session).await.0, "to all");
+    }
+    harness.stop().await;
+}
+
+#[tokio::test]
+async fn a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as_durable() {
+    let Some(harness) = rabbitmq(|_| {}) else { return };
+    harness.connected().await;
+    let topic = queue().replace("/queue/", "/topic/");
+    let durable = [("id", "ann"), ("durable", "true"), ("auto-delete", "false")];
+    let mut sender = harness.session();
+    for (ticket, expected) in [(1, None), (2, Some("while away")), (3, None)] {
+        let mut session = harness.session();
+        subscribe(&mut session, 1, &topic, &durable);
+        match expected {
+            Some(body) => assert_eq!(next(&mut session).await.0, body),
+            None => session.completed(1001).await,
+        }
+        // The second time, what came is left unsettled and goes with the queue.
+        let headers = &durable[..if expected.is_some() { 2 } else { 0 }];
+        session.unsubscribe(1, headers, ticket);
+        loop {
+            match session.event().await {
+                Event::Completed(done) if done.0 == ticket => break,
+                Event::Completed(_) => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        drop(session);
+        sender.send(&topic, "while away", Some(ticket));
+        sender.completed(ticket).await;
     }
     harness.stop().await;
 }

@@ -95,7 +95,7 @@ async fn messages_are_delivered_and_settled_as_the_client_says() {
         peer.confirm(&frame).await;
         session.completed(7).await;
     }
-    session.submit(Operation::Unsubscribe(SubscriptionKey(1)), 8);
+    session.unsubscribe(1, &[], 8);
     let frame = peer.expect(Command::Unsubscribe).await;
     peer.message("1", "late", b"").await;
     peer.send(Command::Error, &[("message", "Subscription not found")], b"").await;

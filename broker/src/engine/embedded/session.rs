@@ -50,7 +50,7 @@ impl EmbeddedSession {
         match operation {
             Operation::Send(message) => self.send(&message),
             Operation::Subscribe(subscription) => self.subscribe(subscription),
-            Operation::Unsubscribe(key) => {
+            Operation::Unsubscribe { subscription: key, .. } => {
                 self.unsubscribe(key);
                 Ok(())
             }

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, task::Poll};
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
-use crate::engine::{EngineError, Operation, Ticket};
+use crate::engine::{EngineError, Operation, Subscription, Ticket};
 
 /// Operations that wait before the session is told to stop.
 const MAX_OPERATIONS: usize = 256;
@@ -45,10 +45,9 @@ fn operation_size(operation: &Operation) -> usize {
     size_of::<Operation>()
         + match operation {
             Operation::Send(message) => message.size(),
-            Operation::Subscribe(subscription) => {
-                subscription.headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
+            Operation::Subscribe(Subscription { headers, .. }) | Operation::Unsubscribe { headers, .. } => {
+                headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum()
             }
-            Operation::Unsubscribe(_) => 0,
             Operation::Settle { deliveries, .. } => size_of_val(deliveries.as_slice()),
             Operation::Commit(operations) => operations.iter().map(operation_size).sum(),
         }
@@ -173,7 +172,8 @@ mod tests {
     use crate::{engine::SubscriptionKey, message::Message};
 
     fn item(ticket: u64) -> Item {
-        Item::Operation(Operation::Unsubscribe(SubscriptionKey(0)), Some(Ticket(ticket)))
+        let operation = Operation::Unsubscribe { subscription: SubscriptionKey(0), headers: Vec::new() };
+        Item::Operation(operation, Some(Ticket(ticket)))
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Settings {
             Operation::Send(message) => self.check_destination(&message.destination),
             Operation::Subscribe(subscription) => self.check_destination(&subscription.destination),
             Operation::Commit(operations) => operations.iter().try_for_each(|operation| self.check(operation)),
-            Operation::Unsubscribe(_) | Operation::Settle { .. } => Ok(()),
+            Operation::Unsubscribe { .. } | Operation::Settle { .. } => Ok(()),
         }
     }
 

@@ -98,7 +98,9 @@ impl Translator {
                 self.send(message, receipt.as_deref(), None, out);
             }
             Operation::Subscribe(subscription) => self.subscribe(subscription, ticket, now, out),
-            Operation::Unsubscribe(key) => self.unsubscribe(*key, ticket, now, out),
+            Operation::Unsubscribe { subscription, headers } => {
+                self.unsubscribe(*subscription, headers, ticket, now, out);
+            }
             Operation::Settle { deliveries, settlement, .. } => {
                 let settled = self.known(deliveries);
                 let Some((last, rest)) = settled.split_last() else {
@@ -209,14 +211,22 @@ impl Translator {
         self.subscriptions.insert(subscription.key, upstream);
     }
 
-    fn unsubscribe(&mut self, key: SubscriptionKey, ticket: Option<Ticket>, now: Instant, out: &mut Vec<u8>) {
+    fn unsubscribe(
+        &mut self,
+        key: SubscriptionKey,
+        headers: &[Header],
+        ticket: Option<Ticket>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) {
         let Some(upstream) = self.subscriptions.get_mut(&key).filter(|upstream| !upstream.ending) else {
             return self.done(ticket, now);
         };
         upstream.ending = true;
         self.unsubscribed = true;
         let receipt = self.ledger.open(ticket, Some(key), now).to_string();
-        let headers = [("id", &*upstream.id), ("receipt", &*receipt)];
+        let own = [("id", Some(&*upstream.id)), ("receipt", Some(&*receipt))];
+        let headers = present(own).chain(passed_on(headers, &OWN_SUBSCRIBE));
         encode(out, Some(self.version), Command::Unsubscribe, headers, false, b"");
     }
 
@@ -233,7 +243,7 @@ impl Translator {
                     }
                 }
                 // No part of a transaction in STOMP; a session sends none.
-                Operation::Subscribe(_) | Operation::Unsubscribe(_) | Operation::Commit(_) => {
+                Operation::Subscribe(_) | Operation::Unsubscribe { .. } | Operation::Commit(_) => {
                     self.operation(operation, None, now, out);
                 }
             }

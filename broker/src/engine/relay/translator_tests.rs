@@ -94,6 +94,10 @@ fn a_durable_subscription_keeps_the_clients_own_id() {
         |translator: &mut Translator, id| translator.message(message(&[("subscription", id)])).unwrap().subscription;
     assert_eq!(tag(&mut translator, "2"), SubscriptionKey(1));
     assert_eq!(tag(&mut translator, "2-"), SubscriptionKey(2));
+    let headers = vec![("id".into(), "2".into()), ("durable".into(), "true".into())];
+    let unsubscribe = Operation::Unsubscribe { subscription: SubscriptionKey(1), headers };
+    let frame = written(&mut translator, &unsubscribe, None);
+    assert_eq!(frame, "UNSUBSCRIBE\nid:2\nreceipt:0\ndurable:true\n\n^@", "durable:true deletes it upstream");
 }
 
 #[test]
@@ -191,7 +195,7 @@ fn an_unsubscribe_ends_with_its_receipt_and_a_subscription_of_the_same_name_wait
     let again = Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[]));
     written(&mut translator, &again, None);
     let tag = delivered(&mut translator, "x");
-    let unsubscribe = Operation::Unsubscribe(SubscriptionKey(1));
+    let unsubscribe = Operation::Unsubscribe { subscription: SubscriptionKey(1), headers: Vec::new() };
     assert_eq!(written(&mut translator, &unsubscribe, None), "UNSUBSCRIBE\nid:1\nreceipt:0\n\n^@");
     assert!(translator.must_wait(&again));
     assert!(translator.message(message(&[("subscription", "1")])).is_some(), "on its way before the end");
@@ -211,7 +215,7 @@ fn a_late_delivery_of_an_ended_subscription_is_no_error_of_the_session() {
     let late = error(&[("message", "Subscription not found")]);
     assert!(!translator.is_harmless(&late), "nothing has ended yet");
     written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &[])), None);
-    written(&mut translator, &Operation::Unsubscribe(SubscriptionKey(1)), None);
+    written(&mut translator, &Operation::Unsubscribe { subscription: SubscriptionKey(1), headers: Vec::new() }, None);
     assert!(translator.is_harmless(&late));
     assert!(!translator.is_harmless(&error(&[("message", "Subscription not found"), ("receipt-id", "4")])));
     assert!(!translator.is_harmless(&error(&[("message", "Unknown destination")])));

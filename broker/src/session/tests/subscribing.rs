@@ -84,7 +84,7 @@ fn in_1_0_the_destination_names_a_subscription_without_an_id() {
     peer.send("SUBSCRIBE\nid:s\ndestination:/queue/a\n\n");
     assert_ne!(peer.subscribed().key, key, "one with an id is another one");
     peer.send("UNSUBSCRIBE\ndestination:/queue/a\n\n");
-    assert!(matches!(&peer.operations()[..], [Operation::Unsubscribe(ended)] if *ended == key));
+    assert!(matches!(&peer.operations()[..], [Operation::Unsubscribe { subscription, .. }] if *subscription == key));
     peer.send("SUBSCRIBE\ndestination:/queue/a\n\n");
     peer.send("SUBSCRIBE\ndestination:/queue/a\n\n");
     assert_eq!(peer.error().header("message"), Some("Duplicated subscription identifier"));
@@ -95,7 +95,17 @@ fn in_1_0_unsubscribe_may_name_the_destination_of_a_subscription_with_an_id() {
     let mut peer = Peer::live(Version::V1_0);
     let key = peer.subscribe("s", "auto");
     peer.send("UNSUBSCRIBE\ndestination:/queue/a\n\n");
-    assert!(matches!(&peer.operations()[..], [Operation::Unsubscribe(ended)] if ended.0 == key));
+    assert!(matches!(&peer.operations()[..], [Operation::Unsubscribe { subscription, .. }] if subscription.0 == key));
+}
+
+#[test]
+fn the_other_headers_of_unsubscribe_go_on_to_the_engine() {
+    let mut peer = Peer::live(Version::V1_2);
+    peer.subscribe("s", "auto");
+    peer.send("UNSUBSCRIBE\nid:s\ndurable:true\nreceipt:r\n\n");
+    let operations = peer.operations();
+    let [Operation::Unsubscribe { headers, .. }] = &operations[..] else { panic!("{operations:?}") };
+    assert_eq!(headers[..], [("id".into(), "s".into()), ("durable".into(), "true".into())]);
 }
 
 #[test]

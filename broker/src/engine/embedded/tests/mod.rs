@@ -101,7 +101,7 @@ impl Session {
 
     #[track_caller]
     fn unsubscribe(&mut self, key: u32) {
-        self.try_do(Operation::Unsubscribe(SubscriptionKey(key))).unwrap();
+        self.try_do(Operation::Unsubscribe { subscription: SubscriptionKey(key), headers: Vec::new() }).unwrap();
     }
 
     #[track_caller]
