@@ -50,3 +50,17 @@ async fn a_client_that_beats_or_asked_for_nothing_stays() {
         assert_eq!(client.frame().await.header("receipt-id"), Some("alive"));
     }
 }
+
+#[tokio::test]
+async fn a_client_that_is_not_listened_to_for_its_rate_is_not_called_silent() {
+    let broker = BrokerUnderTest::start(&config(&format!("{FAST}\nlimits: {{messagesPerSecondPerPod: 1}}")));
+    let mut client = broker.tcp().await;
+    client.log_in("heart-beat:200,0\n").await;
+    client.subscribe("0", "/topic/a").await;
+    for number in 0..4 {
+        client.send("/topic/a", &number.to_string()).await;
+    }
+    for number in 0..4 {
+        assert_eq!(client.message().await, number.to_string());
+    }
+}
