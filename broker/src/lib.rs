@@ -9,6 +9,9 @@
 //! * [`stomp`] is a codec without I/O; [`session`] is a pure state machine and owns every STOMP rule.
 //! * [`engine`] sees destinations and messages, never sockets or frames; transports see frames, never destinations.
 //! * One [`mailbox`] a session is the only way back from an engine: bounded, batched, woken once per batch.
+//! * A connection drives one session: a single future over a socket, whatever the transport's framing.
+//! * [`server`] binds the ports and runs it all; [`configuration`] is read at the start and brought into force again whenever
+//!   its files change.
 
 mod admin;
 mod broker;

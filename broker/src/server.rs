@@ -75,17 +75,12 @@ impl Server {
         let mut source = Source::new(config);
         let configuration = source.load()?;
         let listeners = &configuration.config.listeners;
-        let stomp = listeners.stomp.as_ref().map(|listener| listen(listener.port, "listeners.stomp.port"));
-        let websocket = listeners.websocket.as_ref().map(|listener| listen(listener.port, "listeners.websocket.port"));
+        let stomp = listeners.stomp.as_ref().map(|stomp| listen(stomp.port, "listeners.stomp.port")).transpose()?;
+        let websocket = listeners.websocket.as_ref();
+        let websocket = websocket.map(|websocket| listen(websocket.port, "listeners.websocket.port")).transpose()?;
         let admin = listen(configuration.config.admin.port, "admin.port")?;
         let engine = RunningEngine::start(&configuration.config);
-        Ok(Self {
-            broker: Arc::new(Broker::new(configuration, engine)),
-            source,
-            stomp: stomp.transpose()?,
-            websocket: websocket.transpose()?,
-            admin,
-        })
+        Ok(Self { broker: Arc::new(Broker::new(configuration, engine)), source, stomp, websocket, admin })
     }
 
     /// Where it listens.

@@ -53,7 +53,7 @@ use crate::{
 };
 
 /// How long the last octets may take to leave.
-const CLOSING_TIME: Duration = Duration::from_secs(2);
+const CLOSING_TIME: Duration = Duration::from_secs(5);
 /// How long to wait for the client's FIN after ours.
 const LINGERING_TIME: Duration = Duration::from_secs(1);
 /// Rounds of work in one turn before other connections of the thread get theirs.

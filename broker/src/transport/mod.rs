@@ -1,12 +1,12 @@
 //! How octets of a client become STOMP octets and back: TCP as they are, WebSocket in messages.
 //!
-//! A transport accepts connections and gives the [`crate::connection`] driver a TCP stream and a [`Wire`]; all else,
+//! A transport accepts connections and gives the driver of `connection` a TCP stream and a `Wire`; all else,
 //! from reading to lingering close, is the same for all of them. TLS is a wire around another one.
 
 mod accept;
 mod limit;
-pub mod tcp;
-pub mod websocket;
+pub(crate) mod tcp;
+pub(crate) mod websocket;
 
 pub(crate) use accept::{Listener, accept_loop};
 use bytes::BytesMut;
