@@ -1,6 +1,10 @@
 //! The README and the example file against the code.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use serde_json::Value;
 use stompbroker_config::{Config, Drain, EmbeddedEngine, Engine, Limits};
@@ -11,40 +15,66 @@ fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
 }
 
-/// The first cells of the table rows that are code.
-fn first_cells(readme: &str) -> BTreeSet<String> {
-    let cells = readme.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |").map(|(cell, _)| cell));
-    cells.filter_map(|cell| cell.split_once('`').map(|(code, _)| code.to_owned())).collect()
+/// The table of keys: each with its default, where it has one.
+fn documented_keys() -> BTreeMap<String, Option<String>> {
+    let readme = read("README.md");
+    let (_, table) = readme.split_once("## Configuration").unwrap();
+    let (table, _) = table.split_once("## Admin port").unwrap();
+    let code = |cell: &str| cell.split('`').nth(1).map(str::to_owned);
+    let rows = table.lines().filter(|line| line.starts_with("| `")).map(|line| {
+        let cells: Vec<_> = line.split(" | ").collect();
+        (code(cells[0]).unwrap(), code(cells[1]))
+    });
+    rows.collect()
 }
 
-fn leaves(path: &str, value: &Value, into: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                leaves(&format!("{path}{}{name}", if path.is_empty() { "" } else { "." }), value, into);
+/// Every value of a configuration by its key, `[]` for the members of a list; what a rule allows counts as one value.
+fn keys(config: &Config) -> BTreeMap<String, Value> {
+    fn collect(path: String, value: &Value, into: &mut BTreeMap<String, Value>) {
+        match value {
+            Value::Object(fields) if !path.ends_with(".allow") => {
+                for (name, value) in fields {
+                    collect(if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, into);
+                }
+            }
+            Value::Array(members) if members.first().is_some_and(Value::is_object) => {
+                members.iter().for_each(|member| collect(format!("{path}[]"), member, into));
+            }
+            _ => {
+                into.insert(path, value.clone());
             }
         }
-        _ => {
-            into.insert(path.to_owned());
-        }
     }
+    let mut keys = BTreeMap::new();
+    collect(String::new(), &serde_json::to_value(config).unwrap(), &mut keys);
+    keys
 }
 
 #[test]
 fn the_readme_has_every_key_of_the_configuration_and_no_other() {
     let common = "zone: a\nlisteners: {stomp: {port: 1}, websocket: {port: 2, allowedOrigins: ['*']}}\n\
                   admin: {tokenFile: /t}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
-                  authorization: {rules: []}\nlimits: {messagesPerSecondPerPod: 1}\n";
-    let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1}], virtualHost: v, \
-                 systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
-    let mut keys = BTreeSet::new();
+                  authentication: {jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
+                  {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1}\n\
+                  authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n";
+    let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
+                 virtualHost: v, systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
+    let mut known = BTreeSet::new();
     for text in [common.to_owned(), format!("{common}{relay}")] {
         let config: Config = serde_saphyr::from_str(&text).unwrap();
-        leaves("", &serde_json::to_value(config).unwrap(), &mut keys);
+        known.extend(keys(&config).into_keys());
     }
-    let readme = read("README.md");
-    let table = readme.split("## Admin port").next().unwrap().split("## Configuration").nth(1).unwrap();
-    assert_eq!(first_cells(table), keys);
+    assert_eq!(documented_keys().into_keys().collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn the_readme_has_the_defaults() {
+    let documented = documented_keys();
+    let minimal = keys(&Config::parse("listeners: {websocket: {port: 1}}").unwrap());
+    for (key, value) in minimal.into_iter().filter(|(key, _)| key != "listeners.websocket.port") {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        assert_eq!(documented[&key].as_ref(), Some(&value), "{key}");
+    }
 }
 
 #[test]
