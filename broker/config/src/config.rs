@@ -140,7 +140,7 @@ pub enum Engine {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct EmbeddedEngine {
     /// Most octets of messages that one queue holds, delivered but unacknowledged ones included; a SEND beyond it is
-    /// refused with an ERROR.
+    /// refused with an ERROR. All queues together hold at most four times as much.
     pub queue_size: ByteSize,
     /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
     pub prefetch: u32,

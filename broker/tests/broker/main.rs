@@ -16,4 +16,5 @@ mod messages;
 mod relay;
 mod reload;
 mod support;
+mod tokens;
 mod websocket;

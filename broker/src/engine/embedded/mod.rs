@@ -1,8 +1,8 @@
 //! Topics and queues in the memory of this one process.
 //!
 //! * `/queue/...`: every message goes to one consumer. Consumers take turns as long as they have credit (`prefetch`
-//!   minus what they have not settled); what nobody can take now waits, up to `queueSize` octets a queue, then a SEND
-//!   fails. A queue comes to be with its first SEND or SUBSCRIBE and vanishes when it has neither messages nor
+//!   minus what they have not settled); what nobody can take now waits, up to `queueSize` octets a queue and four
+//!   times that in all queues, then a SEND fails. A queue comes to be with its first SEND or SUBSCRIBE and vanishes when it has neither messages nor
 //!   consumers. One that Spring made for a user's session is *transient*, see [`names::is_transient`].
 //! * `/topic/...`: every message goes to each of the current subscriptions, also to those with wildcards. A subscription
 //!   with acknowledgements gets a private queue of its own. A session that takes its messages too slowly is closed with

@@ -8,7 +8,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -33,6 +36,8 @@ pub(super) struct QueueState {
     ready: VecDeque<Entry>,
     /// Of everything here: ready, unsettled and reserved.
     octets: usize,
+    /// Of everything in all queues; a private queue has its own.
+    octets_of_all: Arc<AtomicUsize>,
     next_position: u64,
     consumers: HashMap<ReceiverId, Consumer>,
     rota: VecDeque<ReceiverId>,
@@ -61,14 +66,18 @@ struct Consumer {
     stalled: bool,
 }
 
-/// The queue holds as much as it may.
+/// The queue, or all queues together, hold as much as they may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
+/// How many times as much as one queue all queues together may hold. Names cost nothing, so the memory of the process
+/// must not depend on how many of them clients think up.
+pub(super) const FULL_QUEUES: usize = 4;
+
 impl Queue {
-    /// An empty queue.
-    pub(super) fn new(name: Box<str>) -> Self {
-        Self { name, state: Mutex::default() }
+    /// An empty queue; `octets_of_all` counts what is in all that share it.
+    pub(super) fn new(name: Box<str>, octets_of_all: Arc<AtomicUsize>) -> Self {
+        Self { name, state: Mutex::new(QueueState { octets_of_all, ..QueueState::default() }) }
     }
 
     /// Goes on with a consumer whose mailbox has room again.
@@ -83,18 +92,23 @@ impl Queue {
 }
 
 impl QueueState {
-    /// Sets room aside for a message that [`Self::push_reserved`] will bring. A message always fits an empty queue.
+    /// Sets room aside for a message that [`Self::push_reserved`] will bring. A message always fits an empty queue, unless
+    /// all queues together are full.
     pub(super) fn reserve(&mut self, size: usize, limit: usize) -> Result<(), QueueFull> {
-        if self.octets > 0 && self.octets.saturating_add(size) > limit {
+        let fits = |octets: usize, limit| octets == 0 || octets.saturating_add(size) <= limit;
+        if !fits(self.octets, limit) {
             return Err(QueueFull);
         }
+        let add = |octets| fits(octets, limit.saturating_mul(FULL_QUEUES)).then(|| octets + size);
+        self.octets_of_all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| QueueFull)?;
         self.octets += size;
         Ok(())
     }
 
     /// Gives back room that was set aside and is not needed.
     pub(super) fn release(&mut self, size: usize) {
-        self.octets = self.octets.saturating_sub(size);
+        self.octets -= size;
+        self.octets_of_all.fetch_sub(size, Ordering::Relaxed);
     }
 
     /// Takes a message whose room was reserved. A transient queue without consumers drops it.

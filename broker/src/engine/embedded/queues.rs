@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use parking_lot::Mutex;
@@ -20,6 +20,7 @@ type Shard = Mutex<HashMap<Box<str>, Arc<Queue>>>;
 pub(super) struct Queues {
     hasher: RandomState,
     shards: Box<[Shard]>,
+    octets: Arc<AtomicUsize>,
 }
 
 /// Room in a queue that was set aside for a message; given back when it is dropped unused.
@@ -32,7 +33,11 @@ pub(super) struct Reservation<'a> {
 
 impl Default for Queues {
     fn default() -> Self {
-        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Shard::default()).collect() }
+        Self {
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            octets: Arc::default(),
+        }
     }
 }
 
@@ -53,7 +58,7 @@ impl Queues {
                 if let Some(queue) = shard.get(name) {
                     Arc::clone(queue)
                 } else {
-                    let queue = Arc::new(Queue::new(name.into()));
+                    let queue = Arc::new(Queue::new(name.into(), Arc::clone(&self.octets)));
                     shard.insert(name.into(), Arc::clone(&queue));
                     queue
                 }

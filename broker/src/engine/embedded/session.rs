@@ -11,7 +11,7 @@ use super::{
     Shared,
     names::{self, Kind},
     outlet::{Outlet, Receiver},
-    queue::Queue,
+    queue::{FULL_QUEUES, Queue, QueueState},
     topics::Subscriber,
 };
 use crate::{
@@ -93,7 +93,7 @@ impl EmbeddedSession {
             let (receiver, window) = match acknowledge {
                 Acknowledge::WhenWritten => (receive(Weak::new(), destination), None),
                 Acknowledge::ByClient => {
-                    let queue = Arc::new(Queue::new(destination.clone()));
+                    let queue = Arc::new(Queue::new(destination.clone(), Arc::default()));
                     let receiver = receive(Arc::downgrade(&queue), destination);
                     queue.state.lock().attach(Arc::clone(&receiver), prefetch, false);
                     (receiver, Some(queue))
@@ -133,7 +133,7 @@ impl EmbeddedSession {
     /// Hands what a subscription gave back to the other consumers of its queue, or removes the queue if it is idle.
     fn hand_on(&self, attached: &Attached) {
         if let Attached { kind: Kind::Queue, queue: Some(queue), .. } = attached {
-            self.shared.queues.with_queue(queue, super::queue::QueueState::dispatch);
+            self.shared.queues.with_queue(queue, QueueState::dispatch);
         }
     }
 
@@ -174,7 +174,11 @@ impl EmbeddedSession {
 fn full(message: &Message, limit: usize) -> EngineError {
     EngineError::Full {
         destination: message.destination.clone(),
-        limit: format!("engine.embedded.queueSize ({})", ByteSize(limit as u64)).into(),
+        limit: format!(
+            "engine.embedded.queueSize ({}; all queues together hold at most {FULL_QUEUES} times as much)",
+            ByteSize(limit as u64)
+        )
+        .into(),
     }
 }
 

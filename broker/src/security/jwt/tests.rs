@@ -253,8 +253,9 @@ impl Publisher {
         *self.answer.lock() = ("200 OK".to_owned(), key_set(keys));
     }
 
+    /// From now on the answer is not 200, with the keys nevertheless.
     fn fail(&self, status: &str) {
-        *self.answer.lock() = (status.to_owned(), "no".to_owned());
+        status.clone_into(&mut self.answer.lock().0);
     }
 
     fn requests(&self) -> usize {
@@ -337,10 +338,12 @@ async fn known_keys_stay_in_use_while_the_issuer_fails() {
     let publisher = Publisher::start(None).await;
     let issuers = publisher.issuers(Pace { max_age: Duration::ZERO, ..NO_PAUSE });
     let token = signer.sign("k1", &claims());
+    publisher.publish(&[signer.public("k1")]);
     publisher.fail("500 Internal Server Error");
     assert_eq!(verify(&issuers, &token).await, Err(LoginRefused::KeysNotAvailable));
     publisher.publish(&[signer.public("k1")]);
     assert!(verify(&issuers, &token).await.is_ok());
+    publisher.publish(&[Signer::es256().public("k2")]);
     publisher.fail("302 Found");
     assert!(verify(&issuers, &token).await.is_ok());
     publisher.publish(&[Signer::es256().public("k2")]);

@@ -176,13 +176,29 @@ fn a_full_queue_refuses_with_the_bound_by_name_and_value() {
     let mut session = Session::open(&engine);
     session.send("/queue/a", &"x".repeat(1500));
     let error = session.try_do(Operation::Send(message("/queue/a", &"y".repeat(700)))).unwrap_err().to_string();
-    assert!(error.contains("/queue/a") && error.contains("engine.embedded.queueSize (2Ki)"), "{error}");
+    assert!(error.contains("/queue/a") && error.contains("engine.embedded.queueSize (2Ki;"), "{error}");
     session.send("/queue/other", &"y".repeat(5000));
     session.subscribe(1, "/queue/a", ByClient, 1);
     assert!(session.try_do(Operation::Send(message("/queue/a", &"y".repeat(700)))).is_err(), "unsettled ones count");
     let given = session.receive();
     session.settle(&given, Settlement::Accept);
     session.send("/queue/a", &"y".repeat(700));
+}
+
+#[test]
+fn all_queues_together_have_a_bound_too() {
+    let engine = engine_with(2048, 1);
+    let mut session = Session::open(&engine);
+    for index in 0..4 {
+        session.send(&format!("/queue/{index}"), &"x".repeat(1700));
+    }
+    let error = session.try_do(Operation::Send(message("/queue/new", &"y".repeat(1700)))).unwrap_err().to_string();
+    assert!(error.contains("/queue/new") && error.contains("4 times"), "{error}");
+    assert_eq!(status(&engine, "/queue/new"), None);
+    session.subscribe(1, "/queue/0", ByClient, 1);
+    let given = session.receive();
+    session.settle(&given, Settlement::Accept);
+    session.send("/queue/new", &"y".repeat(1700));
 }
 
 #[test]
