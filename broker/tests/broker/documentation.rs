@@ -32,13 +32,15 @@ fn documented_keys() -> BTreeMap<String, Option<String>> {
 fn keys(config: &Config) -> BTreeMap<String, Value> {
     fn collect(path: String, value: &Value, into: &mut BTreeMap<String, Value>) {
         match value {
-            Value::Object(fields) if !path.ends_with(".allow") => {
+            Value::Object(fields) if path != "authorization.rules[].allow" => {
                 for (name, value) in fields {
                     collect(if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, value, into);
                 }
             }
             Value::Array(members) if members.first().is_some_and(Value::is_object) => {
-                members.iter().for_each(|member| collect(format!("{path}[]"), member, into));
+                for member in members {
+                    collect(format!("{path}[]"), member, into);
+                }
             }
             _ => {
                 into.insert(path, value.clone());
