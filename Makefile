@@ -1,7 +1,7 @@
 # What people type. The work is in scripts under hack/, each runnable by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint test-unit test-integration test-e2e bench fmt generate images cluster clean
+.PHONY: help demo down test lint test-unit test-integration test-e2e bench fmt generate images chart up clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -9,8 +9,8 @@ help: ## This list
 demo: ## The story: a three-zone cluster, the operator, two brokers, real clients (KUBECONFIG set: on that cluster)
 	@hack/demo/run
 
-down: ## Stop the cluster of demo and test, and leave nothing behind
-	@hack/cluster/cluster down
+down: ## Stop the cluster of demo and test, and leave nothing behind (KUBECONFIG set: remove the demo from that cluster)
+	@hack/demo/down
 
 test: ## Everything: lint, unit, integration, end to end
 	@hack/test/run lint unit integration e2e
@@ -39,8 +39,11 @@ generate: ## CRD, its copy in the chart, golden files
 images: ## Both images as OCI archives; prints paths and sizes
 	@hack/images/build
 
-cluster: ## Only the three-zone cluster
-	@hack/cluster/cluster up
+up: ## The three-zone cluster with the operator and RabbitMQ, without the story
+	@hack/demo/install
+
+chart: ## Lint the chart and compare what it renders with its golden files
+	@hack/test/chart
 
 clean: ## Remove what builds left in the caches; the cluster must be down
 	@hack/clean
