@@ -78,6 +78,14 @@ wait_ready() { # BROKER [PODS]
   done
 }
 
+# Waits until the operator has seen that a pod is gone; not for long, for a new one may be there already.
+wait_dip() { # BROKER
+  local deadline=$((SECONDS + 10))
+  while ((SECONDS < deadline)) && [[ $(kubectl get stompbroker "$1" -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}') == True ]]; do
+    sleep 0.2
+  done
+}
+
 # Sets first_pod and last_pod to ready pods of the first and the last zone, or to two pods where there are no zones.
 pods_in_different_zones() { # BROKER
   local found
