@@ -25,7 +25,8 @@ pub struct Engine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EmbeddedEngine {
-    /// Most octets of undelivered messages that one queue holds; a SEND beyond it is refused with an ERROR.
+    /// Most octets of messages that one queue holds, undelivered or unacknowledged; a SEND beyond it is refused with an
+    /// ERROR. All queues together hold at most four times as much.
     #[serde(default = "queue_size")]
     #[schemars(schema_with = "scalars::byte_size")]
     pub queue_size: ByteSize,
@@ -57,7 +58,7 @@ pub struct RelayEngine {
     pub system_credentials: SecretReference,
     /// What the upstream connections of client sessions log in with.
     pub client_credentials: SecretReference,
-    /// Heart-beats of the system connection.
+    /// Heart-beats of all connections to the upstream.
     #[serde(default)]
     pub heartbeat: HeartbeatPair,
     /// How long an upstream may take from the TCP connect to CONNECTED.

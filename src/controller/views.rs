@@ -198,6 +198,9 @@ fn deployment_view(deployment: &Deployment) -> DeploymentView {
     }
 }
 
+/// Reasons of a waiting container that every start goes through; all others say that something is wrong.
+const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
 fn pod_view(pod: &Pod, zone: String) -> PodView {
     let empty = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&empty);
@@ -205,7 +208,9 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
     let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
     let containers = || status.container_statuses.iter().flatten();
     let running = status.phase.as_deref() == Some("Running");
-    let waiting = containers().find_map(|container| container.state.as_ref()?.waiting.as_ref());
+    let waiting = containers()
+        .filter_map(|container| container.state.as_ref()?.waiting.as_ref())
+        .find(|waiting| !waiting.reason.as_deref().is_some_and(|reason| STARTING.contains(&reason)));
     PodView {
         name: pod.metadata.name.clone().unwrap_or_default(),
         zone,
@@ -268,6 +273,14 @@ mod tests {
         assert_eq!(entry.view.waiting.as_deref(), Some("ImagePullBackOff: no such image"));
         assert_eq!(entry.address, None, "its containers do not run");
         assert!(!entry.view.node_lost);
+    }
+
+    #[test]
+    fn a_pod_that_is_only_starting_has_nothing_to_complain_of() {
+        let status = json!({"phase": "Pending", "containerStatuses": [
+            {"name": "broker", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+             "state": {"waiting": {"reason": "ContainerCreating"}}}]});
+        assert_eq!(pod(status).view.waiting, None);
     }
 
     #[test]
