@@ -65,6 +65,15 @@ impl World {
         if namespaces.get_opt(&self.namespace).await.unwrap().is_none() {
             return;
         }
+        // Brokers first: the namespace controller would wait for half of the pods' grace period before it looks again.
+        let everything = ListParams::default();
+        let _ = self.brokers().delete_collection(&DeleteParams::background(), &everything).await;
+        let pods: Api<Pod> = self.api();
+        eventually(SOON, "the pods to go", || async {
+            let left = pods.list(&everything).await.unwrap().items;
+            if left.is_empty() { Ok(()) } else { Err(left.iter().map(ResourceExt::name_any).collect::<Vec<_>>()) }
+        })
+        .await;
         let _ = namespaces.delete(&self.namespace, &DeleteParams::default()).await;
         eventually(SOON, "the namespace to go", || async {
             match namespaces.get_opt(&self.namespace).await.unwrap() {
