@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use tokio::time::timeout;
-use tracing::{info, instrument};
+use tracing::{debug, instrument};
 
 use super::{Context, apply, memory::BrokerMemory, observe, prune, status as write, streams::GuardedBroker};
 use crate::{
@@ -115,7 +115,7 @@ impl Attempt {
 
     fn refuse(&mut self, errors: Vec<SpecError>) {
         for error in &errors {
-            info!(reason = error.reason.as_str(), %error, "not put into effect");
+            debug!(reason = error.reason.as_str(), %error, "not put into effect");
         }
         self.errors = errors;
     }

@@ -1,0 +1,18 @@
+//! The operator on a real API server: etcd and kube-apiserver, no nodes and no other controllers.
+//!
+//! Each test has a namespace of its own and runs the operator in its own process through the library. Where a kubelet is
+//! needed, the test plays it. Every request is held against the table of rights ([`stompbroker_operator::rbac::RIGHTS`]).
+
+#![allow(unreachable_pub, missing_docs, reason = "a test binary has no readers from outside")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step ends its test")]
+
+mod support;
+
+mod children;
+mod conflicts;
+mod faults;
+mod leadership;
+mod loose_schema;
+mod pods;
+mod scale;
+mod secrets;

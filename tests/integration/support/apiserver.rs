@@ -1,0 +1,96 @@
+//! Where the API server comes from.
+
+use std::{path::PathBuf, process::Command, sync::Arc};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, Config, CustomResourceExt as _,
+    api::{Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    runtime::{conditions, wait::await_condition},
+};
+use stompbroker_operator::api::StompBroker;
+use tokio::sync::OnceCell;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/cluster/cluster");
+const HOW: &str = "The tests need an API server: set STOMPBROKER_TEST_KUBECONFIG to the kubeconfig of one that may be \
+                   written to, or KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl, or have Go \
+                   installed, so that hack/cluster/cluster can build them.";
+
+/// An API server with rights to everything.
+#[derive(Clone)]
+pub struct ControlPlane {
+    pub config: Config,
+    /// Stops what was started for this one alone.
+    _owned: Option<Arc<Owned>>,
+}
+
+struct Owned(String);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        let _ = Command::new(SCRIPT).args(["--name", &self.0, "apiserver", "down"]).output();
+    }
+}
+
+impl ControlPlane {
+    /// The one that all tests share, with the CRD: the one of `STOMPBROKER_TEST_KUBECONFIG`, else one that is started
+    /// and left running (`hack/cluster/cluster --name integration apiserver down` stops it).
+    pub async fn shared() -> Self {
+        static SHARED: OnceCell<PathBuf> = OnceCell::const_new();
+        let path = SHARED
+            .get_or_init(async || {
+                let path = match std::env::var_os("STOMPBROKER_TEST_KUBECONFIG") {
+                    Some(path) => PathBuf::from(path),
+                    None => start("integration"),
+                };
+                install(&Self::open(&path, None).await.client(), StompBroker::crd()).await;
+                path
+            })
+            .await;
+        Self::open(path, None).await
+    }
+
+    /// One for this test alone, without the CRD; it is stopped in the end.
+    pub async fn own(name: &str) -> Self {
+        let name = format!("integration-{name}-{}", std::process::id());
+        let owned = Arc::new(Owned(name.clone()));
+        let path = start(&name);
+        Self::open(&path, Some(owned)).await
+    }
+
+    pub fn client(&self) -> Client {
+        Client::try_from(self.config.clone()).unwrap()
+    }
+
+    async fn open(path: &PathBuf, owned: Option<Arc<Owned>>) -> Self {
+        let kubeconfig = Kubeconfig::read_from(path)
+            .unwrap_or_else(|error| panic!("{} cannot be read: {error}. {HOW}", path.display()));
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        Self { config, _owned: owned }
+    }
+}
+
+/// Installs `crd` and waits until it is served.
+pub async fn install(client: &Client, crd: CustomResourceDefinition) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = StompBroker::crd_name();
+    let parameters = PatchParams::apply("integration-tests").force();
+    api.patch(name, &parameters, &Patch::Apply(&crd))
+        .await
+        .unwrap_or_else(|error| panic!("the CRD cannot be installed: {error}. {HOW}"));
+    let established = await_condition(api, name, conditions::is_crd_established());
+    tokio::time::timeout(super::PATIENCE, established).await.unwrap().unwrap();
+}
+
+fn start(name: &str) -> PathBuf {
+    let run = |command: &str| {
+        let output = Command::new(SCRIPT).args(["--name", name, "apiserver", command]).output();
+        let output = output.unwrap_or_else(|error| panic!("{SCRIPT} cannot be run: {error}. {HOW}"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{SCRIPT} apiserver {command} failed: {errors}\n{HOW}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("up");
+    PathBuf::from(run("kubeconfig").trim())
+}
