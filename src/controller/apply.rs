@@ -25,11 +25,11 @@ use super::{
 };
 use crate::{FIELD_MANAGER, api::StompBroker, error::Error, plan::Objects};
 
-/// The children that are to exist now, and how many were written.
+/// The children that are to exist now, and how many of them were not there before.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) wanted: BTreeSet<(ChildKind, String)>,
-    pub(crate) written: usize,
+    pub(crate) created: usize,
 }
 
 /// Writes `objects` as far as they differ from what is there.
@@ -105,6 +105,7 @@ impl<'a> Pass<'a> {
         let written = api.patch(&name, &parameters, &Patch::Apply(object)).await;
         let written = written.map_err(|source| Error::Apply { kind: kind.name(), name: name.clone(), source })?;
         let entry = written.entry();
+        self.outcome.created += usize::from(live.is_none());
         if live.is_none_or(|live| live.uid != entry.uid || live.fields != entry.fields) {
             info!(kind = kind.name(), name, "applied");
         }
@@ -122,7 +123,11 @@ impl<'a> Pass<'a> {
             memory.applied.insert((kind, name.clone()), applied)
         });
         self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
-        self.outcome.written += 1;
+    }
+
+    /// Counts an object that was created otherwise than by [`Self::one`].
+    pub(crate) fn created(&mut self) {
+        self.outcome.created += 1;
     }
 
     fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
@@ -132,7 +137,7 @@ impl<'a> Pass<'a> {
 }
 
 /// A number of the desired form of an object.
-pub(crate) fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
+fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
     let json = serde_json::to_vec(object).map_err(|source| Error::Serialize {
         kind: K::KIND.name(),
         name: object.name_any(),

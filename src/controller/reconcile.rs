@@ -31,7 +31,7 @@ struct Attempt {
     observed: Option<Observed>,
     planned: Option<(ValidatedBroker, Plan)>,
     errors: Vec<SpecError>,
-    written: usize,
+    created: usize,
 }
 
 /// Makes one pass over `broker`.
@@ -106,7 +106,7 @@ impl Attempt {
         }
         let (_, plan) = self.planned.insert((validated, plan));
         let outcome = apply::apply(broker, &plan.objects, &gathered.secrets, context).await?;
-        self.written = outcome.written;
+        self.created = outcome.created;
         prune::prune(broker, &outcome, context).await?;
         // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.
         observed.deployments = observe::deployments(broker, context);
@@ -136,10 +136,10 @@ impl Attempt {
             failure: failure.as_ref(),
             now: Timestamp::now(),
         });
-        if broker.status.is_none() && self.written > 0 {
-            let note = format!("{} objects", self.written);
-            let created = Transition { warning: false, reason: "Created".to_owned(), note };
-            context.events.publish(&broker.object_ref(&()), created);
+        if broker.status.is_none() && self.created > 0 {
+            let note = format!("{} objects", self.created);
+            let event = Transition { warning: false, reason: "Created".to_owned(), note };
+            context.events.publish(&broker.object_ref(&()), event);
         }
         let old = broker.status.as_ref();
         timeout(STATUS, write::write(broker, old, new, context)).await.unwrap_or(Err(Error::Timeout(STATUS)))

@@ -11,11 +11,7 @@ use kube::{Api, api::PostParams};
 use rand::{TryRngCore as _, rngs::OsRng};
 use tracing::info;
 
-use super::{
-    apply::{Pass, fingerprint},
-    kinds::{Child as _, ChildKind},
-    memory::GeneratedSight,
-};
+use super::{apply::Pass, kinds::Child as _, memory::GeneratedSight};
 use crate::{FIELD_MANAGER, error::Error, observed::SecretView, plan::GeneratedSecret};
 
 /// Characters of a random value: 6 bits each, 192 in all.
@@ -55,9 +51,9 @@ async fn create(pass: &mut Pass<'_>, secret: &GeneratedSecret, fixed: &Secret) -
     let created = api.create(&parameters, &with(secret, data)).await;
     let created = created.map_err(|source| Error::Apply { kind: "Secret", name: name.clone(), source })?;
     info!(kind = "Secret", name, "created");
-    pass.outcome.wanted.insert((ChildKind::Secret, name.clone()));
-    pass.wrote(ChildKind::Secret, name, fingerprint(fixed)?, created.entry());
-    Ok(())
+    pass.created();
+    // Applied at once as well, so that the next life of the operator finds nothing to write.
+    pass.one(fixed, Some(&created.entry())).await
 }
 
 fn with(secret: &GeneratedSecret, data: BTreeMap<String, ByteString>) -> Secret {

@@ -185,8 +185,8 @@ impl Watches {
                 Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             };
             let what = match &scope {
-                None => format!("the first list of {kind}s"),
-                Some(namespace) => format!("the first list of {kind}s in {namespace}"),
+                None => format!("the first list of {kind}"),
+                Some(namespace) => format!("the first list of {kind} in {namespace}"),
             };
             self.health.wait_for(&what, "not answered yet");
             let (health, metrics) = (self.health.clone(), self.metrics.clone());

@@ -50,7 +50,7 @@ async fn readiness_names_a_watch_that_is_forbidden() {
     let operator = Operator::with(&world, wire, |_| {}).await;
     crate::support::eventually("the reason", async || {
         let (status, body) = operator.get("/readyz").await;
-        crate::support::check(status == 503 && body.contains("NetworkPolicys") && body.contains("Forbidden"), body)
+        crate::support::check(status == 503 && body.contains("NetworkPolicy") && body.contains("Forbidden"), body)
     })
     .await;
     assert_eq!(operator.get("/livez").await.0, 200, "a restart would not cure it");

@@ -117,7 +117,7 @@ async fn a_first_secret_waits_until_the_server_says_that_there_is_none() {
     let operator = Operator::with(&world, wire, |_| {}).await;
     world.broker("chat", json!({})).await;
     world.exists::<Secret>("chat-admin").await;
-    assert_eq!(operator.wire.count(&Method::GET, "/secrets/chat-admin"), 3);
+    assert!(operator.wire.count(&Method::GET, "/secrets/chat-admin") >= 3, "created before the server had said so");
     operator.stop().await;
 }
 

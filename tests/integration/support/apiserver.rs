@@ -53,7 +53,7 @@ impl ControlPlane {
 
     /// One for this test alone, without the CRD; it is stopped in the end.
     pub async fn own(name: &str) -> Self {
-        let name = format!("integration-{name}-{}", std::process::id());
+        let name = format!("it-{name}-{}", std::process::id());
         let owned = Arc::new(Owned(name.clone()));
         let path = start(&name);
         Self::open(&path, Some(owned)).await
