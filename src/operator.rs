@@ -211,7 +211,8 @@ async fn crd(client: &Client, health: &Health, metrics: &Metrics) {
         let why = match client.list_api_group_resources(&group).await {
             Ok(list) if list.resources.iter().any(|resource| resource.kind == StompBroker::kind(&())) => break,
             Ok(_) => format!("{group} has no StompBroker; install the CRD of this version of the operator"),
-            Err(kube::Error::Api(status)) if status.is_not_found() => {
+            // In plain text, so that only the code says it.
+            Err(kube::Error::Api(status)) if status.code == 404 => {
                 metrics.crd_missing.set(1);
                 format!("the API server does not know {group}; install the CRD (stompbroker-operator crd)")
             }

@@ -1,10 +1,12 @@
 //! Many brokers at once.
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use serde_json::json;
 
-use crate::support::{Operator, World, check, eventually};
+use crate::support::{Operator, World, check, within};
 
 #[tokio::test]
 async fn a_hundred_brokers_get_their_children_and_then_there_is_rest() {
@@ -14,7 +16,7 @@ async fn a_hundred_brokers_get_their_children_and_then_there_is_rest() {
         world.broker(&format!("chat-{number}"), json!({})).await;
     }
     let deployments = world.api::<Deployment>();
-    eventually("a hundred Deployments", async || {
+    within(Duration::from_mins(5), "a hundred Deployments", async || {
         let count = deployments.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items.len();
         check(count == 100, count)
     })

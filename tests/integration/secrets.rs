@@ -2,7 +2,10 @@
 
 use http::Method;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Secret};
-use kube::{Api, ResourceExt as _, api::DynamicObject};
+use kube::{
+    Api, ResourceExt as _,
+    api::{DynamicObject, ListParams},
+};
 use serde_json::json;
 use stompbroker_operator::api::StompBroker;
 
@@ -149,7 +152,7 @@ async fn no_value_of_a_secret_shows_in_status_or_events() {
     assert!(!serde_json::to_string(&broker).unwrap().contains(&password));
     let resource = kube::core::ApiResource::erase::<k8s_openapi::api::events::v1::Event>(&());
     let events: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), &world.namespace, &resource);
-    let events = events.list(&Default::default()).await.unwrap();
+    let events = events.list(&ListParams::default()).await.unwrap();
     assert!(events.items.iter().any(|event| event.data["reason"] == "Created"), "{events:?}");
     assert!(!serde_json::to_string(&events).unwrap().contains(&password));
 }

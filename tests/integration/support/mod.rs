@@ -34,11 +34,19 @@ pub use wire::Wire;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `look` sees something and gives it back; ends the test with what `look` last complained of.
-pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+pub async fn eventually<T, F>(what: &str, look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, String>>,
 {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    within(PATIENCE, what, look).await
+}
+
+/// [`eventually`] with another limit.
+pub async fn within<T, F>(patience: Duration, what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, String>>,
+{
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match look().await {
             Ok(seen) => return seen,

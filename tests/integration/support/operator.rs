@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{PATIENCE, Wire, World, check, eventually};
+use super::{PATIENCE, Wire, World, check, eventually, within};
 
 /// A running operator.
 pub struct Operator {
@@ -106,7 +106,7 @@ impl Operator {
             of("success") + of("refused")
         };
         let goal = count() + more;
-        eventually("further passes", async || check(count() >= goal, (count(), goal))).await;
+        within(2 * PATIENCE, "further passes", async || check(count() >= goal, (count(), goal))).await;
     }
 
     /// Waits for `more` further answers of pods.

@@ -97,17 +97,8 @@ type Need = (String, String, &'static str);
 /// What right a request needs; absent for discovery.
 fn need(method: &Method, path: &str, query: &str) -> Option<Need> {
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let group = match parts.first()? {
-        &"api" => {
-            parts.drain(..2);
-            ""
-        }
-        _ => {
-            let group = *parts.get(1)?;
-            parts.drain(..3.min(parts.len()));
-            group
-        }
-    };
+    let group = if *parts.first()? == "api" { "" } else { *parts.get(1)? };
+    parts.drain(..if group.is_empty() { 2 } else { 3 });
     if parts.first() == Some(&"namespaces") && parts.len() > 2 {
         parts.drain(..2);
     }
