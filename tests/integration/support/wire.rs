@@ -98,7 +98,7 @@ type Need = (String, String, &'static str);
 fn need(method: &Method, path: &str, query: &str) -> Option<Need> {
     let mut parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let group = if *parts.first()? == "api" { "" } else { *parts.get(1)? };
-    parts.drain(..if group.is_empty() { 2 } else { 3 });
+    parts.drain(..parts.len().min(if group.is_empty() { 2 } else { 3 }));
     if parts.first() == Some(&"namespaces") && parts.len() > 2 {
         parts.drain(..2);
     }
