@@ -131,19 +131,28 @@ impl Error {
 }
 
 /// An error and all its causes, for people.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = words(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let part = error.to_string();
+        let part = words(error);
         // Many wrappers repeat what they wrap.
         if !text.contains(&part) {
             text.push_str(": ");
             text.push_str(&part);
         }
-        cause = error.source();
+        // The words of an answer are the whole of it.
+        cause = error.source().filter(|_| !matches!(error.downcast_ref(), Some(kube::Error::Api(_))));
     }
     text
+}
+
+/// What one error says itself. An answer of the API server is a sentence and a name; the rest of it is for programs.
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref() {
+        Some(kube::Error::Api(status)) => format!("{} ({} {})", status.message, status.code, status.reason),
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -168,7 +177,7 @@ mod tests {
     fn the_status_gets_the_act_and_the_servers_words() {
         let failure = refused(422, "Invalid").failure();
         assert_eq!(failure.reason, status::Reason::ApplyFailed);
-        assert!(failure.message.starts_with("failed to apply Deployment trading: "), "{}", failure.message);
-        assert!(failure.message.contains("field is immutable"), "{}", failure.message);
+        let words = "failed to apply Deployment trading: spec.selector: field is immutable (422 Invalid)";
+        assert_eq!(failure.message, words);
     }
 }

@@ -63,6 +63,6 @@ fn run(args: RunArgs) -> Result<(), Failure> {
 }
 
 #[allow(clippy::print_stderr, reason = "the one place where the errors that end the program reach the user")]
-fn report(error: &dyn Error) {
+fn report(error: &(dyn Error + 'static)) {
     eprintln!("{}", stompbroker_operator::error::chain(error));
 }

@@ -75,7 +75,7 @@ impl AdminClient {
     }
 
     async fn ask(&self, address: &str, token: &Token) -> Result<Status, AskError> {
-        let failed = |error: &dyn std::error::Error| AskError::Failed(crate::error::chain(error));
+        let failed = |error: &(dyn std::error::Error + 'static)| AskError::Failed(crate::error::chain(error));
         let host = match address.parse() {
             Ok(IpAddr::V4(address)) => address.to_string(),
             Ok(IpAddr::V6(address)) => format!("[{address}]"),

@@ -40,7 +40,7 @@ apiserver_up() {
   # No controller makes service accounts here, so pods must not need one.
   start_alone kube-apiserver "$apiserver" "${flags[@]}" \
     --bind-address=127.0.0.1 --advertise-address=127.0.0.1 --secure-port="${ports[2]}" \
-    --service-cluster-ip-range=198.19.255.0/24 --authorization-mode=RBAC \
+    --service-cluster-ip-range=198.19.240.0/20 --authorization-mode=RBAC \
     --disable-admission-plugins=ServiceAccount --endpoint-reconciler-type=none
   KUBECONFIG=$STATE/kubeconfig wait_for 180 kube-apiserver "$kubectl" get --raw /readyz || {
     tail -20 "$LOGS/standalone-kube-apiserver.log" >&2

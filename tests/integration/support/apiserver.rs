@@ -2,10 +2,12 @@
 
 use std::{path::PathBuf, process::Command, sync::Arc};
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{
+    api::core::v1::Service, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
-    Api, Client, Config, CustomResourceExt as _,
-    api::{Patch, PatchParams},
+    Api, Client, Config, CustomResourceExt as _, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{conditions, wait::await_condition},
 };
@@ -44,7 +46,9 @@ impl ControlPlane {
                     Some(path) => PathBuf::from(path),
                     None => start("integration"),
                 };
-                install(&Self::open(&path, None).await.client(), StompBroker::crd()).await;
+                let client = Self::open(&path, None).await.client();
+                install(&client, StompBroker::crd()).await;
+                sweep(&client).await;
                 path
             })
             .await;
@@ -68,6 +72,18 @@ impl ControlPlane {
             .unwrap_or_else(|error| panic!("{} cannot be read: {error}. {HOW}", path.display()));
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         Self { config, _owned: owned }
+    }
+}
+
+/// Deletes the Services of earlier runs: their addresses are few, and nothing else here deletes anything.
+async fn sweep(client: &Client) {
+    let ours = ListParams::default().labels("app.kubernetes.io/managed-by=stompbroker-operator");
+    for service in Api::<Service>::all(client.clone()).list(&ours).await.unwrap() {
+        let namespace = service.namespace().unwrap();
+        if namespace.starts_with("test-") {
+            let api: Api<Service> = Api::namespaced(client.clone(), &namespace);
+            let _ = api.delete(&service.name_any(), &DeleteParams::default()).await;
+        }
     }
 }
 
