@@ -37,7 +37,7 @@ async fn a_late_crd_and_objects_that_nobody_checked_harm_no_other_broker() {
                             "metadata": {"name": name}, "spec": spec});
         api.create(&PostParams::default(), &serde_json::from_value(broker).unwrap()).await.unwrap();
     };
-    create("unreadable", json!({"replicas": "many"})).await;
+    create("unreadable", json!({"zones": "everywhere"})).await;
     create("refused", json!({"replicas": 3})).await;
     create("good", json!({})).await;
     world.exists::<Deployment>("good").await;
