@@ -51,7 +51,9 @@ pub(crate) fn queue(client: Client, instance: &str, metrics: &Metrics) -> (Event
 impl Events {
     /// Puts `transition` of `regarding` into the queue.
     pub(crate) fn publish(&self, regarding: &ObjectReference, transition: Transition) {
-        if self.queue.try_send((regarding.clone(), transition)).is_err() {
+        // Without the version, so that events that repeat are counted in one object.
+        let regarding = ObjectReference { resource_version: None, ..regarding.clone() };
+        if self.queue.try_send((regarding, transition)).is_err() {
             count(&self.metrics, "dropped");
         }
     }

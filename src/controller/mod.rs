@@ -52,8 +52,6 @@ use world::World;
 
 /// How often the work loop shows that it is alive.
 const BEAT: Duration = Duration::from_secs(10);
-/// Wishes for the same broker within this time get one pass.
-const DEBOUNCE: Duration = Duration::from_millis(100);
 
 /// What a pass may use.
 pub(crate) struct Context {
@@ -78,7 +76,7 @@ pub(crate) async fn work(
     // In this order: what changes from here on is wished for, and what has changed before is in the store.
     triggers.lead();
     let first: Vec<BrokerRef> = store.state().iter().map(|broker| BrokerRef::from_obj(&**broker)).collect();
-    let config = Config::default().concurrency(context.settings.concurrency).debounce(DEBOUNCE);
+    let config = Config::default().concurrency(context.settings.concurrency);
     Controller::for_stream(stream::pending(), store)
         .with_config(config)
         .reconcile_on(stream::iter(first).chain(alive(ReceiverStream::new(wishes), health)))

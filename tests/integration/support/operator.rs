@@ -81,6 +81,11 @@ impl Operator {
         Self { wire, metrics, address, stop, task }
     }
 
+    /// Tells it to end, as SIGTERM does.
+    pub fn tell_to_stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Lets it end in order; it must have done nothing without a right.
     pub async fn stop(self) {
         self.stop.cancel();

@@ -13,6 +13,7 @@ use hyper::body::{Body as HttpBody, Bytes};
 use kube::{Client, Config, client::Body, client::ClientBuilder};
 use serde_json::json;
 use stompbroker_operator::rbac::{Place, RIGHTS};
+use tokio::sync::Semaphore;
 use tower::{BoxError, Layer, Service};
 
 /// An invented answer.
@@ -30,6 +31,7 @@ struct State {
     requests: Vec<(Method, String)>,
     answers: Vec<Answer>,
     violations: BTreeSet<String>,
+    gates: Vec<(Method, String, Arc<Semaphore>)>,
 }
 
 /// The wire of one operator.
@@ -48,6 +50,20 @@ impl Wire {
     pub fn answer(&self, method: Method, path_end: &str, code: u16, reason: &'static str, times: usize) {
         let answer = Answer { method, path_end: path_end.to_owned(), code, reason, times };
         self.0.lock().unwrap().answers.push(answer);
+    }
+
+    /// Holds the requests of this method whose path ends so back until a permit is added.
+    pub fn hold(&self, method: Method, path_end: &str) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.0.lock().unwrap().gates.push((method, path_end.to_owned(), gate.clone()));
+        gate
+    }
+
+    fn gate(&self, request: &Request<Body>) -> Option<Arc<Semaphore>> {
+        let state = self.0.lock().unwrap();
+        let path = request.uri().path();
+        let found = state.gates.iter().find(|(method, end, _)| method == request.method() && path.ends_with(end));
+        found.map(|(_, _, gate)| gate.clone())
     }
 
     /// From now on nothing is invented.
@@ -162,7 +178,13 @@ where
             let response = Response::builder().status(code).header("content-type", "application/json").body(body);
             return Box::pin(async move { Ok(response?) });
         }
+        let gate = self.wire.gate(&request);
         let answer = self.inner.call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| body.map_err(Into::into).boxed_unsync())) })
+        Box::pin(async move {
+            if let Some(gate) = gate {
+                let _permit = gate.acquire().await?;
+            }
+            Ok(answer.await?.map(|body| body.map_err(Into::into).boxed_unsync()))
+        })
     }
 }
