@@ -1,6 +1,10 @@
 //! A STOMP client of a few lines, independent of the broker's own codec: what it reads is what any client would read.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use futures::{SinkExt, StreamExt};
 use tokio::{
@@ -46,6 +50,8 @@ enum Wire {
 pub struct Client {
     wire: Wire,
     received: Vec<u8>,
+    /// What came while a RECEIPT was waited for.
+    early: VecDeque<Frame>,
 }
 
 impl Client {
@@ -55,7 +61,7 @@ impl Client {
             .await
             .map_err(|_| format!("{address} did not accept in {PATIENCE:?}"))?
             .map_err(|error| format!("{address}: {error}"))?;
-        Self { wire: Wire::Tcp(stream), received: Vec::new() }.log_in(login).await
+        Self { wire: Wire::Tcp(stream), received: Vec::new(), early: VecDeque::new() }.log_in(login).await
     }
 
     /// Opens a session over WebSocket, the way a browser page of `origin` does.
@@ -72,7 +78,9 @@ impl Client {
         if chosen.as_deref() != Some(b"v12.stomp") {
             return Err(format!("the highest offered subprotocol was not chosen but {chosen:?}"));
         }
-        Self { wire: Wire::WebSocket(Box::new(stream)), received: Vec::new() }.log_in(login).await
+        Self { wire: Wire::WebSocket(Box::new(stream)), received: Vec::new(), early: VecDeque::new() }
+            .log_in(login)
+            .await
     }
 
     async fn log_in(mut self, login: &Login) -> Result<Self, String> {
@@ -107,17 +115,27 @@ impl Client {
         self.expect_receipt(&receipt).await
     }
 
+    /// Messages may come before the RECEIPT; they are kept for [`Self::receive`].
     async fn expect_receipt(&mut self, receipt: &str) -> Result<(), String> {
-        let frame = self.receive().await?;
-        if frame.command == "RECEIPT" && frame.header("receipt-id") == receipt {
-            Ok(())
-        } else {
-            Err(format!("waited for RECEIPT {receipt}, got {frame:?}"))
+        loop {
+            let frame = self.fresh_frame().await?;
+            match frame.command.as_str() {
+                "RECEIPT" if frame.header("receipt-id") == receipt => return Ok(()),
+                "MESSAGE" => self.early.push_back(frame),
+                _ => return Err(format!("waited for RECEIPT {receipt}, got {frame:?}")),
+            }
         }
     }
 
     /// The next frame; heart-beats are passed over.
     pub async fn receive(&mut self) -> Result<Frame, String> {
+        match self.early.pop_front() {
+            Some(frame) => Ok(frame),
+            None => self.fresh_frame().await,
+        }
+    }
+
+    async fn fresh_frame(&mut self) -> Result<Frame, String> {
         timeout(PATIENCE, self.next_frame()).await.map_err(|_| format!("no frame in {PATIENCE:?}"))?
     }
 

@@ -65,7 +65,6 @@ async fn handshake(broker: Arc<Broker>, permit: Option<ConnectionPermit>, stream
         .timer(TokioTimer::new())
         .header_read_timeout(time)
         .max_buf_size(MOST_HEAD)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(stream), answer)
         .with_upgrades();
     match timeout(time, http).await {
@@ -135,5 +134,7 @@ fn text(status: StatusCode, mut body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    // Not by `keep_alive(false)`: hyper would then write `Upgrade, close` into a 101, which strict clients refuse.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
