@@ -13,4 +13,5 @@ mod embedded;
 mod refusals;
 mod relay;
 mod stomp;
+mod uninstall;
 mod world;
