@@ -20,7 +20,10 @@ fi
 work=$(mktemp -d)
 pids=()
 finish() {
-  for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null; done
+  for pid in "${pids[@]}"; do
+    kill "$pid" 2>/dev/null || continue
+    wait "$pid" 2>/dev/null || true # its status is that of the signal
+  done
   "$CLUSTER" --name "$NAME" apiserver down >/dev/null 2>&1
   rm -rf "$work"
 }

@@ -73,6 +73,15 @@ impl Memory {
         act(self.0.lock().entry(uid.to_owned()).or_default())
     }
 
+    /// The watch shows a broker as of this version, with every status written before.
+    pub(crate) fn shown(&self, uid: &str, version: u64) {
+        if let Some(memory) = self.0.lock().get_mut(uid)
+            && memory.status.as_ref().is_some_and(|(written, _)| *written <= version)
+        {
+            memory.status = None;
+        }
+    }
+
     /// Forgets a broker that is gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
@@ -118,6 +127,16 @@ mod tests {
         assert!(memory.secrets(Some(1)).is_none());
         memory.remember_secrets(Some(1), &sight(SecretView::Unreadable("forbidden".to_owned())));
         assert!(memory.secrets(Some(1)).is_none());
+    }
+
+    #[test]
+    fn a_status_is_kept_until_the_watch_shows_it() {
+        let memory = Memory::default();
+        memory.of("uid", |broker| broker.status = Some((7, StompBrokerStatus::default())));
+        memory.shown("uid", 6);
+        assert!(memory.of("uid", |broker| broker.status.is_some()));
+        memory.shown("uid", 7);
+        assert!(memory.of("uid", |broker| broker.status.is_none()));
     }
 
     #[test]

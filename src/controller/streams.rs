@@ -21,7 +21,7 @@ use super::{
     kinds::{Child, ChildKind},
     memory::Memory,
     triggers::Triggers,
-    views::{ChildEntry, PodEntry},
+    views::{ChildEntry, PodEntry, version},
     world::World,
 };
 use crate::{
@@ -101,6 +101,10 @@ impl Watches {
                 let change = brokers.take(scope.as_deref(), event, &reader);
                 for event in change.events {
                     writer.apply_watcher_event(&event);
+                    // Only now: a pass between the two would take the older status for the newest.
+                    if let watcher::Event::Apply(broker) = &event {
+                        this.memory.shown(broker.meta().uid.as_deref().unwrap_or_default(), version(broker.meta()));
+                    }
                 }
                 for (gone, uid) in &change.gone {
                     this.metrics.forget_broker(&gone.namespace, &gone.name);
