@@ -71,7 +71,7 @@ async fn a_restart_of_the_operator_changes_nothing() {
     operator.stop().await;
     let before = world.children().await;
     let operator = Operator::start(&world).await;
-    operator.passes(1).await;
+    operator.passes_since_its_start(1).await;
     assert_eq!(world.children().await, before, "UIDs and resourceVersions, those of the Secrets among them");
     operator.stop().await;
 }

@@ -27,7 +27,7 @@ async fn a_hundred_brokers_get_their_children_and_then_there_is_rest() {
     // A fresh operator has to look at each again and finds nothing to do.
     let before = world.children().await;
     let operator = Operator::start(&world).await;
-    operator.passes(100).await;
+    operator.passes_since_its_start(100).await;
     assert_eq!(world.children().await, before);
     operator.stop().await;
 }

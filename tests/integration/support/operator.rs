@@ -106,12 +106,18 @@ impl Operator {
 
     /// Waits for `more` further passes without an error.
     pub async fn passes(&self, more: u64) {
-        let count = || {
-            let of = |result| self.metrics.reconciles.get_or_create(&ResultLabel { result }).get();
-            of("success") + of("refused")
-        };
-        let goal = count() + more;
-        within(2 * PATIENCE, "further passes", async || check(count() >= goal, (count(), goal))).await;
+        self.passes_since_its_start(self.count_of_passes() + more).await;
+    }
+
+    /// Waits until there have been `goal` passes without an error, whenever they were.
+    pub async fn passes_since_its_start(&self, goal: u64) {
+        let count = || self.count_of_passes();
+        within(2 * PATIENCE, "passes", async || check(count() >= goal, (count(), goal))).await;
+    }
+
+    fn count_of_passes(&self) -> u64 {
+        let of = |result| self.metrics.reconciles.get_or_create(&ResultLabel { result }).get();
+        of("success") + of("refused")
     }
 
     /// Waits for `more` further answers of pods.
