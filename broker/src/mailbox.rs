@@ -24,6 +24,8 @@ pub struct Mailbox {
     octets: AtomicUsize,
     capacity: AtomicUsize,
     owner: AtomicWaker,
+    /// Whether [`Event::Closed`] is in the box or has been taken from it.
+    ended: AtomicBool,
     /// Octets that somebody waits to put in; 0 when nobody waits.
     wanted: AtomicUsize,
     on_room: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -42,6 +44,7 @@ impl Mailbox {
             octets: AtomicUsize::new(0),
             capacity: AtomicUsize::new(capacity),
             owner: AtomicWaker::new(),
+            ended: AtomicBool::new(false),
             wanted: AtomicUsize::new(0),
             on_room: OnceLock::new(),
         }
@@ -121,7 +124,12 @@ impl Mailbox {
     /// Puts any other event in; deliveries go through [`Self::deliver`].
     pub fn notify(&self, event: Event) {
         debug_assert!(!matches!(event, Event::Delivery(_)), "deliveries are counted");
+        let ends = matches!(event, Event::Closed(_));
         self.put(event);
+        if ends {
+            self.ended.store(true, Ordering::SeqCst);
+            self.owner.wake();
+        }
     }
 
     fn put(&self, event: Event) {
@@ -162,6 +170,15 @@ impl Mailbox {
         }
         self.owner.register(context.waker());
         if self.events.lock().is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Ready when the engine has ended the session, whatever stands before that in the box; only the owning task may call
+    /// it. For a client that takes nothing, whose end must not wait until it has taken all that came before.
+    pub fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.ended.load(Ordering::SeqCst) {
+            self.owner.register(context.waker());
+        }
+        if self.ended.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Waits until there is something to take; only the owning task may call it. Safe to cancel.

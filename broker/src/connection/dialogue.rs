@@ -51,6 +51,9 @@ impl<W: Wire> Connection<W> {
     /// Hands the engine's events to the session while there is room for what they become.
     pub(super) fn take_events(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
         let mut progress = false;
+        if self.phase == Phase::Open && self.output.is_full() && self.mailbox.poll_ended(context).is_ready() {
+            return self.skip_to_end(turn);
+        }
         while self.phase == Phase::Open && !self.output.is_full() {
             if self.backlog.is_empty() {
                 if self.mailbox.poll_ready(context).is_pending() {
@@ -77,6 +80,18 @@ impl<W: Wire> Connection<W> {
             }
         }
         progress
+    }
+
+    /// Lets the engine end a session whose client does not take what came before; those deliveries go back to the engine.
+    fn skip_to_end(&mut self, turn: &mut Turn) -> bool {
+        let mut batch = Vec::new();
+        self.mailbox.take(&mut batch);
+        let events = std::mem::take(&mut self.backlog).into_iter().chain(batch);
+        let Some(end) = events.into_iter().find(|event| matches!(event, Event::Closed(_))) else { return false };
+        let (session, mut sink, effects) = self.sink(turn);
+        session.on_event(end, &mut sink, effects);
+        self.carry_out(turn);
+        true
     }
 
     /// Obeys what was told to this or to all connections.
