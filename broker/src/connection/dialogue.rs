@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Connection, Phase, Turn, send_buffer_size};
+use super::{Connection, Phase, Stream, Turn, send_buffer_size};
 use crate::{
     engine::{Event, Operation, SessionInfo},
     security::{Decision, LoginRefused, Principal},
@@ -17,7 +17,7 @@ use crate::{
 /// How long the refusal of a login is held back, so that guessing is slow.
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
-impl<W: Wire> Connection<W> {
+impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn on_frame(&mut self, frame: Frame, turn: &mut Turn) {
         let now = turn.now;
         let (session, mut sink, effects) = self.sink(turn);

@@ -1,36 +1,26 @@
 //! What comes from the client: octets, frames, the end.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
-use super::{Connection, Phase, Turn, scratch};
+use super::{Connection, Phase, Stream, Turn};
 use crate::{
     session::{Close, CloseReason},
     stomp::{Command, Item},
     transport::{Received, Wire, WireError},
 };
 
-impl<W: Wire> Connection<W> {
+impl<S: Stream, W: Wire> Connection<S, W> {
     /// Handles what is there and reads more while there is room for what may come of it.
     pub(super) fn take_input(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
         let mut progress = self.decode(turn);
         while !self.undecoded && !self.eof && self.may_take(turn) {
-            if self.stream.poll_read_ready(context).is_pending() {
-                break;
-            }
-            let read = scratch::with_input(|buffer| {
-                let read = self.stream.try_read(buffer);
-                if let Ok(octets) = read {
-                    self.receive(&mut buffer[..octets], turn);
-                }
-                read
-            });
-            match read {
-                Ok(0) => self.eof = true,
-                Ok(_) => {
+            match self.read(context, |connection, octets| connection.receive(octets, turn)) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => self.eof = true,
+                Poll::Ready(Ok(_)) => {
                     self.decode(turn);
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-                Err(_) => self.abort(CloseReason::ConnectionLost),
+                Poll::Ready(Err(_)) => self.abort(CloseReason::ConnectionLost),
             }
             progress = true;
         }
@@ -96,12 +86,12 @@ impl<W: Wire> Connection<W> {
     /// Reads and drops what comes after the end, until the client's FIN.
     pub(super) fn drop_input(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while !self.eof && self.stream.poll_read_ready(context).is_ready() {
-            match scratch::with_input(|buffer| self.stream.try_read(buffer)) {
-                Ok(0) => self.eof = true,
-                Ok(octets) => turn.octets_received += octets as u64,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
-                Err(_) => self.abort(CloseReason::ConnectionLost),
+        while !self.eof && self.phase != Phase::Closed {
+            match self.read(context, |_, _| ()) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => self.eof = true,
+                Poll::Ready(Ok(octets)) => turn.octets_received += octets as u64,
+                Poll::Ready(Err(_)) => self.abort(CloseReason::ConnectionLost),
             }
             progress = true;
         }

@@ -22,6 +22,7 @@ mod throttle;
 
 use std::{
     collections::VecDeque,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
@@ -31,8 +32,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::AsyncWrite as _,
-    net::TcpStream,
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep_until},
 };
 
@@ -59,10 +59,15 @@ const LINGERING_TIME: Duration = Duration::from_secs(1);
 /// Rounds of work in one turn before other connections of the thread get theirs.
 const MOST_ROUNDS: usize = 16;
 
+/// What a connection reads from and writes to: a socket, TLS over one, or what stands for a socket.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+
 /// Begins to serve a connection in a task of its own; `read_ahead` are octets that came before.
-pub(crate) fn spawn<W: Wire>(
+pub(crate) fn spawn<S: Stream, W: Wire>(
     permit: ConnectionPermit,
-    stream: TcpStream,
+    stream: S,
     peer: SocketAddr,
     wire: W,
     read_ahead: &[u8],
@@ -72,11 +77,11 @@ pub(crate) fn spawn<W: Wire>(
 }
 
 /// One connection; see the module's documentation.
-struct Connection<W: Wire> {
+struct Connection<S: Stream, W: Wire> {
     permit: ConnectionPermit,
     registration: Registration,
     peer: SocketAddr,
-    stream: TcpStream,
+    stream: S,
     wire: W,
     decoder: Decoder,
     session: Session,
@@ -131,8 +136,8 @@ struct Turn {
     octets_sent: u64,
 }
 
-impl<W: Wire> Connection<W> {
-    fn new(permit: ConnectionPermit, stream: TcpStream, peer: SocketAddr, wire: W, read_ahead: &[u8]) -> Self {
+impl<S: Stream, W: Wire> Connection<S, W> {
+    fn new(permit: ConnectionPermit, stream: S, peer: SocketAddr, wire: W, read_ahead: &[u8]) -> Self {
         let now = Instant::now();
         let broker = permit.broker();
         // Before the settings are read, so that no change of them is missed.
@@ -237,20 +242,18 @@ impl<W: Wire> Connection<W> {
     fn flush(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         while !self.output.is_empty() {
-            match self.stream.try_write(self.output.pending()) {
-                Ok(octets) if octets > 0 => {
+            match Pin::new(&mut self.stream).poll_write(context, self.output.pending()) {
+                Poll::Ready(Ok(octets)) if octets > 0 => {
                     self.output.advance(octets);
                     turn.octets_sent += octets as u64;
                     self.stalled_since = None;
                     progress = true;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    if self.stream.poll_write_ready(context).is_pending() {
-                        self.stalled_since.get_or_insert(turn.now);
-                        return progress;
-                    }
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert(turn.now);
+                    return progress;
                 }
-                Ok(_) | Err(_) => {
+                Poll::Ready(_) => {
                     self.abort(CloseReason::ConnectionLost);
                     return true;
                 }
@@ -267,6 +270,16 @@ impl<W: Wire> Connection<W> {
             };
         }
         progress
+    }
+
+    /// Reads once into a buffer of the thread, hands on what came, and says how much that was.
+    fn read(&mut self, context: &mut Context<'_>, take: impl FnOnce(&mut Self, &mut [u8])) -> Poll<io::Result<usize>> {
+        scratch::with_input(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
+            take(self, buffer.filled_mut());
+            read.map_ok(|()| buffer.filled().len())
+        })
     }
 
     /// When something is due even if nothing comes.
@@ -353,7 +366,7 @@ impl Turn {
     }
 }
 
-impl<W: Wire> Future for Connection<W> {
+impl<S: Stream, W: Wire> Future for Connection<S, W> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -366,7 +379,7 @@ impl<W: Wire> Future for Connection<W> {
     }
 }
 
-impl<W: Wire> Drop for Connection<W> {
+impl<S: Stream, W: Wire> Drop for Connection<S, W> {
     fn drop(&mut self) {
         // Only a task that was dropped or panicked leaves it open.
         self.abort(CloseReason::ConnectionLost);
@@ -380,12 +393,18 @@ fn send_buffer_size(config: &stompbroker_config::Config) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpStream;
+
     use super::*;
     use crate::transport::{tcp::TcpWire, websocket::WebSocketWire};
 
     #[test]
     fn a_connection_is_small() {
-        assert!(size_of::<Connection<TcpWire>>() <= 768, "{}", size_of::<Connection<TcpWire>>());
-        assert!(size_of::<Connection<WebSocketWire>>() <= 832, "{}", size_of::<Connection<WebSocketWire>>());
+        assert!(size_of::<Connection<TcpStream, TcpWire>>() <= 768, "{}", size_of::<Connection<TcpStream, TcpWire>>());
+        assert!(
+            size_of::<Connection<TcpStream, WebSocketWire>>() <= 832,
+            "{}",
+            size_of::<Connection<TcpStream, WebSocketWire>>()
+        );
     }
 }

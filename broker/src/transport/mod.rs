@@ -1,7 +1,7 @@
 //! How octets of a client become STOMP octets and back: TCP as they are, WebSocket in messages.
 //!
-//! A transport accepts connections and gives the driver of `connection` a TCP stream and a `Wire`; all else,
-//! from reading to lingering close, is the same for all of them. TLS is a wire around another one.
+//! A transport accepts connections and gives the driver of `connection` a stream and a `Wire`; all else, from reading to
+//! lingering close, is the same for all of them. TLS is another stream below the same wire.
 
 mod accept;
 mod limit;
