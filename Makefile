@@ -1,10 +1,13 @@
 # What people type. The work is in scripts under hack/, each runnable by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo down test lint test-unit test-integration test-e2e bench fmt generate images chart up clean
+.PHONY: help local demo down test lint test-unit test-integration test-e2e bench fmt generate images chart up clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+local: ## One broker on this machine, without Kubernetes: make local MANIFEST=examples/minimal.yaml
+	@hack/local $(MANIFEST)
 
 demo: ## The story: a three-zone cluster, the operator, two brokers, real clients (KUBECONFIG set: on that cluster)
 	@hack/demo/run

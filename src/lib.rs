@@ -7,7 +7,7 @@
 //! | [`validate`] | spec and world to [`validate::ValidatedBroker`] or user errors | yes |
 //! | [`plan`] | validated broker to the desired objects | yes |
 //! | [`status`] | all of that to conditions | yes |
-//! | [`cli`] | command line; `crd` and `render` work offline | no |
+//! | [`cli`] | command line; `crd`, `render` and `local` work without a cluster | no |
 
 pub mod api;
 mod backoff;
@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod observed;
 mod operator;
 pub mod plan;
+mod random;
 pub mod rbac;
 pub mod settings;
 pub mod shutdown;

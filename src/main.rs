@@ -4,7 +4,7 @@ use std::{error::Error, io, process::ExitCode};
 
 use clap::Parser as _;
 use stompbroker_operator::{
-    cli::{self, Cli, Command},
+    cli::{self, Cli, Command, LocalArgs},
     client::Clients,
     metrics::Metrics,
     settings::{RunArgs, Settings},
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let result: Result<(), Failure> = match Cli::parse().command {
         Command::Crd(args) => cli::crd(&args, &mut out).map_err(usage),
         Command::Render(args) => cli::render(&args, &mut out).map_err(usage),
+        Command::Local(args) => local(&args, &mut out),
         Command::Run(args) => run(args),
     };
     match result {
@@ -45,6 +46,15 @@ fn usage(error: impl Into<Box<dyn Error>>) -> Failure {
 
 fn failure(error: impl Into<Box<dyn Error>>) -> Failure {
     Failure { code: 1, error: error.into() }
+}
+
+fn local(args: &LocalArgs, out: &mut impl io::Write) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failure)?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signal().map_err(failure)?;
+        let result = cli::local(args, out, shutdown).await;
+        result.map_err(|error| if error.is_usage() { usage(error) } else { failure(error) })
+    })
 }
 
 fn run(args: RunArgs) -> Result<(), Failure> {

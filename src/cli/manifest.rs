@@ -1,5 +1,8 @@
 //! Reading StompBroker manifests from files.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
 use crate::api::StompBroker;
@@ -35,9 +38,36 @@ pub enum ManifestError {
 /// # Errors
 /// Names the first field that cannot be read or does not exist.
 pub fn brokers(text: &str) -> Result<Vec<StompBroker>, ManifestError> {
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Yaml(error.without_snippet().to_string()))?;
-    documents.into_iter().filter(is_broker).map(broker).collect()
+    documents(text)?.into_iter().filter(is_broker).map(broker).collect()
+}
+
+/// The values of the Secrets among the documents of a YAML stream, by name and key.
+///
+/// # Errors
+/// Names the first Secret that cannot be read, and never one of its values.
+pub(super) fn secrets(text: &str) -> Result<BTreeMap<String, BTreeMap<String, Vec<u8>>>, ManifestError> {
+    let documents = documents(text)?.into_iter();
+    documents.filter(|document| document.get("kind").and_then(Value::as_str) == Some("Secret")).map(secret).collect()
+}
+
+fn documents(text: &str) -> Result<Vec<Value>, ManifestError> {
+    serde_saphyr::from_multiple(text).map_err(|error| ManifestError::Yaml(error.without_snippet().to_string()))
+}
+
+fn secret(document: Value) -> Result<(String, BTreeMap<String, Vec<u8>>), ManifestError> {
+    let name = name(&document);
+    let secret: Secret = serde_json::from_value(document).map_err(|_| ManifestError::Field {
+        name: name.clone(),
+        field: "data".to_owned(),
+        problem: "the Secret cannot be read; data holds values in base64, stringData holds them as they are".to_owned(),
+    })?;
+    let data = secret.data.into_iter().flatten().map(|(key, value)| (key, value.0));
+    let text = secret.string_data.into_iter().flatten().map(|(key, value)| (key, value.into_bytes()));
+    Ok((name, data.chain(text).collect()))
+}
+
+fn name(document: &Value) -> String {
+    document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("(no name)").to_owned()
 }
 
 fn is_broker(document: &Value) -> bool {
@@ -47,7 +77,7 @@ fn is_broker(document: &Value) -> bool {
 }
 
 fn broker(mut document: Value) -> Result<StompBroker, ManifestError> {
-    let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("(no name)").to_owned();
+    let name = name(&document);
     if let Value::Object(fields) = &mut document {
         fields.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }

@@ -1,11 +1,13 @@
-//! The command line. `crd` and `render` need no cluster.
+//! The command line. `crd`, `render` and `local` need no cluster.
 
 mod crd;
+mod local;
 mod manifest;
 mod render;
 
 use clap::{Parser, Subcommand};
 pub use crd::{CrdArgs, CrdError, crd};
+pub use local::{LocalArgs, LocalError, local};
 pub use manifest::{ManifestError, brokers};
 pub use render::{RenderArgs, RenderError, render};
 
@@ -32,4 +34,6 @@ pub enum Command {
     /// The same manifests and settings always give the same octets. Secrets are printed without their random values, and
     /// Secrets that the manifests refer to are taken to exist.
     Render(RenderArgs),
+    /// Run on this machine what one pod of a StompBroker would run, without a cluster, and print how to reach it.
+    Local(LocalArgs),
 }

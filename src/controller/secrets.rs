@@ -8,16 +8,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Api, api::PostParams};
-use rand::{TryRngCore as _, rngs::OsRng};
 use tracing::info;
 
 use super::{apply::Pass, kinds::Child as _, memory::GeneratedSight};
-use crate::{FIELD_MANAGER, error::Error, observed::SecretView, plan::GeneratedSecret};
-
-/// Characters of a random value: 6 bits each, 192 in all.
-const LENGTH: usize = 32;
-/// Characters that need no quoting in URLs, shells and YAML.
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+use crate::{FIELD_MANAGER, error::Error, observed::SecretView, plan::GeneratedSecret, random};
 
 /// Creates `secret`, or keeps current what is no secret of it.
 pub(super) async fn apply(
@@ -44,7 +38,7 @@ async fn create(pass: &mut Pass<'_>, secret: &GeneratedSecret, fixed: &Secret) -
     let name = secret.metadata.name.clone().unwrap_or_default();
     let mut data = bytes(&secret.fixed);
     for key in &secret.random {
-        data.insert((*key).to_owned(), random_value()?);
+        data.insert((*key).to_owned(), ByteString(random::value().map_err(Error::Random)?.into_bytes()));
     }
     let api: Api<Secret> = Api::namespaced(pass.context.client.clone(), &pass.namespace);
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
@@ -67,28 +61,4 @@ fn with(secret: &GeneratedSecret, data: BTreeMap<String, ByteString>) -> Secret 
 
 fn bytes(values: &BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
     values.iter().map(|(key, value)| (key.clone(), ByteString(value.clone().into_bytes()))).collect()
-}
-
-/// A new value from the system's source of randomness.
-fn random_value() -> Result<ByteString, Error> {
-    let mut random = [0; LENGTH];
-    OsRng.try_fill_bytes(&mut random).map_err(Error::Random)?;
-    Ok(ByteString(random.iter().map(|byte| ALPHABET[usize::from(byte % 64)]).collect()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn values_are_long_plain_and_never_the_same() {
-        let values: HashSet<String> = (0..200).map(|_| String::from_utf8(random_value().unwrap().0).unwrap()).collect();
-        assert_eq!(values.len(), 200);
-        for value in values {
-            assert_eq!(value.len(), 32);
-            assert!(value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{value}");
-        }
-    }
 }
