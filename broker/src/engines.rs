@@ -3,10 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use stompbroker_config::{Config, Engine as EngineConfig, RelayEngine};
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::engine::{Engine, embedded::EmbeddedEngine, relay::Relay};
+use crate::engine::{
+    Engine,
+    embedded::{EmbeddedEngine, StoreError},
+    relay::Relay,
+};
 
 /// How long the tasks of an engine may take to end.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -30,16 +34,16 @@ pub(crate) enum RunningEngine {
 
 impl RunningEngine {
     /// Starts the configured engine.
-    pub(crate) fn start(config: &Config) -> Self {
-        match &config.engine {
-            EngineConfig::Embedded(embedded) => Self::Embedded(Arc::new(EmbeddedEngine::new(embedded))),
+    pub(crate) fn start(config: &Config) -> Result<Self, StoreError> {
+        Ok(match &config.engine {
+            EngineConfig::Embedded(embedded) => Self::Embedded(Arc::new(EmbeddedEngine::open(embedded)?)),
             EngineConfig::Relay(relay) => {
                 let (sender, receiver) = watch::channel(Arc::new(relay.clone()));
                 let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
                 let relay = Relay::start(receiver, config.zone.as_deref(), &tasks, stop.clone());
                 Self::Relay { relay, config: sender, tasks, stop }
             }
-        }
+        })
     }
 
     /// As sessions see it.
@@ -69,11 +73,20 @@ impl RunningEngine {
 
     /// Ends the engine once no session needs it any more.
     pub(crate) async fn stop(&self) {
-        if let Self::Relay { tasks, stop, .. } = self {
-            stop.cancel();
-            tasks.close();
-            if timeout(STOP_TIME, tasks.wait()).await.is_err() {
-                tracing::warn!("the relay has not ended within {STOP_TIME:?}");
+        match self {
+            Self::Embedded(engine) => {
+                let engine = Arc::clone(engine);
+                // Not cut short: what is written here was promised, and the disk is all that it waits for.
+                if let Err(error) = spawn_blocking(move || engine.close()).await {
+                    tracing::error!(%error, "the engine has not ended in order");
+                }
+            }
+            Self::Relay { tasks, stop, .. } => {
+                stop.cancel();
+                tasks.close();
+                if timeout(STOP_TIME, tasks.wait()).await.is_err() {
+                    tracing::warn!("the relay has not ended within {STOP_TIME:?}");
+                }
             }
         }
     }

@@ -50,6 +50,11 @@ impl Message {
         self.headers.iter().find(|(n, _)| &**n == name).map(|(_, value)| &**value)
     }
 
+    /// Whether the sender wants it kept over a restart of the broker.
+    pub fn is_persistent(&self) -> bool {
+        self.header("persistent") == Some("true")
+    }
+
     /// About how much memory the message takes, for every bound that counts octets.
     pub fn size(&self) -> usize {
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum();

@@ -10,6 +10,7 @@ use crate::{
     broker::Broker,
     configuration::{self, ConfigurationError, Source},
     connection, drain,
+    engine::embedded::StoreError,
     engines::RunningEngine,
     stats,
     transport::{ConnectionPermit, Listener, Transport, accept_loop, refuse_over_tcp, tcp::TcpWire, websocket},
@@ -21,6 +22,9 @@ pub enum StartError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
+    /// The store of persistent messages cannot be used.
+    #[error(transparent)]
+    Store(#[from] Box<StoreError>),
     /// A port cannot be bound.
     #[error("cannot listen on port {port} ({key}): {source}")]
     Listen {
@@ -79,7 +83,7 @@ impl Server {
         let websocket = listeners.websocket.as_ref();
         let websocket = websocket.map(|websocket| listen(websocket.port, "listeners.websocket.port")).transpose()?;
         let admin = listen(configuration.config.admin.port, "admin.port")?;
-        let engine = RunningEngine::start(&configuration.config);
+        let engine = RunningEngine::start(&configuration.config).map_err(Box::new)?;
         Ok(Self { broker: Arc::new(Broker::new(configuration, engine)), source, stomp, websocket, admin })
     }
 

@@ -55,6 +55,7 @@ fn engine(engine: &Engine) -> config::Engine {
         Engine::Embedded(embedded) => config::Engine::Embedded(config::EmbeddedEngine {
             queue_size: embedded.queue_size,
             prefetch: embedded.prefetch,
+            persistence: None,
         }),
         Engine::Relay(relay) => {
             let HeartbeatPair { send, receive } = relay.heartbeat;

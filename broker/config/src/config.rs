@@ -144,6 +144,25 @@ pub struct EmbeddedEngine {
     pub queue_size: ByteSize,
     /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
     pub prefetch: u32,
+    /// Where `persistent:true` messages of queues are kept over a restart. Absent: nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Persistence>,
+}
+
+/// A store on a volume that no other broker uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Persistence {
+    /// Folder of the store; made if it is not there.
+    pub directory: PathBuf,
+    /// Most octets of the store's file. The volume should have a quarter more, for the log of changes.
+    #[serde(default = "defaults::store_size")]
+    pub size: ByteSize,
+}
+
+impl Persistence {
+    /// The smallest [`Self::size`] that leaves room for messages.
+    pub const MIN_SIZE: ByteSize = ByteSize(64 << 20);
 }
 
 /// The upstream brokers that this pod relays to.
@@ -251,7 +270,7 @@ impl Default for Engine {
 
 impl Default for EmbeddedEngine {
     fn default() -> Self {
-        Self { queue_size: ByteSize(64 << 20), prefetch: 100 }
+        Self { queue_size: ByteSize(64 << 20), prefetch: 100, persistence: None }
     }
 }
 
@@ -289,7 +308,7 @@ impl Default for Drain {
 
 /// Defaults that stand alone; the structs above hold the others.
 mod defaults {
-    use crate::GoDuration;
+    use crate::{ByteSize, GoDuration};
 
     pub(super) const fn heartbeat() -> GoDuration {
         GoDuration::from_secs(10)
@@ -302,6 +321,9 @@ mod defaults {
     }
     pub(super) const fn admin_port() -> u16 {
         15020
+    }
+    pub(super) const fn store_size() -> ByteSize {
+        ByteSize(1 << 30)
     }
     pub(super) fn websocket_path() -> String {
         "/ws".to_owned()

@@ -17,7 +17,7 @@ mod size;
 
 pub use config::{
     Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
-    HeartbeatPair, Limits, Listeners, RelayEngine, StompListener, Upstream, WebSocketListener,
+    HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, StompListener, Upstream, WebSocketListener,
 };
 pub use duration::{GoDuration, ParseDurationError};
 pub use jwt::JwtIssuer;

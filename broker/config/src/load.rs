@@ -121,6 +121,20 @@ impl Config {
                 );
             }
         }
+        if let crate::Engine::Embedded(crate::EmbeddedEngine { persistence: Some(persistence), .. }) = &self.engine {
+            if !persistence.directory.is_absolute() {
+                return refuse(
+                    "engine.embedded.persistence.directory",
+                    format!("{} is not an absolute path; begin it with a slash", persistence.directory.display()),
+                );
+            }
+            if persistence.size < crate::Persistence::MIN_SIZE {
+                return refuse(
+                    "engine.embedded.persistence.size",
+                    format!("{} is too small; make it at least {}", persistence.size, crate::Persistence::MIN_SIZE),
+                );
+            }
+        }
         if let crate::Engine::Relay(relay) = &self.engine {
             if relay.upstreams.is_empty() {
                 return refuse("engine.relay.upstreams", "the list is empty; name at least one upstream".to_owned());
@@ -199,6 +213,18 @@ mod tests {
                 4,
                 "engine.embedded.queueSize",
                 "limits.messageSize (64Ki)",
+            ),
+            (
+                "listeners: {stomp: {port: 1}}\nengine:\n  embedded:\n    persistence:\n      directory: store\n",
+                5,
+                "engine.embedded.persistence.directory",
+                "absolute",
+            ),
+            (
+                "listeners: {stomp: {port: 1}}\nengine:\n  embedded:\n    persistence: {directory: /s, size: 1Mi}\n",
+                4,
+                "engine.embedded.persistence.size",
+                "at least 64Mi",
             ),
             (
                 "listeners: {stomp: {port: 1}}\nauthorization:\n  rules:\n    - actions: [Send]\n      destinations: [app]\n      allow: {anyone: {}}\n",

@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::{Config, config_hash};
 
-/// Keys that are read once: the zone and the ports that are bound. The kind of engine is, too, but not its settings.
-pub const READ_AT_START: [&str; 4] = ["zone", "listeners.stomp", "listeners.websocket.port", "admin.port"];
+/// Keys that are read once: the zone, the ports that are bound, the store that is opened. The kind of engine is, too, but not its settings.
+pub const READ_AT_START: [&str; 5] =
+    ["zone", "listeners.stomp", "listeners.websocket.port", "admin.port", "engine.embedded.persistence"];
 
 impl Config {
     /// A hash of the kind of engine and the values under [`READ_AT_START`]: two configurations with the same one differ
@@ -46,6 +47,7 @@ mod tests {
             "listeners: {websocket: {port: 8081}}\n",
             "listeners: {websocket: {port: 8080}, stomp: {port: 61613}}\n",
             "zone: a\nlisteners: {websocket: {port: 8080}}\n",
+            "engine: {embedded: {persistence: {directory: /s}}}\nlisteners: {websocket: {port: 8080}}\n",
             "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1}], systemCredentials: \
              {directory: /s}, clientCredentials: {directory: /c}}}\nlisteners: {websocket: {port: 8080}}\n",
         ] {

@@ -115,6 +115,9 @@ fn ready(broker: &Broker) -> Answer {
     if let Some(rejected) = broker.config_status().rejected {
         lines.push(format!("warning: configuration rejected, the one before is in force: {rejected}"));
     }
+    if let Some(trouble) = broker.engine.store_status().and_then(|store| store.trouble) {
+        lines.push(format!("warning: {trouble}"));
+    }
     text(status, lines.into_iter().map(|line| line.replace('\n', " ") + "\n").collect())
 }
 

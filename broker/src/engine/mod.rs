@@ -152,6 +152,9 @@ pub enum EngineError {
     /// The upstream is away; Spring's relay uses the same words.
     #[error("Broker not available.")]
     NotAvailable,
+    /// A message, or that it was settled, cannot be made safe now.
+    #[error("the store of persistent messages cannot be written: {0}")]
+    NotStored(Box<str>),
     /// The upstream answered with an ERROR of its own.
     #[error("{0}")]
     Upstream(Box<str>),
@@ -182,6 +185,11 @@ pub trait Engine: Send + Sync {
     /// Depth and consumers by destination, for `/websocket-stats` and `/metrics`; empty where only the upstream knows.
     fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus>;
 
+    /// The store of persistent messages, where there is one.
+    fn store_status(&self) -> Option<StoreStatus> {
+        None
+    }
+
     /// The upstreams as the relay sees them.
     fn relay_status(&self) -> Option<RelayStatus> {
         None
@@ -197,6 +205,21 @@ pub struct DestinationStatus {
     pub unsettled: u64,
     /// Subscriptions.
     pub consumers: u64,
+}
+
+/// What an engine knows of its store of persistent messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Octets in use.
+    pub used: u64,
+    /// Octets that it may use.
+    pub size: u64,
+    /// Commits since the start.
+    pub commits: u64,
+    /// Commits that failed.
+    pub failures: u64,
+    /// Why persistent messages are refused now.
+    pub trouble: Option<String>,
 }
 
 /// The engine's half of one session. Never blocks; dropping it ends the half.

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, fmt, sync::Arc};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 use stompbroker_config::admin::UpstreamState;
 
@@ -65,11 +65,23 @@ impl Collector for EngineCollector {
                 value.encode(family.encode_family(&label)?)?;
             }
         }
+        self.encode_store(&mut encoder)?;
         self.encode_relay(&mut encoder)
     }
 }
 
 impl EngineCollector {
+    fn encode_store(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(store) = self.0.store_status() else { return Ok(()) };
+        let writable = i64::from(store.trouble.is_none());
+        gauge(encoder, "stompbroker_store_writable", "1 while persistent messages are taken", writable)?;
+        let octets = |octets| i64::try_from(octets).unwrap_or(i64::MAX);
+        gauge(encoder, "stompbroker_store_used_bytes", "Octets of the store in use", octets(store.used))?;
+        gauge(encoder, "stompbroker_store_size_bytes", "Octets that the store may use", octets(store.size))?;
+        counter(encoder, "stompbroker_store_commits", "Commits of the store", store.commits)?;
+        counter(encoder, "stompbroker_store_failures", "Commits of the store that failed", store.failures)
+    }
+
     fn encode_relay(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Some(relay) = self.0.relay_status() else { return Ok(()) };
         let name = "stompbroker_relay_connected";
@@ -91,4 +103,9 @@ impl EngineCollector {
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: i64) -> Result<(), fmt::Error> {
     let gauge = ConstGauge::new(value);
     gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), fmt::Error> {
+    let counter = ConstCounter::new(value);
+    counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
 }

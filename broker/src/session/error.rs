@@ -105,6 +105,7 @@ impl SessionError {
             Self::Drained => "Broker is draining",
             Self::Engine(EngineError::UnknownDestination { .. }) => "Unknown destination",
             Self::Engine(EngineError::Full { .. }) => "Queue is full",
+            Self::Engine(EngineError::NotStored(_)) => "Message cannot be stored",
             Self::Engine(EngineError::NotAvailable) => "Broker not available.",
             Self::Engine(EngineError::Upstream(_)) => "Upstream error",
             Self::Decode(DecodeProblem::BodyTooLarge { .. }) => "Message too large",

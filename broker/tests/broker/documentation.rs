@@ -62,7 +62,8 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
                  virtualHost: v, systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
     let mut known = BTreeSet::new();
-    for text in [common.to_owned(), format!("{common}{relay}")] {
+    let embedded = "engine: {embedded: {persistence: {directory: /s}}}\n";
+    for text in [format!("{common}{embedded}"), format!("{common}{relay}")] {
         let config: Config = serde_saphyr::from_str(&text).unwrap();
         known.extend(keys(&config).into_keys());
     }
@@ -109,7 +110,8 @@ fn the_example_file_shows_the_defaults() {
 
 #[tokio::test]
 async fn the_readme_has_every_metric() {
-    let broker = BrokerUnderTest::start(&config(""));
+    let persistence = "engine: {embedded: {persistence: {directory: FOLDER/store}}}";
+    let broker = BrokerUnderTest::start(&config(persistence));
     let readme = read("README.md");
     let text = broker.admin("GET", "/metrics").await.body;
     for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ').map(|(name, _)| name)) {

@@ -9,11 +9,14 @@
 //!   [`super::EngineError::SlowConsumer`]; nobody else notices.
 //! * A transaction is checked and its room in queues reserved before any of it is applied, so applying cannot fail.
 //!
-//! Every operation is carried out in [`super::EngineSession::submit`], so answers come in order by themselves. Nothing here
-//! waits; all locks are short.
+//! * `persistent:true` messages of queues are also in a [`store`] on a volume, where the configuration names one; answers that
+//!   vouch for them wait for the disk.
+//!
+//! Every operation is carried out in [`super::EngineSession::submit`], so answers come in order by themselves, except those
+//! that the store holds back, in order. Nothing here waits; all locks are short.
 //!
 //! # Lock order
-//! shard of queues → one queue → mailbox, or → list of stalled receivers of a session. The locks of topics are released
+//! changes kept together ([`store`]) → shard of queues → one queue → the store's pending changes, or → mailbox, or → list of stalled receivers of a session. The locks of topics are released
 //! before anything is delivered. No two queues are ever locked at once, nor two of any other kind. The call on room in
 //! a mailbox comes from its own session's task, which holds no lock.
 
@@ -22,6 +25,7 @@ mod outlet;
 mod queue;
 mod queues;
 mod session;
+mod store;
 mod topics;
 mod trie;
 
@@ -33,8 +37,11 @@ use std::{
     },
 };
 
-use self::{queues::Queues, session::EmbeddedSession, topics::Topics};
-use super::{DestinationStatus, Engine, EngineSession, SessionInfo};
+use stompbroker_config::ByteSize;
+
+pub use self::store::StoreError;
+use self::{queue::FULL_QUEUES, queues::Queues, session::EmbeddedSession, store::Store, topics::Topics};
+use super::{DestinationStatus, Engine, EngineSession, SessionInfo, StoreStatus};
 use crate::mailbox::Mailbox;
 
 /// Topics and queues in the memory of this one process, shared by all its sessions.
@@ -60,20 +67,42 @@ struct Settings {
 }
 
 impl EmbeddedEngine {
-    /// An engine without destinations; they come to be when they are used.
+    /// An engine in memory alone, whatever the configuration says of persistence. It has no destinations; they come to be
+    /// when they are used.
     pub fn new(config: &stompbroker_config::EmbeddedEngine) -> Self {
+        Self::with_queues(config, Queues::default())
+    }
+
+    /// An engine as the configuration wants it, with the queues that an earlier process left in the store. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be used.
+    pub fn open(config: &stompbroker_config::EmbeddedEngine) -> Result<Self, StoreError> {
+        let Some(persistence) = &config.persistence else { return Ok(Self::new(config)) };
+        let limit = octets(config.queue_size).saturating_mul(FULL_QUEUES);
+        let mut recovered = Vec::new();
+        let store = Store::open(persistence, limit, |message| recovered.push(message))?;
+        Ok(Self::with_queues(config, Queues::with_store(store, recovered)))
+    }
+
+    fn with_queues(config: &stompbroker_config::EmbeddedEngine, queues: Queues) -> Self {
         let settings = Settings { queue_size: AtomicUsize::new(0), prefetch: AtomicU32::new(0) };
-        let shared =
-            Shared { queues: Queues::default(), topics: Topics::default(), settings, receivers: AtomicU64::new(0) };
+        let shared = Shared { queues, topics: Topics::default(), settings, receivers: AtomicU64::new(0) };
         let engine = Self { shared: Arc::new(shared) };
         engine.configure(config);
         engine
     }
 
+    /// Makes the last changes safe and closes the store, where there is one. To be called when all sessions have ended; a
+    /// persistent message that comes later is refused. Blocks.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
     /// Puts a changed configuration in force: `queueSize` for the next message, `prefetch` for new subscriptions.
     pub fn configure(&self, config: &stompbroker_config::EmbeddedEngine) {
         let Settings { queue_size, prefetch } = &self.shared.settings;
-        queue_size.store(usize::try_from(config.queue_size.0).unwrap_or(usize::MAX), Ordering::Relaxed);
+        queue_size.store(octets(config.queue_size), Ordering::Relaxed);
         prefetch.store(config.prefetch, Ordering::Relaxed);
     }
 }
@@ -87,6 +116,10 @@ impl Engine for EmbeddedEngine {
         Ok(())
     }
 
+    fn store_status(&self) -> Option<StoreStatus> {
+        self.shared.queues.store().map(Store::status)
+    }
+
     fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus> {
         let mut destinations = self.shared.queues.status();
         self.shared.topics.add_status(&mut destinations);
@@ -94,7 +127,17 @@ impl Engine for EmbeddedEngine {
     }
 }
 
+fn octets(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
 impl Shared {
+    fn close(&self) {
+        if let Some(store) = self.queues.store() {
+            store.close();
+        }
+    }
+
     fn queue_size(&self) -> usize {
         self.settings.queue_size.load(Ordering::Relaxed)
     }
@@ -106,6 +149,13 @@ impl Shared {
     /// A number that no other receiver of this process has.
     fn next_receiver(&self) -> outlet::ReceiverId {
         outlet::ReceiverId(self.receivers.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for Shared {
+    /// Else the queues, which go now, would take their messages out of the store.
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

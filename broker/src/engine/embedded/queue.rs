@@ -16,7 +16,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::outlet::{Attempt, Receiver, ReceiverId};
+use super::{
+    outlet::{Attempt, Receiver, ReceiverId},
+    store::{Keeper, Kept},
+};
 use crate::{
     engine::{DeliveryTag, DestinationStatus, Settlement},
     message::Message,
@@ -39,6 +42,8 @@ pub(super) struct QueueState {
     /// Of everything in all queues; a private queue has its own.
     octets_of_all: Arc<AtomicUsize>,
     next_position: u64,
+    /// Keeps persistent messages, where there is a store.
+    keeper: Option<Box<Keeper>>,
     consumers: HashMap<ReceiverId, Consumer>,
     rota: VecDeque<ReceiverId>,
     /// Lives only as long as it has consumers.
@@ -53,6 +58,10 @@ struct Entry {
     message: Arc<Message>,
     size: usize,
     redelivered: bool,
+    /// How often it was given back.
+    returns: u32,
+    /// Its place in the store, for as long as it is in this queue.
+    kept: Option<Kept>,
 }
 
 #[derive(Debug)]
@@ -75,9 +84,10 @@ pub(super) struct QueueFull;
 pub(super) const FULL_QUEUES: usize = 4;
 
 impl Queue {
-    /// An empty queue; `octets_of_all` counts what is in all that share it.
-    pub(super) fn new(name: Box<str>, octets_of_all: Arc<AtomicUsize>) -> Self {
-        Self { name, state: Mutex::new(QueueState { octets_of_all, ..QueueState::default() }) }
+    /// An empty queue; `octets_of_all` counts what is in all that share it, `keeper` keeps its persistent messages.
+    pub(super) fn new(name: Box<str>, octets_of_all: Arc<AtomicUsize>, keeper: Option<Keeper>) -> Self {
+        let keeper = keeper.map(Box::new);
+        Self { name, state: Mutex::new(QueueState { octets_of_all, keeper, ..QueueState::default() }) }
     }
 
     /// Goes on with a consumer whose mailbox has room again.
@@ -118,10 +128,22 @@ impl QueueState {
             self.release(size);
             return;
         }
-        let position = self.next_position;
-        self.next_position += 1;
-        self.ready.push_back(Entry { position, message, size, redelivered: false });
+        let kept = self.keeper.as_ref().filter(|_| !self.transient).and_then(|keeper| keeper.keep(&message));
+        self.append(Entry { position: 0, message, size, redelivered: false, returns: 0, kept });
         self.dispatch();
+    }
+
+    /// Takes back a message that an earlier process stored, after all that are here, whether there is room or not.
+    pub(super) fn restore(&mut self, message: Arc<Message>, redelivered: bool, returns: u32, kept: Kept) {
+        let size = message.size();
+        self.octets += size;
+        self.octets_of_all.fetch_add(size, Ordering::Relaxed);
+        self.append(Entry { position: 0, message, size, redelivered, returns, kept: Some(kept) });
+    }
+
+    fn append(&mut self, entry: Entry) {
+        self.ready.push_back(Entry { position: self.next_position, ..entry });
+        self.next_position += 1;
     }
 
     /// Takes a message.
@@ -158,12 +180,15 @@ impl QueueState {
         }
     }
 
-    /// Settles deliveries of a consumer. Unknown tags were given back before and are passed over.
-    pub(super) fn settle(&mut self, id: ReceiverId, tags: &[DeliveryTag], settlement: Settlement) {
+    /// Settles deliveries of a consumer; says whether a stored message was among them. Unknown tags were given back before
+    /// and are passed over.
+    pub(super) fn settle(&mut self, id: ReceiverId, tags: &[DeliveryTag], settlement: Settlement) -> bool {
+        let mut stored = false;
         for tag in tags {
-            let Some(consumer) = self.consumers.get_mut(&id) else { return };
+            let Some(consumer) = self.consumers.get_mut(&id) else { return stored };
             let Ok(index) = consumer.unsettled.binary_search_by_key(tag, |(tag, _)| *tag) else { continue };
             let Some((_, entry)) = consumer.unsettled.remove(index) else { continue };
+            stored |= entry.kept.is_some();
             match settlement {
                 Settlement::Accept | Settlement::Reject => self.release(entry.size),
                 Settlement::Requeue => self.put_back(entry),
@@ -171,10 +196,15 @@ impl QueueState {
         }
         self.invite(id);
         self.dispatch();
+        stored
     }
 
     fn put_back(&mut self, mut entry: Entry) {
         entry.redelivered = true;
+        entry.returns = entry.returns.saturating_add(1);
+        if let Some(kept) = &entry.kept {
+            kept.give_back(entry.returns);
+        }
         let index = self.ready.partition_point(|other| other.position < entry.position);
         self.ready.insert(index, entry);
     }

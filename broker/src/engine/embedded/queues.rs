@@ -8,7 +8,10 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::queue::{Queue, QueueFull, QueueState};
+use super::{
+    queue::{Queue, QueueFull, QueueState},
+    store::{Keeper, Kept, Recovered, Store},
+};
 use crate::{engine::DestinationStatus, message::Message};
 
 const SHARDS: usize = 32;
@@ -21,6 +24,7 @@ pub(super) struct Queues {
     hasher: RandomState,
     shards: Box<[Shard]>,
     octets: Arc<AtomicUsize>,
+    store: Option<Arc<Store>>,
 }
 
 /// Room in a queue that was set aside for a message; given back when it is dropped unused.
@@ -37,11 +41,29 @@ impl Default for Queues {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             octets: Arc::default(),
+            store: None,
         }
     }
 }
 
 impl Queues {
+    /// Queues whose persistent messages are in this store, with those that an earlier process left there.
+    pub(super) fn with_store(store: Store, recovered: Vec<Recovered>) -> Self {
+        let store = Arc::new(store);
+        let queues = Self { store: Some(Arc::clone(&store)), ..Self::default() };
+        for Recovered { id, stored, redelivered } in recovered {
+            let name = stored.queue.as_ref().unwrap_or(&stored.message.destination);
+            let kept = Kept::recovered(Arc::clone(&store), id);
+            queues.with(name, |_, state| state.restore(Arc::clone(&stored.message), redelivered, stored.returns, kept));
+        }
+        queues
+    }
+
+    /// The store, where there is one.
+    pub(super) fn store(&self) -> Option<&Store> {
+        self.store.as_deref()
+    }
+
     fn shard(&self, name: &str) -> &Shard {
         let hash = self.hasher.hash_one(name);
         // The remainder is below SHARDS, so nothing is cut off.
@@ -58,7 +80,8 @@ impl Queues {
                 if let Some(queue) = shard.get(name) {
                     Arc::clone(queue)
                 } else {
-                    let queue = Arc::new(Queue::new(name.into(), Arc::clone(&self.octets)));
+                    let keeper = self.store.as_ref().map(|store| Keeper::new(Arc::clone(store), name.into()));
+                    let queue = Arc::new(Queue::new(name.into(), Arc::clone(&self.octets), keeper));
                     shard.insert(name.into(), Arc::clone(&queue));
                     queue
                 }

@@ -12,6 +12,7 @@ use super::{
     names::{self, Kind},
     outlet::{Outlet, Receiver},
     queue::{FULL_QUEUES, Queue, QueueState},
+    store::{Place, Store},
     topics::Subscriber,
 };
 use crate::{
@@ -29,7 +30,12 @@ pub(super) struct EmbeddedSession {
     shared: Arc<Shared>,
     outlet: Arc<Outlet>,
     subscriptions: HashMap<SubscriptionKey, Attached>,
+    /// Among the answers that the store holds back.
+    place: Place,
 }
+
+/// Whether an operation changed the store, so that its answer waits for a commit.
+type Stored = bool;
 
 /// A subscription of this session, and where it is attached.
 #[derive(Debug)]
@@ -43,33 +49,42 @@ struct Attached {
 impl EmbeddedSession {
     /// A session that has done nothing yet.
     pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
-        Self { shared, outlet: Outlet::new(mailbox), subscriptions: HashMap::new() }
+        Self { shared, outlet: Outlet::new(mailbox), subscriptions: HashMap::new(), place: Place::default() }
     }
 
-    fn apply(&mut self, operation: Operation) -> Result<(), EngineError> {
+    fn apply(&mut self, operation: Operation) -> Result<Stored, EngineError> {
         match operation {
             Operation::Send(message) => self.send(&message),
-            Operation::Subscribe(subscription) => self.subscribe(subscription),
+            Operation::Subscribe(subscription) => self.subscribe(subscription).map(|()| false),
             Operation::Unsubscribe { subscription: key, .. } => {
                 self.unsubscribe(key);
-                Ok(())
+                Ok(false)
             }
             Operation::Settle { subscription, deliveries, settlement } => {
-                self.settle(subscription, &deliveries, settlement);
-                Ok(())
+                Ok(self.settle(subscription, &deliveries, settlement))
             }
             Operation::Commit(operations) => self.commit(operations),
         }
     }
 
-    fn send(&self, message: &Arc<Message>) -> Result<(), EngineError> {
+    fn send(&self, message: &Arc<Message>) -> Result<Stored, EngineError> {
         let limit = self.shared.queue_size();
         if names::for_send(&message.destination)? == Kind::Queue {
             let transient = names::is_transient(&message.destination, &message.headers);
-            return self.shared.queues.push(message, limit, transient).map_err(|_| full(message, limit));
+            let stored = self.admit(message, transient)?;
+            self.shared.queues.push(message, limit, transient).map_err(|_| full(message, limit))?;
+            return Ok(stored);
         }
         self.shared.topics.publish(message, limit);
-        Ok(())
+        Ok(false)
+    }
+
+    /// Whether a message for a queue will be stored; refuses it when that cannot be done now.
+    fn admit(&self, message: &Message, transient: bool) -> Result<Stored, EngineError> {
+        match self.shared.queues.store() {
+            Some(store) if !transient && message.is_persistent() => store.admit().map(|()| true),
+            _ => Ok(false),
+        }
     }
 
     fn subscribe(&mut self, subscription: Subscription) -> Result<(), EngineError> {
@@ -93,7 +108,7 @@ impl EmbeddedSession {
             let (receiver, window) = match acknowledge {
                 Acknowledge::WhenWritten => (receive(Weak::new(), destination), None),
                 Acknowledge::ByClient => {
-                    let queue = Arc::new(Queue::new(destination.clone(), Arc::default()));
+                    let queue = Arc::new(Queue::new(destination.clone(), Arc::default(), None));
                     let receiver = receive(Arc::downgrade(&queue), destination);
                     queue.state.lock().attach(Arc::clone(&receiver), prefetch, false);
                     (receiver, Some(queue))
@@ -137,37 +152,43 @@ impl EmbeddedSession {
         }
     }
 
-    fn settle(&self, subscription: SubscriptionKey, deliveries: &[DeliveryTag], settlement: Settlement) {
-        // A subscription that has ended gave back everything; settling it late changes nothing.
-        if let Some(Attached { receiver, queue: Some(queue), .. }) = self.subscriptions.get(&subscription) {
-            queue.state.lock().settle(receiver.id, deliveries, settlement);
+    fn settle(&self, subscription: SubscriptionKey, deliveries: &[DeliveryTag], settlement: Settlement) -> Stored {
+        match self.subscriptions.get(&subscription) {
+            Some(Attached { receiver, queue: Some(queue), .. }) => {
+                queue.state.lock().settle(receiver.id, deliveries, settlement)
+            }
+            // A subscription that has ended gave back everything; settling it late changes nothing.
+            _ => false,
         }
     }
 
-    fn commit(&mut self, operations: Vec<Operation>) -> Result<(), EngineError> {
+    fn commit(&mut self, operations: Vec<Operation>) -> Result<Stored, EngineError> {
         let shared = Arc::clone(&self.shared);
         let limit = shared.queue_size();
+        let mut stored = false;
         let mut reservations = Vec::new();
         for operation in &operations {
             if let Operation::Send(message) = operation
                 && names::for_send(&message.destination)? == Kind::Queue
             {
+                stored |= self.admit(message, names::is_transient(&message.destination, &message.headers))?;
                 let reserved = shared.queues.reserve(message, limit).map_err(|_| full(message, limit))?;
                 reservations.push(Some(reserved));
             } else {
                 reservations.push(None);
             }
         }
+        let _together = shared.queues.store().map(Store::together);
         for (operation, reservation) in operations.into_iter().zip(reservations) {
             match (operation, reservation) {
                 (Operation::Send(message), Some(reservation)) => {
                     let transient = names::is_transient(&message.destination, &message.headers);
                     reservation.fill(message, transient);
                 }
-                (operation, _) => self.apply(operation)?,
+                (operation, _) => stored |= self.apply(operation)?,
             }
         }
-        Ok(())
+        Ok(stored)
     }
 }
 
@@ -184,11 +205,21 @@ fn full(message: &Message, limit: usize) -> EngineError {
 
 impl EngineSession for EmbeddedSession {
     fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
-        match (self.apply(operation), ticket) {
-            (Ok(()), Some(ticket)) => self.outlet.mailbox.notify(Event::Completed(ticket)),
-            (Ok(()), None) => {}
-            (Err(error), ticket) => self.outlet.mailbox.notify(Event::Failed { ticket, error }),
+        let (answer, stored) = match (self.apply(operation), ticket) {
+            (Ok(stored), Some(ticket)) => (Some(Event::Completed(ticket)), stored),
+            (Ok(stored), None) => (None, stored),
+            (Err(error), ticket) => (Some(Event::Failed { ticket, error }), false),
+        };
+        match (answer, self.shared.queues.store()) {
+            (Some(event), None) => self.outlet.mailbox.notify(event),
+            (Some(event), Some(store)) => store.answer(&mut self.place, &self.outlet.mailbox, event, stored),
+            (None, Some(store)) if stored => store.follow(&mut self.place),
+            (None, _) => {}
         }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.shared.queues.store().is_none_or(|store| store.is_ready(&self.outlet.mailbox))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rules of the engine, seen through plain mailboxes.
 
 mod model;
+mod persistence;
 mod queues;
 mod stress;
 mod topics;
@@ -29,6 +30,7 @@ fn engine_with(queue_size: u64, prefetch: u32) -> EmbeddedEngine {
     EmbeddedEngine::new(&stompbroker_config::EmbeddedEngine {
         queue_size: stompbroker_config::ByteSize(queue_size),
         prefetch,
+        ..Default::default()
     })
 }
 

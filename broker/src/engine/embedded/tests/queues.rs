@@ -76,7 +76,11 @@ fn a_changed_configuration_counts_for_what_comes_next() {
     let engine = engine_with(1 << 20, 3);
     let mut sender = Session::open(&engine);
     sender.send("/queue/a", "1");
-    engine.configure(&stompbroker_config::EmbeddedEngine { queue_size: stompbroker_config::ByteSize(1), prefetch: 3 });
+    engine.configure(&stompbroker_config::EmbeddedEngine {
+        queue_size: stompbroker_config::ByteSize(1),
+        prefetch: 3,
+        ..Default::default()
+    });
     assert!(sender.try_do(Operation::Send(message("/queue/a", "2"))).is_err());
 }
 

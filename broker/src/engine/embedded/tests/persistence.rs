@@ -1,0 +1,186 @@
+//! Queues over a restart.
+
+use std::{path::Path, time::Duration};
+
+use stompbroker_config::{ByteSize, Persistence};
+
+use super::*;
+
+fn config(directory: &Path, size: u64) -> stompbroker_config::EmbeddedEngine {
+    let persistence = Persistence { directory: directory.to_owned(), size: ByteSize(size) };
+    stompbroker_config::EmbeddedEngine {
+        queue_size: ByteSize(1 << 20),
+        persistence: Some(persistence),
+        ..Default::default()
+    }
+}
+
+fn open(directory: &Path) -> EmbeddedEngine {
+    EmbeddedEngine::open(&config(directory, 1 << 30)).unwrap()
+}
+
+fn persistent(destination: &str, body: &str) -> Operation {
+    Operation::Send(message_with(destination, body, vec![("persistent".into(), "true".into())]))
+}
+
+impl Session {
+    /// Submits an operation and waits for its answer, as long as the disk takes.
+    #[track_caller]
+    fn wait_for(&mut self, operation: Operation) -> Result<(), EngineError> {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.half.submit(operation, Some(ticket));
+        let deadline = std::time::Instant::now() + Duration::from_mins(1);
+        loop {
+            self.collect();
+            match self.others.pop() {
+                Some(Event::Completed(answered)) if answered == ticket => return Ok(()),
+                Some(Event::Failed { ticket: Some(answered), error }) if answered == ticket => return Err(error),
+                Some(other) => panic!("{other:?} instead of an answer to {ticket:?}"),
+                None => assert!(std::time::Instant::now() < deadline, "no answer to {ticket:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[track_caller]
+    fn send_persistent(&mut self, destination: &str, body: &str) {
+        self.wait_for(persistent(destination, body)).unwrap();
+    }
+
+    fn settlement(deliveries: &[Delivery], settlement: Settlement) -> Operation {
+        let subscription = deliveries[0].subscription;
+        let deliveries = deliveries.iter().map(|delivery| delivery.tag.unwrap()).collect();
+        Operation::Settle { subscription, deliveries, settlement }
+    }
+}
+
+/// What a queue holds, as its next consumer gets it.
+fn contents(engine: &EmbeddedEngine, queue: &str) -> Vec<(String, bool)> {
+    let mut session = Session::open(engine);
+    session.subscribe(1, queue, Acknowledge::ByClient, 1000);
+    session.receive().iter().map(|delivery| (body(delivery).to_owned(), delivery.redelivered)).collect()
+}
+
+#[test]
+fn persistent_messages_of_queues_outlive_the_engine_and_others_do_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    session.send("/queue/a", "in memory");
+    for number in 0..3 {
+        session.send_persistent("/queue/a", &number.to_string());
+    }
+    session.send_persistent("/queue/b", "other");
+    session.send_persistent("/topic/a", "nobody listens");
+    drop(session);
+    drop(engine);
+    let engine = open(folder.path());
+    let expected = ["0", "1", "2"].map(|body| (body.to_owned(), false));
+    assert_eq!(contents(&engine, "/queue/a"), expected);
+    assert_eq!(contents(&engine, "/queue/b"), [("other".to_owned(), false)]);
+    assert_eq!(engine.destinations().keys().map(AsRef::as_ref).collect::<Vec<_>>(), ["/queue/a", "/queue/b"]);
+}
+
+#[test]
+fn what_was_settled_does_not_come_back_and_what_was_not_does_in_its_old_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    for number in 0..6 {
+        session.send_persistent("/queue/a", &number.to_string());
+    }
+    session.subscribe(1, "/queue/a", Acknowledge::ByClient, 5);
+    let deliveries = session.receive();
+    session.wait_for(Session::settlement(&deliveries[1..2], Settlement::Accept)).unwrap();
+    session.wait_for(Session::settlement(&deliveries[3..4], Settlement::Reject)).unwrap();
+    session.unsubscribe(1);
+    drop(session);
+    drop(engine);
+    let engine = open(folder.path());
+    let expected = [("0", true), ("2", true), ("4", true), ("5", true)];
+    assert_eq!(contents(&engine, "/queue/a"), expected.map(|(body, redelivered)| (body.to_owned(), redelivered)));
+}
+
+#[test]
+fn a_queue_of_springs_is_not_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    let headers: Vec<Header> = vec![("simpOrigDestination".into(), "/user/queue/a".into())];
+    let queue = "/queue/a-user123";
+    session.subscribe_with(1, queue, Acknowledge::ByClient, 1, headers.clone());
+    let headers = [headers, vec![("persistent".into(), "true".into())]].concat();
+    session.wait_for(Operation::Send(message_with(queue, "1", headers))).unwrap();
+    assert_eq!(session.receive_bodies(), ["1"]);
+    // Its end gives back what is unsettled, which a crash would leave in a store.
+    std::mem::forget(session);
+    engine.close();
+    std::mem::forget(engine);
+    assert_eq!(open(folder.path()).destinations().len(), 0);
+}
+
+#[test]
+fn a_transaction_takes_out_and_puts_in_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    session.send_persistent("/queue/in", "work");
+    session.subscribe(1, "/queue/in", Acknowledge::ByClient, 1);
+    let work = session.receive();
+    let settled = Session::settlement(&work, Settlement::Accept);
+    let operations = vec![settled, persistent("/queue/out", "1"), persistent("/queue/out", "2")];
+    session.wait_for(Operation::Commit(operations)).unwrap();
+    drop(session);
+    drop(engine);
+    let engine = open(folder.path());
+    assert_eq!(contents(&engine, "/queue/in"), []);
+    assert_eq!(contents(&engine, "/queue/out"), ["1", "2"].map(|body| (body.to_owned(), false)));
+}
+
+#[test]
+fn a_store_without_room_refuses_persistent_messages_and_transactions_with_them_but_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = EmbeddedEngine::open(&config(folder.path(), 1 << 20)).unwrap();
+    let mut session = Session::open(&engine);
+    let refusal = session.wait_for(persistent("/queue/a", "1")).unwrap_err();
+    assert!(matches!(refusal, EngineError::NotStored(_)), "{refusal}");
+    assert!(refusal.to_string().contains("engine.embedded.persistence.size (1Mi)"), "{refusal}");
+    let operations = vec![Operation::Send(message("/queue/b", "in memory")), persistent("/queue/a", "1")];
+    session.wait_for(Operation::Commit(operations)).unwrap_err();
+    session.send("/queue/a", "in memory");
+    assert_eq!(status(&engine, "/queue/a"), Some((1, 0, 0)));
+    assert_eq!(status(&engine, "/queue/b"), None, "a transaction is refused as a whole");
+    assert!(engine.store_status().unwrap().trouble.is_some());
+}
+
+#[test]
+fn after_the_close_persistent_messages_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    engine.close();
+    let mut session = Session::open(&engine);
+    let refusal = session.wait_for(persistent("/queue/a", "1")).unwrap_err();
+    assert!(matches!(refusal, EngineError::NotStored(_)), "{refusal}");
+}
+
+#[test]
+fn the_order_of_a_queue_with_many_senders_is_the_same_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    std::thread::scope(|scope| {
+        for sender in 0..4 {
+            let mut session = Session::open(&engine);
+            scope.spawn(move || {
+                for number in 0..100 {
+                    session.half.submit(persistent("/queue/a", &format!("{sender}-{number}")), None);
+                }
+            });
+        }
+    });
+    let before: Vec<String> = contents(&engine, "/queue/a").into_iter().map(|(body, _)| body).collect();
+    drop(engine);
+    let after: Vec<String> = contents(&open(folder.path()), "/queue/a").into_iter().map(|(body, _)| body).collect();
+    assert_eq!(before.len(), 400);
+    assert_eq!(after, before);
+}
