@@ -2,19 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
-use crate::support::{Peer, StompClient, within};
-
-fn stompbroker(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stompbroker"));
-    command.args(arguments).env_remove("STOMPBROKER_CONFIG").env_remove("RUST_LOG");
-    command
-}
+use crate::support::{Peer, Process, StompClient, stompbroker};
 
 fn check(text: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -87,73 +80,24 @@ fn run_names_a_port_that_is_taken_and_exits_with_1() {
     assert!(error.contains(&format!("port {port} (listeners.stomp.port)")), "{error}");
 }
 
-/// A running broker process and the port of its STOMP listener; killed when dropped.
-struct Process {
-    child: Child,
-    port: u16,
-    log: std::thread::JoinHandle<String>,
+fn write_config(folder: &Path, drain: &str) -> PathBuf {
+    let file = folder.join("broker.yaml");
+    let text = format!(
+        "listeners: {{stomp: {{port: 0}}}}\nadmin: {{port: 0}}\nauthentication: {{anonymous: true}}\ndrain: {drain}\n"
+    );
+    fs::write(&file, text).unwrap();
+    file
 }
 
-impl Process {
-    fn write_config(folder: &Path, drain: &str) -> PathBuf {
-        let file = folder.join("broker.yaml");
-        let text = format!(
-            "listeners: {{stomp: {{port: 0}}}}\nadmin: {{port: 0}}\nauthentication: {{anonymous: true}}\ndrain: {drain}\n"
-        );
-        fs::write(&file, text).unwrap();
-        file
-    }
-
-    fn start(folder: &Path, drain: &str) -> Self {
-        let file = Self::write_config(folder, drain);
-        Self::spawn(stompbroker(&["run", "--log-format", "json"]).env("STOMPBROKER_CONFIG", file))
-    }
-
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let port = loop {
-            let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-            if line["message"] == "serving STOMP over TCP" {
-                break line["listener"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
-            }
-        };
-        let log = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
-        Self { child, port, log }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// Waits for the end; the exit code and the log.
-    async fn end(mut self) -> (Option<i32>, String) {
-        let status = within("the process to end", async {
-            loop {
-                if let Some(status) = self.child.try_wait().unwrap() {
-                    return status;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
-        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
-        (status.code(), log.join().unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has ended already where the test went well.
-        let _ = self.child.kill();
-    }
+fn start(folder: &Path, drain: &str) -> Process {
+    let file = write_config(folder, drain);
+    Process::spawn(stompbroker(&["run", "--log-format", "json"]).env("STOMPBROKER_CONFIG", file))
 }
 
 #[tokio::test]
 async fn sigterm_drains_and_exits_with_0_and_the_log_tells_the_session_but_not_its_passcode() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::start(folder.path(), "{delay: 0s, connectionsPerSecond: 100, deadline: 10s}");
+    let process = start(folder.path(), "{delay: 0s, connectionsPerSecond: 100, deadline: 10s}");
     let mut client = StompClient::connect(([127, 0, 0, 1], process.port).into()).await;
     client.log_in("").await;
     let mut wrong = StompClient::connect(([127, 0, 0, 1], process.port).into()).await;
@@ -176,7 +120,7 @@ async fn sigterm_drains_and_exits_with_0_and_the_log_tells_the_session_but_not_i
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let process = Process::start(folder.path(), "{delay: 60s, connectionsPerSecond: 1, deadline: 100s}");
+    let process = start(folder.path(), "{delay: 60s, connectionsPerSecond: 1, deadline: 100s}");
     let begun = Instant::now();
     process.signal("-INT");
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -189,7 +133,7 @@ async fn a_second_signal_ends_at_once() {
 #[tokio::test]
 async fn a_lack_of_descriptors_passes() {
     let folder = tempfile::tempdir().unwrap();
-    let file = Process::write_config(folder.path(), "{delay: 0s}");
+    let file = write_config(folder.path(), "{delay: 0s}");
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 48; exec \"$0\" run --log-format json --config \"$1\""]);
     let process = Process::spawn(command.arg(env!("CARGO_BIN_EXE_stompbroker")).arg(file));

@@ -13,6 +13,7 @@ mod heartbeats;
 mod limits;
 mod logins;
 mod messages;
+mod persistence;
 mod relay;
 mod reload;
 mod support;

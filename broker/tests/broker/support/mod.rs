@@ -2,6 +2,7 @@
 
 mod broker;
 mod http;
+mod process;
 mod stomp;
 mod websocket;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 pub(crate) use self::{
     broker::{BrokerUnderTest, config},
     http::{Answer, request},
-    stomp::{Frame, Peer, StompClient},
+    process::{Process, stompbroker},
+    stomp::{Frame, Peer, StompClient, frame_end},
     websocket::{Message, WebSocketClient, upgrade_request},
 };
 
