@@ -1,6 +1,7 @@
 //! What all connections of the process share.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
         Arc,
@@ -11,14 +12,14 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use rand::{Rng as _, distr::Alphanumeric};
-use stompbroker_config::admin::{ConfigStatus, Sessions, Status, WebSocketStats};
+use stompbroker_config::admin::{ConfigStatus, DestinationStats, Sessions, Status, WebSocketStats};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     configuration::Configuration,
     connection::{ConnectionRegistry, Throttle},
     drain::Drain,
-    engine::Engine,
+    engine::{DestinationStatus, Engine},
     engines::RunningEngine,
     metrics::{EngineCollector, Metrics},
     stats::Rates,
@@ -164,16 +165,20 @@ impl Broker {
 
     /// What `/websocket-stats` answers.
     pub(crate) fn websocket_stats(&self) -> WebSocketStats {
-        let destinations = self.engine.destinations().into_iter();
         WebSocketStats {
             sessions: self.sessions(),
-            destinations: destinations
-                .map(|(name, status)| {
-                    let crate::engine::DestinationStatus { depth, unsettled, consumers } = status;
-                    (name.into(), stompbroker_config::admin::DestinationStats { depth, unsettled, consumers })
-                })
-                .collect(),
+            closed_abnormally_by_reason: self.metrics.closed_abnormally_by_reason(),
+            destinations: self.destinations(),
         }
+    }
+
+    /// What the engine knows of each destination.
+    pub(crate) fn destinations(&self) -> BTreeMap<String, DestinationStats> {
+        let stats = |(name, status): (Box<str>, DestinationStatus)| {
+            let DestinationStatus { depth, unsettled, consumers } = status;
+            (name.into(), DestinationStats { depth, unsettled, consumers })
+        };
+        self.engine.destinations().into_iter().map(stats).collect()
     }
 }
 

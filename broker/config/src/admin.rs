@@ -7,6 +7,10 @@
 //! | `/status` | [`Status`], all that the operator polls in one answer | yes |
 //! | `/config-hash` | [`ConfigStatus`] | yes |
 //! | `/websocket-stats` | [`WebSocketStats`] | yes |
+//! | `/sessions`, `/users/{name}/sessions` | [`SessionList`]; `?limit=`, `?after=`, the former also `?user=` | yes |
+//! | `/sessions/{id}` | [`SessionStatus`]; 404 when there is none | yes |
+//! | `DELETE /sessions/{id}` | 202, the session ends with an ERROR | yes |
+//! | `/destinations` | [`DestinationList`]; `?limit=`, `?after=` | yes |
 //! | `POST /drain` | 202, the pod begins to drain as on SIGTERM but stays alive | yes |
 
 use std::collections::BTreeMap;
@@ -69,8 +73,80 @@ pub struct WebSocketStats {
     /// Live sessions and rates, on the same level as `destinations`.
     #[serde(flatten)]
     pub sessions: Sessions,
+    /// Connections since the start that ended without DISCONNECT or an orderly close, by the reason of the metric
+    /// `stompbroker_sessions_closed_total`; reasons that have not occurred are left out.
+    #[serde(default)]
+    pub closed_abnormally_by_reason: BTreeMap<String, u64>,
     /// By destination; empty with the relay engine, where only the upstream knows.
     pub destinations: BTreeMap<String, DestinationStats>,
+}
+
+/// One page of sessions, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionList {
+    /// How many there are on all pages.
+    pub total: u64,
+    /// Those of this page.
+    pub sessions: Vec<SessionStatus>,
+    /// What to ask for as `after` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One session that has logged in. Frames and octets are since it connected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionStatus {
+    /// As in the header `session` of CONNECTED and in log lines.
+    pub id: String,
+    /// The user's name; absent for an anonymous session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Address and port that the client connects from.
+    pub address: String,
+    /// As in the label `transport` of metrics.
+    pub transport: String,
+    /// Version of STOMP.
+    pub version: String,
+    /// When it logged in (RFC 3339).
+    pub connected_since: String,
+    /// How many subscriptions it has.
+    pub subscriptions: u32,
+    /// Frames from the client.
+    pub frames_received: u64,
+    /// Frames to the client.
+    pub frames_sent: u64,
+    /// Octets from the client, with the framing of the transport.
+    pub octets_received: u64,
+    /// Octets to the client, with the framing of the transport.
+    pub octets_sent: u64,
+    /// Octets of messages that wait to leave for the client, bounded by `limits.sendBufferSize`.
+    pub octets_waiting: u64,
+}
+
+/// One page of destinations, by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DestinationList {
+    /// How many there are on all pages.
+    pub total: u64,
+    /// Those of this page.
+    pub destinations: Vec<NamedDestination>,
+    /// What to ask for as `after` to get the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A destination and what the engine knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NamedDestination {
+    /// As clients write it.
+    pub name: String,
+    /// What the engine knows of it.
+    #[serde(flatten)]
+    pub stats: DestinationStats,
 }
 
 /// What the engine knows of one destination.

@@ -5,6 +5,7 @@
 //! leaves the pod ready: the configuration before still serves, and taking all pods away would turn a typing error into
 //! an outage. `/livez` answers as long as the process serves requests at all.
 
+mod lists;
 mod routes;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};

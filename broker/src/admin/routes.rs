@@ -1,67 +1,111 @@
 //! Which request gets which answer. No I/O: everything answered is at hand.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
+use super::lists;
 use crate::{broker::Broker, metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// What a request asks for besides its path.
+pub(super) struct Asked<'a> {
+    /// The segment of the path that stands for `{...}` in the route's.
+    pub(super) name: Cow<'a, str>,
+    /// The query, without its question mark.
+    pub(super) query: &'a str,
+}
 
 /// A path, what may be done with it, and whether it needs the token.
 struct Route {
+    /// One segment may be `{...}`, which stands for any.
     path: &'static str,
     method: Method,
     needs_token: bool,
-    answer: fn(&Broker) -> Answer,
+    answer: fn(&Broker, &Asked<'_>) -> Answer,
 }
 
-const ROUTES: [Route; 7] = [
-    Route { path: "/livez", method: Method::GET, needs_token: false, answer: live },
-    Route { path: "/readyz", method: Method::GET, needs_token: false, answer: ready },
-    Route { path: "/metrics", method: Method::GET, needs_token: false, answer: show_metrics },
-    Route { path: "/status", method: Method::GET, needs_token: true, answer: |broker| json(&broker.status()) },
-    Route {
-        path: "/config-hash",
-        method: Method::GET,
-        needs_token: true,
-        answer: |broker| json(&broker.config_status()),
-    },
-    Route {
-        path: "/websocket-stats",
-        method: Method::GET,
-        needs_token: true,
-        answer: |broker| json(&broker.websocket_stats()),
-    },
-    Route { path: "/drain", method: Method::POST, needs_token: true, answer: drain },
+/// A route for everybody.
+const fn open(path: &'static str, answer: fn(&Broker, &Asked<'_>) -> Answer) -> Route {
+    Route { path, method: Method::GET, needs_token: false, answer }
+}
+
+/// A route for those who bring the token.
+const fn guarded(method: Method, path: &'static str, answer: fn(&Broker, &Asked<'_>) -> Answer) -> Route {
+    Route { path, method, needs_token: true, answer }
+}
+
+static ROUTES: [Route; 12] = [
+    open("/livez", live),
+    open("/readyz", ready),
+    open("/metrics", show_metrics),
+    guarded(Method::GET, "/status", |broker, _| json(&broker.status())),
+    guarded(Method::GET, "/config-hash", |broker, _| json(&broker.config_status())),
+    guarded(Method::GET, "/websocket-stats", |broker, _| json(&broker.websocket_stats())),
+    guarded(Method::GET, "/sessions", lists::sessions),
+    guarded(Method::GET, "/sessions/{id}", lists::session),
+    guarded(Method::DELETE, "/sessions/{id}", lists::close_session),
+    guarded(Method::GET, "/users/{name}/sessions", lists::sessions_of_user),
+    guarded(Method::GET, "/destinations", lists::destinations),
+    guarded(Method::POST, "/drain", drain),
 ];
+
+impl Route {
+    /// The segment that stands for `{...}`, empty where there is none; nothing when the path is another one.
+    fn matches<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((before, after)) = self.path.split_once('{') else { return (path == self.path).then_some("") };
+        let after = after.split_once('}').map_or("", |(_, after)| after);
+        let name = path.strip_prefix(before)?.strip_suffix(after)?;
+        (!name.is_empty() && !name.contains('/')).then_some(name)
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        self.method == *method || (self.method == Method::GET && *method == Method::HEAD)
+    }
+}
 
 /// Answers a request.
 pub(super) fn answer<B>(broker: &Broker, request: &Request<B>) -> Answer {
-    let Some(route) = ROUTES.iter().find(|route| route.path == request.uri().path()) else {
-        let paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
-        return text(StatusCode::NOT_FOUND, format!("There is nothing here; there is {}.\n", paths.join(", ")));
-    };
-    let is_head = request.method() == Method::HEAD && route.method == Method::GET;
-    if request.method() != route.method && !is_head {
-        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("Use {} for {}.\n", route.method, route.path));
-        if let Ok(method) = HeaderValue::from_str(route.method.as_str()) {
-            answer.headers_mut().insert(ALLOW, method);
-        }
-        return answer;
-    }
-    let mut answer = match authorize(broker, request, route) {
-        Ok(()) => (route.answer)(broker),
-        Err(refusal) => refusal.answer(),
+    let path = request.uri().path();
+    let here: Vec<_> = ROUTES.iter().filter_map(|route| Some((route, route.matches(path)?))).collect();
+    let mut answer = match here.iter().find(|(route, _)| route.takes(request.method())) {
+        Some((route, name)) => match authorize(broker, request, route) {
+            Ok(()) => {
+                let name = percent_decode_str(name).decode_utf8_lossy();
+                (route.answer)(broker, &Asked { name, query: request.uri().query().unwrap_or_default() })
+            }
+            Err(refusal) => refusal.answer(),
+        },
+        None if here.is_empty() => nothing_here(),
+        None => wrong_method(path, &here.iter().map(|(route, _)| route.method.as_str()).collect::<Vec<_>>()),
     };
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+fn nothing_here() -> Answer {
+    let mut paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
+    paths.dedup();
+    text(StatusCode::NOT_FOUND, format!("There is nothing here; there is {}.\n", paths.join(", ")))
+}
+
+fn wrong_method(path: &str, methods: &[&str]) -> Answer {
+    let methods = methods.join(", ");
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, format!("Use {methods} for {path}.\n"));
+    if let Ok(methods) = HeaderValue::try_from(methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
     answer
 }
 
@@ -104,11 +148,11 @@ impl Unauthorized {
     }
 }
 
-fn live(_: &Broker) -> Answer {
+fn live(_: &Broker, _: &Asked<'_>) -> Answer {
     text(StatusCode::OK, "ok\n".to_owned())
 }
 
-fn ready(broker: &Broker) -> Answer {
+fn ready(broker: &Broker, _: &Asked<'_>) -> Answer {
     let reasons = broker.reasons_against_readiness();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut lines = if reasons.is_empty() { vec!["ok".to_owned()] } else { reasons };
@@ -121,27 +165,27 @@ fn ready(broker: &Broker) -> Answer {
     text(status, lines.into_iter().map(|line| line.replace('\n', " ") + "\n").collect())
 }
 
-fn show_metrics(broker: &Broker) -> Answer {
+fn show_metrics(broker: &Broker, _: &Asked<'_>) -> Answer {
     match broker.metrics.encode() {
         Ok(metrics) => body(StatusCode::OK, metrics::CONTENT_TYPE, metrics),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The metrics cannot be written: {error}\n")),
     }
 }
 
-fn drain(broker: &Broker) -> Answer {
+fn drain(broker: &Broker, _: &Asked<'_>) -> Answer {
     tracing::info!("told to drain by the admin port");
     broker.drain.begin();
     text(StatusCode::ACCEPTED, "draining\n".to_owned())
 }
 
-fn json(value: &impl Serialize) -> Answer {
+pub(super) fn json(value: &impl Serialize) -> Answer {
     match serde_json::to_string(value) {
         Ok(value) => body(StatusCode::OK, JSON, value),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The answer cannot be written: {error}\n")),
     }
 }
 
-fn text(status: StatusCode, content: String) -> Answer {
+pub(super) fn text(status: StatusCode, content: String) -> Answer {
     body(status, TEXT, content)
 }
 

@@ -1,6 +1,7 @@
 //! What session and engine tell each other through the connection, and what is told to the log.
 
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use crate::{
     engine::{Event, Operation, SessionInfo},
     security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason},
-    stomp::{DecodeError, Frame},
+    stomp::{DecodeError, Frame, Version},
     transport::Wire,
 };
 
@@ -106,7 +107,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         if commands.settings_changed() {
             let current = self.broker().current();
             self.mailbox.set_capacity(send_buffer_size(&current.config));
-            let settings = std::sync::Arc::clone(&current.settings);
+            let settings = Arc::clone(&current.settings);
             drop(current);
             let (session, mut sink, effects) = self.sink(turn);
             session.on_settings(settings, &mut sink, effects);
@@ -116,6 +117,11 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         if commands.drain() && self.phase == Phase::Open {
             let (session, mut sink, effects) = self.sink(turn);
             session.on_drain(&mut sink, effects);
+            self.carry_out(turn);
+        }
+        if commands.close() && self.phase == Phase::Open {
+            let (session, mut sink, effects) = self.sink(turn);
+            session.on_operator_close(&mut sink, effects);
             self.carry_out(turn);
         }
     }
@@ -168,12 +174,13 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             virtual_host: self.session.virtual_host().map(Into::into),
         };
         self.engine = Some(self.broker().engine.open(&info, self.mailbox.clone()));
+        self.registration.record().logged_in(Arc::clone(&user), self.session.version().unwrap_or(Version::V1_0));
         self.user = Some(user);
         let metrics = self.broker().metrics.transport(W::TRANSPORT);
         metrics.sessions.inc();
         metrics.sessions_opened.inc();
         tracing::info!(
-            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.peer,
+            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.registration.record().peer,
             transport = W::TRANSPORT.as_str(), "connected"
         );
         let now = turn.now;
@@ -201,13 +208,14 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     /// Counts and logs the end of the session, however it came.
     pub(super) fn report_end(&self, close: &Close) {
         let Close { reason, error } = close;
+        self.registration.record().ended();
         let metrics = &self.broker().metrics;
         if self.user.is_some() {
             metrics.transport(W::TRANSPORT).sessions.dec();
         }
         metrics.closed(*reason);
         tracing::info!(
-            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.peer,
+            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.registration.record().peer,
             transport = W::TRANSPORT.as_str(), reason = reason.as_str(), error, "closed"
         );
     }

@@ -16,6 +16,7 @@
 mod dialogue;
 mod input;
 mod output;
+mod record;
 mod registry;
 mod scratch;
 mod throttle;
@@ -36,9 +37,13 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use self::output::{Output, WireSink};
+use self::{
+    output::{Output, WireSink},
+    record::Moved,
+};
 pub(crate) use self::{
-    registry::{ConnectionRegistry, Registration},
+    record::{SessionRecord, serial},
+    registry::{ConnectionRegistry, Member, Registration},
     throttle::Throttle,
 };
 use crate::{
@@ -80,7 +85,6 @@ pub(crate) fn spawn<S: Stream, W: Wire>(
 struct Connection<S: Stream, W: Wire> {
     permit: ConnectionPermit,
     registration: Registration,
-    peer: SocketAddr,
     stream: S,
     wire: W,
     decoder: Decoder,
@@ -140,21 +144,23 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     fn new(permit: ConnectionPermit, stream: S, peer: SocketAddr, wire: W, read_ahead: &[u8]) -> Self {
         let now = Instant::now();
         let broker = permit.broker();
-        // Before the settings are read, so that no change of them is missed.
-        let registration = broker.registry.enter();
-        let current = broker.current();
         let id = broker.next_session_id();
+        let mailbox = Arc::new(Mailbox::new(0));
+        let record = SessionRecord::new(Arc::clone(&id), peer, W::TRANSPORT, Arc::clone(&mailbox));
+        // Before the settings are read, so that no change of them is missed.
+        let registration = broker.registry.enter(record);
+        let current = broker.current();
+        mailbox.set_capacity(send_buffer_size(&current.config));
         let session = Session::new(Arc::clone(&id), Arc::clone(&current.settings), now);
         let mut connection = Self {
             registration,
-            peer,
             stream,
             wire,
             decoder: Decoder::new(session.decode_limits()),
             session,
             id,
             user: None,
-            mailbox: Arc::new(Mailbox::new(send_buffer_size(&current.config))),
+            mailbox,
             engine: None,
             input: BytesMut::new(),
             undecoded: false,
@@ -350,6 +356,13 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         if turn.octets_sent > 0 {
             transport.octets_sent.inc_by(turn.octets_sent);
         }
+        self.registration.record().count(&Moved {
+            received: &turn.received,
+            sent: &turn.sent,
+            octets_received: turn.octets_received,
+            octets_sent: turn.octets_sent,
+            subscriptions: self.session.subscriptions(),
+        });
     }
 }
 

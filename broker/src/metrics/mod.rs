@@ -4,6 +4,8 @@
 mod engine;
 mod process;
 
+use std::collections::BTreeMap;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
@@ -119,6 +121,11 @@ impl FrameTally {
     /// Counts one frame.
     pub fn add(&mut self, command: Command) {
         self.0[command as usize] += 1;
+    }
+
+    /// Frames of all commands.
+    pub fn total(&self) -> u64 {
+        self.0.iter().copied().map(u64::from).sum()
     }
 
     /// Frames of a command.
@@ -270,6 +277,16 @@ impl Metrics {
         if reason == CloseReason::SlowConsumer {
             self.slow_consumers.inc();
         }
+    }
+
+    /// Connections that ended abnormally since the start, by reason.
+    pub fn closed_abnormally_by_reason(&self) -> BTreeMap<String, u64> {
+        let abnormal = CloseReason::ALL.into_iter().filter(|reason| reason.is_abnormal());
+        let count = |reason: CloseReason| {
+            let reason = reason.as_str();
+            Some((reason.to_owned(), self.closed.get(&ReasonLabel { reason })?.get()))
+        };
+        abnormal.filter_map(count).collect()
     }
 
     /// Counts a reload.

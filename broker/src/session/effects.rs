@@ -77,9 +77,29 @@ pub enum CloseReason {
     EngineFailure,
     /// The broker is shutting down or draining.
     Drained,
+    /// An operator closed the session by the admin port.
+    ClosedByOperator,
 }
 
 impl CloseReason {
+    /// Every reason.
+    pub const ALL: [Self; 14] = [
+        Self::Disconnect,
+        Self::ClientClosed,
+        Self::ConnectionLost,
+        Self::ProtocolError,
+        Self::LimitExceeded,
+        Self::LoginRefused,
+        Self::LoginTimeout,
+        Self::LoginExpired,
+        Self::AccessDenied,
+        Self::HeartbeatTimeout,
+        Self::SlowConsumer,
+        Self::EngineFailure,
+        Self::Drained,
+        Self::ClosedByOperator,
+    ];
+
     /// The value of the metric label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,11 +116,12 @@ impl CloseReason {
             Self::SlowConsumer => "slow_consumer",
             Self::EngineFailure => "engine_failure",
             Self::Drained => "drained",
+            Self::ClosedByOperator => "closed_by_operator",
         }
     }
 
     /// Whether a session that ends so counts as closed abnormally.
     pub const fn is_abnormal(self) -> bool {
-        !matches!(self, Self::Disconnect | Self::ClientClosed | Self::Drained)
+        !matches!(self, Self::Disconnect | Self::ClientClosed | Self::Drained | Self::ClosedByOperator)
     }
 }

@@ -52,6 +52,8 @@ pub(super) enum SessionError {
     SlowConsumer(GoDuration),
     #[error("the broker lets its sessions go; connect again")]
     Drained,
+    #[error("an operator of the broker has closed this session")]
+    ClosedByOperator,
     #[error(transparent)]
     Engine(EngineError),
     #[error(transparent)]
@@ -103,6 +105,7 @@ impl SessionError {
             Self::Silent(_) => "Heart-beat timeout",
             Self::SlowConsumer(_) | Self::Engine(EngineError::SlowConsumer(_)) => "Slow consumer",
             Self::Drained => "Broker is draining",
+            Self::ClosedByOperator => "Closed by an operator",
             Self::Engine(EngineError::UnknownDestination { .. }) => "Unknown destination",
             Self::Engine(EngineError::Full { .. }) => "Queue is full",
             Self::Engine(EngineError::NotStored(_)) => "Message cannot be stored",
@@ -125,6 +128,7 @@ impl SessionError {
             Self::Silent(_) => CloseReason::HeartbeatTimeout,
             Self::SlowConsumer(_) | Self::Engine(EngineError::SlowConsumer(_)) => CloseReason::SlowConsumer,
             Self::Drained => CloseReason::Drained,
+            Self::ClosedByOperator => CloseReason::ClosedByOperator,
             Self::Engine(_) => CloseReason::EngineFailure,
             Self::Decode(problem) if problem.is_limit() => CloseReason::LimitExceeded,
             _ => CloseReason::ProtocolError,

@@ -148,6 +148,11 @@ impl Session {
         self.fail(&SessionError::Drained, &About::default(), sink, effects);
     }
 
+    /// An operator closes this session.
+    pub fn on_operator_close(&mut self, sink: &mut dyn FrameSink, effects: &mut Effects) {
+        self.fail(&SessionError::ClosedByOperator, &About::default(), sink, effects);
+    }
+
     /// The version agreed on, once there is one; for the decoder, and kept after the end.
     pub const fn version(&self) -> Option<Version> {
         self.version

@@ -8,8 +8,17 @@ async fn probes_and_metrics_need_no_token_and_everything_else_does() {
     for path in ["/livez", "/readyz", "/metrics"] {
         assert_eq!(broker.admin_with("GET", path, "").await.status, 200, "{path}");
     }
-    for (method, path) in [("GET", "/status"), ("GET", "/config-hash"), ("GET", "/websocket-stats"), ("POST", "/drain")]
-    {
+    for (method, path) in [
+        ("GET", "/status"),
+        ("GET", "/config-hash"),
+        ("GET", "/websocket-stats"),
+        ("GET", "/sessions"),
+        ("GET", "/sessions/x"),
+        ("DELETE", "/sessions/x"),
+        ("GET", "/users/x/sessions"),
+        ("GET", "/destinations"),
+        ("POST", "/drain"),
+    ] {
         for header in ["", "Authorization: Bearer open-sesam\r\n", "Authorization: Basic open-sesame\r\n"] {
             let answer = broker.admin_with(method, path, header).await;
             assert!(answer.status == 401 && answer.head.contains("www-authenticate: bearer"), "{path} {answer:?}");
@@ -33,6 +42,11 @@ async fn unknown_paths_and_methods_are_answered_with_what_there_is() {
     assert!(answer.status == 404 && answer.body.contains("/readyz"), "{answer:?}");
     let answer = broker.admin("GET", "/drain").await;
     assert!(answer.status == 405 && answer.head.contains("allow: post"), "{answer:?}");
+    let answer = broker.admin("PUT", "/sessions/x").await;
+    assert!(answer.status == 405 && answer.head.contains("allow: get, delete"), "{answer:?}");
+    for path in ["/sessions/", "/sessions/a/b", "/users//sessions"] {
+        assert_eq!(broker.admin("GET", path).await.status, 404, "{path}");
+    }
     let answer = broker.admin("POST", "/status").await;
     assert!(answer.status == 405 && answer.head.contains("allow: get"), "{answer:?}");
 }

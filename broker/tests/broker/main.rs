@@ -16,6 +16,7 @@ mod messages;
 mod persistence;
 mod relay;
 mod reload;
+mod sessions;
 mod support;
 mod tokens;
 mod websocket;

@@ -80,7 +80,8 @@ const fn code_of(reason: CloseReason) -> CloseCode {
         | CloseReason::LoginExpired
         | CloseReason::AccessDenied
         | CloseReason::HeartbeatTimeout
-        | CloseReason::SlowConsumer => CloseCode::Policy,
+        | CloseReason::SlowConsumer
+        | CloseReason::ClosedByOperator => CloseCode::Policy,
         CloseReason::EngineFailure => CloseCode::InternalError,
         CloseReason::Drained => CloseCode::ServiceRestart,
     }
