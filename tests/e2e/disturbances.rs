@@ -17,6 +17,22 @@ use crate::{
 /// What a condition may take to tell of a lost upstream, plus the time that a loaded machine needs to ask.
 const WITHIN: Duration = Duration::from_secs(20);
 
+/// A node that is stopped, and started again whatever becomes of the test: the tests that follow need it.
+struct StoppedNode(String);
+
+impl StoppedNode {
+    fn new(node: String) -> Self {
+        hack("cluster/cluster", &["node-stop", &node]);
+        Self(node)
+    }
+}
+
+impl Drop for StoppedNode {
+    fn drop(&mut self) {
+        hack("cluster/cluster", &["node-start", &self.0]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_killed_half_way_finishes_after_its_return() {
     let world = World::new("e2e-operator").await;
@@ -76,9 +92,8 @@ async fn a_stopped_node_costs_its_zone_and_nothing_else() {
     let lost_zone = ZONES[2];
     let node = world.pod_in_zone(&name, lost_zone).await.spec.unwrap().node_name.unwrap();
 
-    hack("cluster/cluster", &["node-stop", &node]);
+    let stopped = StoppedNode::new(node);
     let told = world.condition(&name, "ZonesSatisfied", "False", SOON).await;
-    // The other zones go on, whatever becomes of the assertion: the node must come back for the tests that follow.
     let login = world.login(&format!("{name}-client")).await;
     let from = world.pod_in_zone(&name, ZONES[0]).await;
     let to = world.pod_in_zone(&name, ZONES[1]).await;
@@ -90,7 +105,7 @@ async fn a_stopped_node_costs_its_zone_and_nothing_else() {
         receiver.receive().await
     }
     .await;
-    hack("cluster/cluster", &["node-start", &node]);
+    drop(stopped);
     assert!(told.1.contains(lost_zone), "the zone must be named: {told:?}");
     assert_eq!(crossing.unwrap().body, "still here");
 
