@@ -17,6 +17,7 @@ mod persistence;
 mod relay;
 mod reload;
 mod sessions;
+mod spring;
 mod support;
 mod tokens;
 mod websocket;
