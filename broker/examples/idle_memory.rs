@@ -1,4 +1,4 @@
-//! Prints how much resident memory one idle session costs, over TCP and over WebSocket.
+//! Prints how much resident memory one idle session costs, over TCP, over WebSocket and over TLS.
 //!
 //! ```console
 //! cargo run --release -p stompbroker --example idle_memory -- 5000
@@ -9,22 +9,34 @@
 
 use std::{
     env, fs,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read, Write},
     net::TcpStream,
     process::{Child, Command, Stdio},
+    sync::{Arc, OnceLock},
     thread::sleep,
     time::Duration,
 };
 
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
 use stompbroker::server::Server;
 use tokio_util::sync::CancellationToken;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Opens a session at a port.
-type Open = fn(u16) -> Result<TcpStream>;
+type Open = fn(u16) -> Result<Box<dyn Stream>>;
 
-const CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0}}\nadmin: {port: 0}\n\
+/// A connection that is kept open.
+trait Stream: Read + Write {}
+
+impl<S: Read + Write> Stream for S {}
+
+const CONFIG: &str = "listeners: {stomp: {port: 0, tls: {port: 0, directory: FOLDER}}, websocket: {port: 0}}\nadmin: {port: 0}\n\
                       authentication: {anonymous: true}\nlimits: {connectionsPerPod: 100000}\n";
 /// Sessions that come and go before the measurement.
 const WARM_UP: usize = 500;
@@ -44,11 +56,15 @@ fn main() -> Result<()> {
 async fn serve() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("broker.yaml");
-    fs::write(&file, CONFIG)?;
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    fs::write(folder.path().join("tls.crt"), certificate.cert.pem())?;
+    fs::write(folder.path().join("tls.key"), certificate.signing_key.serialize_pem())?;
+    fs::write(&file, CONFIG.replace("FOLDER", &folder.path().to_string_lossy()))?;
     let server = Server::bind(&file)?;
     let addresses = server.addresses();
     let port = |address: Option<std::net::SocketAddr>| address.map_or(0, |address| address.port());
-    writeln!(io::stdout(), "{} {}", port(addresses.stomp), port(addresses.websocket))?;
+    let ports = [addresses.stomp, addresses.websocket, addresses.stomp_tls].map(|address| port(address).to_string());
+    writeln!(io::stdout(), "{}", ports.join(" "))?;
     tokio::spawn(server.run(CancellationToken::new()));
     tokio::task::spawn_blocking(|| io::stdin().read_to_end(&mut Vec::new())).await??;
     Ok(())
@@ -59,11 +75,10 @@ fn measure(sessions: usize) -> Result<()> {
         Command::new(env::current_exe()?).arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut ports = String::new();
     BufReader::new(broker.stdout.take().ok_or("no output")?).read_line(&mut ports)?;
-    let (stomp, websocket) = ports.trim().split_once(' ').ok_or("no ports")?;
-    let transports: [(&str, u16, Open); 2] =
-        [("TCP", stomp.parse()?, open_tcp), ("WebSocket", websocket.parse()?, open_websocket)];
+    let transports: [(&str, Open); 3] = [("TCP", open_tcp), ("WebSocket", open_websocket), ("TLS", open_tls)];
     let mut kept = Vec::new();
-    for (transport, port, open) in transports {
+    for ((transport, open), port) in transports.into_iter().zip(ports.split_whitespace()) {
+        let port = port.parse()?;
         drop((0..WARM_UP).map(|_| open(port)).collect::<Result<Vec<_>>>()?);
         sleep(Duration::from_secs(2));
         let before = resident(&broker)?;
@@ -86,14 +101,28 @@ fn resident(broker: &Child) -> Result<usize> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-fn open_tcp(port: u16) -> Result<TcpStream> {
+fn open_tcp(port: u16) -> Result<Box<dyn Stream>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(CONNECT)?;
     until(&mut stream, b"receipt-id:done")?;
-    Ok(stream)
+    Ok(Box::new(stream))
 }
 
-fn open_websocket(port: u16) -> Result<TcpStream> {
+fn open_tls(port: u16) -> Result<Box<dyn Stream>> {
+    static CLIENT: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = CLIENT.get_or_init(|| {
+        Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth())
+    });
+    let client = ClientConnection::new(Arc::clone(config), "localhost".try_into()?)?;
+    let mut stream = StreamOwned::new(client, TcpStream::connect(("127.0.0.1", port))?);
+    stream.write_all(CONNECT)?;
+    until(&mut stream, b"receipt-id:done")?;
+    Ok(Box::new(stream))
+}
+
+fn open_websocket(port: u16) -> Result<Box<dyn Stream>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(
         b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
@@ -105,11 +134,11 @@ fn open_websocket(port: u16) -> Result<TcpStream> {
     message.extend_from_slice(CONNECT);
     stream.write_all(&message)?;
     until(&mut stream, b"receipt-id:done")?;
-    Ok(stream)
+    Ok(Box::new(stream))
 }
 
 /// Reads until these octets have come.
-fn until(stream: &mut TcpStream, end: &[u8]) -> Result<()> {
+fn until(stream: &mut impl Read, end: &[u8]) -> Result<()> {
     let (mut read, mut buffer) = (Vec::new(), [0; 1024]);
     while !read.windows(end.len()).any(|window| window == end) {
         match stream.read(&mut buffer)? {
@@ -118,4 +147,43 @@ fn until(stream: &mut TcpStream, end: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Trusts the certificate that the child has made for itself.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
 }

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use arc_swap::{ArcSwap, Guard};
@@ -65,6 +66,7 @@ impl Broker {
         metrics.register_engine(EngineCollector(Arc::clone(&engine)));
         let throttle = Throttle::default();
         throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
+        metrics.certificates_expire(configuration.tls.expiries());
         let config_status =
             ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart: Vec::new() };
         Self {
@@ -97,6 +99,7 @@ impl Broker {
         self.running_engine.configure(&configuration.config);
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
         *self.config_status.lock() = ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };
+        self.metrics.certificates_expire(configuration.tls.expiries());
         self.current.store(Arc::new(configuration));
         self.registry.settings_changed();
     }
@@ -135,6 +138,14 @@ impl Broker {
             reasons.push(format!("engine not ready: {reason}"));
         }
         reasons
+    }
+
+    /// What is wrong but hinders no client yet, for people.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let rejected = self.config_status().rejected;
+        let rejected = rejected.map(|reason| format!("configuration rejected, the one before is in force: {reason}"));
+        let trouble = self.engine.store_status().and_then(|store| store.trouble);
+        rejected.into_iter().chain(trouble).chain(self.current().tls.warnings(SystemTime::now())).collect()
     }
 
     /// Live sessions and rates.

@@ -9,11 +9,11 @@ use crate::{
     admin::AdminServer,
     broker::Broker,
     configuration::{self, ConfigurationError, Source},
-    connection, drain,
+    drain,
     engine::embedded::StoreError,
     engines::RunningEngine,
     stats,
-    transport::{ConnectionPermit, Listener, Transport, accept_loop, refuse_over_tcp, tcp::TcpWire, websocket},
+    transport::{Listener, Port, accept_loop, tcp, websocket},
 };
 
 /// Why the broker does not start.
@@ -54,8 +54,12 @@ pub struct RunError(#[source] JoinError);
 pub struct Addresses {
     /// STOMP over TCP.
     pub stomp: Option<SocketAddr>,
+    /// STOMP over TCP with TLS, where that has a port of its own.
+    pub stomp_tls: Option<SocketAddr>,
     /// STOMP over WebSocket.
     pub websocket: Option<SocketAddr>,
+    /// STOMP over WebSocket with TLS, where that has a port of its own.
+    pub websocket_tls: Option<SocketAddr>,
     /// The admin port.
     pub admin: SocketAddr,
 }
@@ -65,9 +69,16 @@ pub struct Addresses {
 pub struct Server {
     broker: Arc<Broker>,
     source: Source,
-    stomp: Option<Listener>,
-    websocket: Option<Listener>,
+    stomp: Ports,
+    websocket: Ports,
     admin: Listener,
+}
+
+/// The ports of one listener.
+#[derive(Debug)]
+struct Ports {
+    main: Option<Listener>,
+    tls: Option<Listener>,
 }
 
 impl Server {
@@ -79,9 +90,19 @@ impl Server {
         let mut source = Source::new(config);
         let configuration = source.load()?;
         let listeners = &configuration.config.listeners;
-        let stomp = listeners.stomp.as_ref().map(|stomp| listen(stomp.port, "listeners.stomp.port")).transpose()?;
+        let stomp = listeners.stomp.as_ref();
+        let stomp = Ports {
+            main: listen_if(stomp.map(|stomp| stomp.port), "listeners.stomp.port")?,
+            tls: listen_if(stomp.and_then(|stomp| stomp.tls.as_ref()?.port), "listeners.stomp.tls.port")?,
+        };
         let websocket = listeners.websocket.as_ref();
-        let websocket = websocket.map(|websocket| listen(websocket.port, "listeners.websocket.port")).transpose()?;
+        let websocket = Ports {
+            main: listen_if(websocket.map(|websocket| websocket.port), "listeners.websocket.port")?,
+            tls: listen_if(
+                websocket.and_then(|websocket| websocket.tls.as_ref()?.port),
+                "listeners.websocket.tls.port",
+            )?,
+        };
         let admin = listen(configuration.config.admin.port, "admin.port")?;
         let engine = RunningEngine::start(&configuration.config).map_err(Box::new)?;
         Ok(Self { broker: Arc::new(Broker::new(configuration, engine)), source, stomp, websocket, admin })
@@ -90,8 +111,10 @@ impl Server {
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         Addresses {
-            stomp: self.stomp.as_ref().map(Listener::address),
-            websocket: self.websocket.as_ref().map(Listener::address),
+            stomp: self.stomp.main.as_ref().map(Listener::address),
+            stomp_tls: self.stomp.tls.as_ref().map(Listener::address),
+            websocket: self.websocket.main.as_ref().map(Listener::address),
+            websocket_tls: self.websocket.tls.as_ref().map(Listener::address),
             admin: self.admin.address(),
         }
     }
@@ -109,19 +132,16 @@ impl Server {
         tasks.spawn(stats::sample(Arc::clone(&broker)));
         tasks.spawn(drain::run(Arc::clone(&broker), accepting.clone()));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
-        if let Some(listener) = stomp {
-            tracing::info!(listener = %listener.address(), "serving STOMP over TCP");
+        for (listener, port) in stomp.with_their_names() {
+            tracing::info!(listener = %listener.address(), ?port, "serving STOMP over TCP");
             let broker = Arc::clone(&broker);
-            let serve = move |stream, peer| match ConnectionPermit::take(&broker, Transport::Tcp) {
-                Some(permit) => connection::spawn(permit, stream, peer, TcpWire, &[]),
-                None => refuse_over_tcp(&broker, stream),
-            };
+            let serve = move |stream, peer| tcp::serve(&broker, stream, peer, port);
             tasks.spawn(accept_loop(listener, accepting.clone(), serve));
         }
-        if let Some(listener) = websocket {
-            tracing::info!(listener = %listener.address(), "serving STOMP over WebSocket");
+        for (listener, port) in websocket.with_their_names() {
+            tracing::info!(listener = %listener.address(), ?port, "serving STOMP over WebSocket");
             let broker = Arc::clone(&broker);
-            let serve = move |stream, peer| websocket::serve(&broker, stream, peer);
+            let serve = move |stream, peer| websocket::serve(&broker, stream, peer, port);
             tasks.spawn(accept_loop(listener, accepting.clone(), serve));
         }
         broker.is_serving();
@@ -149,6 +169,17 @@ async fn first_failure(tasks: &mut JoinSet<()>) -> JoinError {
             None => std::future::pending().await,
         }
     }
+}
+
+impl Ports {
+    fn with_their_names(self) -> impl Iterator<Item = (Listener, Port)> {
+        let main = self.main.map(|listener| (listener, Port::Main));
+        main.into_iter().chain(self.tls.map(|listener| (listener, Port::Tls)))
+    }
+}
+
+fn listen_if(port: Option<u16>, key: &'static str) -> Result<Option<Listener>, StartError> {
+    port.map(|port| listen(port, key)).transpose()
 }
 
 fn listen(port: u16, key: &'static str) -> Result<Listener, StartError> {

@@ -15,11 +15,12 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
     config::Config {
         zone: pool.zone.clone(),
         listeners: config::Listeners {
-            stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener { port: stomp.port }),
+            stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener { port: stomp.port, tls: None }),
             websocket: broker.listeners.websocket.as_ref().map(|websocket| config::WebSocketListener {
                 port: websocket.port,
                 path: websocket.path.clone(),
                 allowed_origins: websocket.allowed_origins.clone(),
+                tls: None,
             }),
         },
         admin: config::Admin {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, ByteSize, GoDuration, JwtIssuer};
+use crate::{Authorization, ByteSize, GoDuration, JwtIssuer, ListenerTls};
 
 /// The whole of one broker pod's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,12 +56,25 @@ pub struct Listeners {
     pub websocket: Option<WebSocketListener>,
 }
 
+impl Listeners {
+    /// The listeners that have TLS, by their names.
+    pub fn tls(&self) -> impl Iterator<Item = (&'static str, u16, &ListenerTls)> {
+        let stomp = self.stomp.as_ref().and_then(|stomp| Some(("stomp", stomp.port, stomp.tls.as_ref()?)));
+        let websocket = self.websocket.as_ref();
+        let websocket = websocket.and_then(|websocket| Some(("websocket", websocket.port, websocket.tls.as_ref()?)));
+        stomp.into_iter().chain(websocket)
+    }
+}
+
 /// STOMP over TCP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StompListener {
     /// TCP port, customarily 61613; 0 lets the system choose one.
     pub port: u16,
+    /// TLS. Absent: the connections are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
 }
 
 /// STOMP over WebSocket.
@@ -76,6 +89,9 @@ pub struct WebSocketListener {
     /// Origins that browsers may come from. Empty: only the origin that the request was sent to (same origin).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// TLS. Absent: the connections are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
 }
 
 /// An origin such as `https://app.example.com`, a pattern such as `https://*.example.com`, or `*` for all.

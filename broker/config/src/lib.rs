@@ -14,6 +14,7 @@ mod locate;
 mod restart;
 mod rules;
 mod size;
+mod tls;
 
 pub use config::{
     Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
@@ -25,3 +26,4 @@ pub use load::{LoadError, config_hash};
 pub use restart::READ_AT_START;
 pub use rules::{Action, Allow, Authorization, Rule, RuleError};
 pub use size::{ByteSize, ParseSizeError};
+pub use tls::{CertificateName, ClientCertificates, ListenerTls, TLS_CERTIFICATE_FILE, TLS_KEY_FILE};

@@ -84,6 +84,11 @@ impl Config {
                 format!("{:?} is not a path; it must begin with a slash", websocket.path),
             );
         }
+        for (listener, port, tls) in self.listeners.tls() {
+            if let Err((key, problem)) = tls.check(port) {
+                return refuse(&format!("listeners.{listener}.tls.{key}"), problem);
+            }
+        }
         if self.session_timeout.0 < self.heartbeat.0 * 2 {
             return refuse(
                 "sessionTimeout",

@@ -4,9 +4,17 @@ use serde_json::{Map, Value};
 
 use crate::{Config, config_hash};
 
-/// Keys that are read once: the zone, the ports that are bound, the store that is opened. The kind of engine is, too, but not its settings.
-pub const READ_AT_START: [&str; 5] =
-    ["zone", "listeners.stomp", "listeners.websocket.port", "admin.port", "engine.embedded.persistence"];
+/// Keys that are read once: the zone, the ports that are bound, the store that is opened. The kind of engine is, too, but not
+/// its settings.
+pub const READ_AT_START: [&str; 7] = [
+    "zone",
+    "listeners.stomp.port",
+    "listeners.stomp.tls.port",
+    "listeners.websocket.port",
+    "listeners.websocket.tls.port",
+    "admin.port",
+    "engine.embedded.persistence",
+];
 
 impl Config {
     /// A hash of the kind of engine and the values under [`READ_AT_START`]: two configurations with the same one differ
@@ -40,12 +48,14 @@ mod tests {
         for same in [
             "listeners: {websocket: {port: 8080, path: /chat}}\nheartbeat: 5s\n",
             "listeners: {websocket: {port: 8080}}\nengine: {embedded: {prefetch: 3}}\n",
+            "listeners: {websocket: {port: 8080, tls: {directory: /tls}}}\n",
         ] {
             assert_eq!(hash(base), hash(same), "{same}");
         }
         for other in [
             "listeners: {websocket: {port: 8081}}\n",
             "listeners: {websocket: {port: 8080}, stomp: {port: 61613}}\n",
+            "listeners: {websocket: {port: 8080, tls: {port: 8443, directory: /tls}}}\n",
             "zone: a\nlisteners: {websocket: {port: 8080}}\n",
             "engine: {embedded: {persistence: {directory: /s}}}\nlisteners: {websocket: {port: 8080}}\n",
             "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1}], systemCredentials: \

@@ -156,12 +156,7 @@ fn ready(broker: &Broker, _: &Asked<'_>) -> Answer {
     let reasons = broker.reasons_against_readiness();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut lines = if reasons.is_empty() { vec!["ok".to_owned()] } else { reasons };
-    if let Some(rejected) = broker.config_status().rejected {
-        lines.push(format!("warning: configuration rejected, the one before is in force: {rejected}"));
-    }
-    if let Some(trouble) = broker.engine.store_status().and_then(|store| store.trouble) {
-        lines.push(format!("warning: {trouble}"));
-    }
+    lines.extend(broker.warnings().into_iter().map(|warning| format!("warning: {warning}")));
     text(status, lines.into_iter().map(|line| line.replace('\n', " ") + "\n").collect())
 }
 

@@ -20,6 +20,7 @@ pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
     security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, jwt::Issuers},
     session::Settings,
+    transport::TlsServers,
 };
 
 /// All that one state of the files gives.
@@ -31,6 +32,8 @@ pub struct Configuration {
     pub hash: String,
     /// Who may log in.
     pub authenticator: Authenticator,
+    /// The certificates of the listeners.
+    pub tls: TlsServers,
     /// What sessions go by.
     pub settings: Arc<Settings>,
     /// What the admin port asks for; none: the endpoints that need it are closed.
@@ -111,9 +114,12 @@ impl Configuration {
             ),
             None => None,
         };
+        let tls = TlsServers::read(&config.listeners).map_err(|(listener, error)| {
+            problem(&format!("listeners.{listener}.tls.{}", error.key), error.to_string()).located_in(text)
+        })?;
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
         let authenticator = Authenticator::new(credentials, issuers);
-        Ok(Self { hash: config_hash(text), authenticator, settings, admin_token, config })
+        Ok(Self { hash: config_hash(text), authenticator, tls, settings, admin_token, config })
     }
 }
 

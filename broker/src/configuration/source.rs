@@ -83,5 +83,6 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
     }
     let pairs = folders.into_iter().flat_map(|folder| [USERNAME_FILE, PASSWORD_FILE].map(|f| folder.directory.join(f)));
     let issuers = config.authentication.jwt.iter().flat_map(|issuer| [&issuer.jwks_file, &issuer.ca_file]);
-    pairs.chain(issuers.flatten().cloned()).chain(config.admin.token_file.clone()).collect()
+    let certificates = config.listeners.tls().flat_map(|(_, _, tls)| tls.files());
+    pairs.chain(issuers.flatten().cloned()).chain(certificates).chain(config.admin.token_file.clone()).collect()
 }

@@ -138,7 +138,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             }
         }
         if let Some(login) = turn.effects.login.take() {
-            let decision = self.broker().current().authenticator.decide(&login);
+            let decision = self.broker().current().authenticator.decide(&login, self.stream.certificate_owner());
             match decision {
                 Decision::Now(decided) => self.finish_login(decided, turn),
                 Decision::Later(pending) => self.pending_login = Some(pending),

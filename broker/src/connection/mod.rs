@@ -34,6 +34,7 @@ use std::{
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
     time::{Sleep, sleep_until},
 };
 
@@ -51,7 +52,7 @@ use crate::{
     engine::{EngineSession, Event},
     mailbox::Mailbox,
     metrics::FrameTally,
-    security::{LoginRefused, PendingLogin},
+    security::{LoginRefused, PendingLogin, Principal},
     session::{Close, CloseReason, Effects, Session},
     stomp::Decoder,
     transport::{ConnectionPermit, Wire},
@@ -65,9 +66,14 @@ const LINGERING_TIME: Duration = Duration::from_secs(1);
 const MOST_ROUNDS: usize = 16;
 
 /// What a connection reads from and writes to: a socket, TLS over one, or what stands for a socket.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// Who the client is by the certificate that it has shown, where such a one is a login.
+    fn certificate_owner(&self) -> Option<&Principal> {
+        None
+    }
+}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Stream for S {}
+impl Stream for TcpStream {}
 
 /// Begins to serve a connection in a task of its own; `read_ahead` are octets that came before.
 pub(crate) fn spawn<S: Stream, W: Wire>(
@@ -265,15 +271,29 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 }
             }
         }
+        // TLS may hold octets that it has taken; over plain TCP this does nothing.
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Pending => {
+                self.stalled_since.get_or_insert(turn.now);
+                return progress;
+            }
+            Poll::Ready(Err(_)) => {
+                self.abort(CloseReason::ConnectionLost);
+                return true;
+            }
+        }
+        self.stalled_since = None;
         if self.unreleased > 0 {
             self.mailbox.release(std::mem::take(&mut self.unreleased));
         }
         if let Phase::Closing { .. } = self.phase {
-            progress = true;
             self.phase = match Pin::new(&mut self.stream).poll_shutdown(context) {
                 Poll::Ready(Ok(())) if !self.eof => Phase::Lingering { deadline: turn.now + LINGERING_TIME },
-                _ => Phase::Closed,
+                Poll::Ready(_) => Phase::Closed,
+                Poll::Pending => return progress,
             };
+            progress = true;
         }
         progress
     }
@@ -406,8 +426,6 @@ fn send_buffer_size(config: &stompbroker_config::Config) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpStream;
-
     use super::*;
     use crate::transport::{tcp::TcpWire, websocket::WebSocketWire};
 

@@ -27,6 +27,7 @@ pub struct Metrics {
     websocket: TransportMetrics,
     received: FrameCounters,
     sent: FrameCounters,
+    certificate_expiry: Family<ListenerLabel, Gauge>,
     closed: Family<ReasonLabel, Counter>,
     /// Sessions closed because they took their messages too slowly.
     pub slow_consumers: Counter,
@@ -58,11 +59,20 @@ pub struct TransportMetrics {
     pub octets_received: Counter,
     /// Octets to clients, transport framing included.
     pub octets_sent: Counter,
+    /// Open connections that are encrypted.
+    pub tls_connections: Gauge,
+    /// TLS handshakes that failed.
+    pub tls_handshakes_failed: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TransportLabel {
     transport: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabel {
+    listener: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -171,6 +181,16 @@ impl Metrics {
         registry.register("received_bytes", "Octets from clients, with transport framing", received.clone());
         let sent = Family::<TransportLabel, Counter>::default();
         registry.register("sent_bytes", "Octets to clients, with transport framing", sent.clone());
+        let tls_connections = Family::<TransportLabel, Gauge>::default();
+        registry.register("tls_connections", "Open connections that are encrypted", tls_connections.clone());
+        let tls_handshakes_failed = Family::<TransportLabel, Counter>::default();
+        registry.register("tls_handshakes_failed", "TLS handshakes that failed", tls_handshakes_failed.clone());
+        let certificate_expiry = Family::<ListenerLabel, Gauge>::default();
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate of a listener ends to be valid",
+            certificate_expiry.clone(),
+        );
         let closed = Family::<ReasonLabel, Counter>::default();
         registry.register("sessions_closed", "Connections that ended, by reason", closed.clone());
         let frames = Family::<FrameLabel, Counter>::default();
@@ -215,6 +235,8 @@ impl Metrics {
                 sessions_opened: sessions_opened.get_or_create_owned(&label),
                 octets_received: received.get_or_create_owned(&label),
                 octets_sent: sent.get_or_create_owned(&label),
+                tls_connections: tls_connections.get_or_create_owned(&label),
+                tls_handshakes_failed: tls_handshakes_failed.get_or_create_owned(&label),
             }
         };
         Self {
@@ -222,6 +244,7 @@ impl Metrics {
             websocket: transport(Transport::WebSocket),
             received: FrameCounters::new(&frames, "in", 0..10),
             sent: FrameCounters::new(&frames, "out", 10..14),
+            certificate_expiry,
             closed,
             slow_consumers,
             connections_refused,
@@ -245,6 +268,14 @@ impl Metrics {
         match transport {
             Transport::Tcp => &self.tcp,
             Transport::WebSocket => &self.websocket,
+        }
+    }
+
+    /// Shows until when the certificates of these listeners are valid, in seconds since 1970, and no others.
+    pub fn certificates_expire(&self, listeners: impl Iterator<Item = (&'static str, i64)>) {
+        self.certificate_expiry.clear();
+        for (listener, expiry) in listeners {
+            self.certificate_expiry.get_or_create(&ListenerLabel { listener }).set(expiry);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Decides a login by whatever it brings: a name and a passcode, a token, or nothing.
+//! Decides a login by whatever it brings: a name and a passcode, a token, a certificate, or nothing.
 
 use std::{fmt, pin::Pin};
 
@@ -38,8 +38,11 @@ impl Authenticator {
     }
 
     /// Decides a login. A name and a passcode come first; a token is one in `Authorization: Bearer`, or a passcode that
-    /// looks like one.
-    pub fn decide(&self, login: &Login) -> Decision {
+    /// looks like one. Who brings none of them is the owner of the certificate that was shown to TLS, if there is one.
+    pub fn decide(&self, login: &Login, certificate_owner: Option<&Principal>) -> Decision {
+        if let Some(owner) = certificate_owner.filter(|_| login.is_empty()) {
+            return Decision::Now(Ok(owner.clone()));
+        }
         let decided = self.credentials.login(login);
         match token(login) {
             Some(token) if decided.is_err() && !self.issuers.is_empty() => {
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn without_issuers_a_token_is_refused_like_a_wrong_passcode() {
         let authenticator = Authenticator::new(Credentials::new(&[], &[], true), Issuers::default());
-        let decision = authenticator.decide(&login(None, Some("Bearer a.b.c")));
+        let decision = authenticator.decide(&login(None, Some("Bearer a.b.c")), None);
         assert!(matches!(decision, Decision::Now(Err(LoginRefused::Credentials))), "{decision:?}");
     }
 
@@ -104,6 +107,21 @@ mod tests {
         let pair = super::super::CredentialPair::new("ann", "eyJx.eyJy.z").unwrap();
         let authenticator = Authenticator::new(Credentials::new(&[], &[pair], false), Issuers::default());
         let given = Login { login: Some("ann".into()), ..login(Some("eyJx.eyJy.z"), None) };
-        assert!(matches!(authenticator.decide(&given), Decision::Now(Ok(_))));
+        assert!(matches!(authenticator.decide(&given, None), Decision::Now(Ok(_))));
+    }
+
+    #[test]
+    fn a_certificate_is_the_login_of_those_who_bring_no_other() {
+        let pair = super::super::CredentialPair::new("ann", "secret").unwrap();
+        let authenticator = Authenticator::new(Credentials::new(&[], &[pair], true), Issuers::default());
+        let owner = Principal { user: "machine".into(), roles: [].into(), expires_at: None };
+        let user = |login: &Login| match authenticator.decide(login, Some(&owner)) {
+            Decision::Now(decided) => decided.map(|principal| principal.user.to_string()),
+            Decision::Later(_) => panic!("nothing is to be waited for"),
+        };
+        let ann = |passcode: &str| Login { login: Some("ann".into()), ..login(Some(passcode), None) };
+        assert_eq!(user(&login(None, None)), Ok("machine".to_owned()));
+        assert_eq!(user(&ann("secret")), Ok("ann".to_owned()));
+        assert_eq!(user(&ann("wrong")), Err(LoginRefused::Credentials));
     }
 }

@@ -70,7 +70,7 @@ impl Credentials {
     pub fn login(&self, login: &Login) -> Result<Principal, LoginRefused> {
         let name = login.login.as_deref().unwrap_or_default();
         let passcode = login.passcode.as_deref().unwrap_or_default();
-        if name.is_empty() && passcode.is_empty() && login.authorization.is_none() {
+        if login.is_empty() {
             let nobody = Principal { user: "".into(), roles: Arc::from([]), expires_at: None };
             return if self.anonymous { Ok(nobody) } else { Err(LoginRefused::Credentials) };
         }

@@ -6,6 +6,7 @@
 //! ```
 
 mod authenticator;
+pub(crate) mod certificates;
 pub mod credential_files;
 mod credentials;
 pub mod jwt;

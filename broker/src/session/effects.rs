@@ -33,6 +33,14 @@ pub struct Login {
     pub authorization: Option<Box<str>>,
 }
 
+impl Login {
+    /// Whether the client has brought nothing to log in with.
+    pub fn is_empty(&self) -> bool {
+        let is_empty = |header: &Option<Box<str>>| header.as_deref().unwrap_or_default().is_empty();
+        is_empty(&self.login) && is_empty(&self.passcode) && self.authorization.is_none()
+    }
+}
+
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Login").field("login", &self.login).finish_non_exhaustive()

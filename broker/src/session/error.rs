@@ -44,7 +44,7 @@ pub(super) enum SessionError {
     LoginRefused(LoginRefused),
     #[error("no login within limits.loginTimeout, which is {0}")]
     LoginTimeout(GoDuration),
-    #[error("the token that the session logged in with has expired; connect again with a new one")]
+    #[error("the token or certificate that the session logged in with has expired; connect again with a new one")]
     LoginExpired,
     #[error("nothing received for {0}, though the client agreed to send heart-beats")]
     Silent(GoDuration),

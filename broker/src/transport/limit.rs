@@ -10,13 +10,12 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
 use super::Transport;
-use crate::broker::Broker;
+use crate::{broker::Broker, connection::Stream};
 
 /// Connections that are being told that there is no room; further ones are closed without a word.
 const MOST_REFUSALS: usize = 256;
@@ -45,7 +44,7 @@ pub(crate) struct ConnectionPermit {
 
 impl ConnectionPermit {
     /// Takes a permit; none when as many connections are open as the configuration allows.
-    pub(crate) fn take(broker: &Arc<Broker>, transport: Transport) -> Option<Self> {
+    fn take(broker: &Arc<Broker>, transport: Transport) -> Option<Self> {
         let most = broker.current().config.limits.connections_per_pod;
         let one_more = |open: u32| (open < most).then(|| open + 1);
         if broker.connections.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
@@ -69,26 +68,46 @@ impl Drop for ConnectionPermit {
     }
 }
 
-/// What a client is told when the pod is full.
-pub(crate) fn refusal(broker: &Broker) -> String {
-    let most = broker.current().config.limits.connections_per_pod;
-    format!("this broker has as many connections as it may: limits.connectionsPerPod is {most}; try again later")
+/// What becomes of a connection that was accepted.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It may stay.
+    Admitted(ConnectionPermit),
+    /// It is told why not, and closed.
+    Refused(Refusal),
 }
 
-/// The right to take a second for telling a client that there is no room.
-pub(crate) fn refusal_permit(broker: &Broker) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    Arc::clone(&broker.connections.refusals).try_acquire_owned().ok()
+/// The right to take a second for telling a client why it is not let in.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// What it is told.
+    pub(crate) reason: String,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// Sends an ERROR that says why, and closes so that the client receives it.
-pub(crate) fn refuse_over_tcp(broker: &Arc<Broker>, mut stream: TcpStream) {
-    let Some(permit) = refusal_permit(broker) else { return };
-    let body = refusal(broker);
-    let frame = format!(
-        "ERROR\nmessage:connection limit reached\ncontent-type:text/plain\ncontent-length:{}\n\n{body}\0",
-        body.len()
-    );
-    broker.tasks.spawn(async move {
+impl Admission {
+    /// Decides about a connection; none when there is no time even to tell it.
+    pub(crate) fn decide(broker: &Arc<Broker>, transport: Transport) -> Option<Self> {
+        if let Some(permit) = ConnectionPermit::take(broker, transport) {
+            return Some(Self::Admitted(permit));
+        }
+        let most = broker.current().config.limits.connections_per_pod;
+        let reason = format!(
+            "this broker has as many connections as it may: limits.connectionsPerPod is {most}; try again later"
+        );
+        let permit = Arc::clone(&broker.connections.refusals).try_acquire_owned().ok()?;
+        Some(Self::Refused(Refusal { reason, _permit: permit }))
+    }
+}
+
+impl Refusal {
+    /// Sends an ERROR that says why, and closes so that the client receives it.
+    pub(crate) async fn tell(self, mut stream: impl Stream) {
+        let body = &self.reason;
+        let frame = format!(
+            "ERROR\nmessage:connection limit reached\ncontent-type:text/plain\ncontent-length:{}\n\n{body}\0",
+            body.len()
+        );
         let told = timeout(REFUSAL_TIME, async {
             stream.write_all(frame.as_bytes()).await?;
             stream.shutdown().await?;
@@ -98,6 +117,5 @@ pub(crate) fn refuse_over_tcp(broker: &Arc<Broker>, mut stream: TcpStream) {
         });
         // A client that does not wait for the reason, or goes on talking, gets no more of our time.
         let _ = told.await;
-        drop(permit);
-    });
+    }
 }

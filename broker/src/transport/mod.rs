@@ -6,11 +6,14 @@
 mod accept;
 mod limit;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod websocket;
 
 pub(crate) use accept::{Listener, accept_loop};
 use bytes::BytesMut;
-pub(crate) use limit::{ConnectionLimit, ConnectionPermit, refuse_over_tcp};
+pub(crate) use limit::{Admission, ConnectionLimit, ConnectionPermit};
+pub(crate) use tls::Port;
+pub use tls::{TlsError, TlsServer, TlsServers};
 
 use crate::session::Close;
 

@@ -1,9 +1,37 @@
 //! STOMP over TCP: the octets are the stream.
 
-use bytes::BytesMut;
+use std::{net::SocketAddr, sync::Arc};
 
-use super::{Received, Transport, Wire, WireError};
-use crate::session::Close;
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+
+use super::{
+    Admission, Port, Received, Transport, Wire, WireError,
+    tls::{self, Security},
+};
+use crate::{broker::Broker, connection, session::Close};
+
+/// Serves one accepted connection in a task of its own.
+pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, port: Port) {
+    let Some(admission) = Admission::decide(broker, Transport::Tcp) else { return };
+    match (port.security(broker.current().tls.stomp.as_ref()), admission) {
+        (Security::Plain, Admission::Admitted(permit)) => connection::spawn(permit, stream, peer, TcpWire, &[]),
+        (Security::Plain, Admission::Refused(refusal)) => drop(broker.tasks.spawn(refusal.tell(stream))),
+        (Security::Tls(server), admission) => {
+            let (stop, tasks, broker) = (broker.stop.clone(), broker.tasks.clone(), Arc::clone(broker));
+            tasks.spawn(stop.run_until_cancelled_owned(async move {
+                match (tls::handshake(&broker, &server, Transport::Tcp, stream, peer).await, admission) {
+                    (Some(stream), Admission::Admitted(permit)) => {
+                        connection::spawn(permit, stream, peer, TcpWire, &[]);
+                    }
+                    (Some(stream), Admission::Refused(refusal)) => refusal.tell(stream).await,
+                    (None, _) => {}
+                }
+            }));
+        }
+        (Security::Closed, _) => tracing::debug!(client.addr = %peer, "closed: listeners.stomp has no TLS any more"),
+    }
+}
 
 /// No framing at all.
 #[derive(Debug, Default)]

@@ -54,11 +54,15 @@ fn keys(config: &Config) -> BTreeMap<String, Value> {
 
 #[test]
 fn the_readme_has_every_key_of_the_configuration_and_no_other() {
-    let common = "zone: a\nlisteners: {stomp: {port: 1}, websocket: {port: 2, allowedOrigins: ['*']}}\n\
+    let tls = "{port: 3, directory: /t, certificateFile: /c, keyFile: /k, \
+               clientCertificates: {caFile: /a, login: Uri}}";
+    let common =
+        "zone: a\nlisteners: {stomp: {port: 1, tls: TLS}, websocket: {port: 2, allowedOrigins: ['*'], tls: TLS}}\n\
                   admin: {tokenFile: /t}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
                   authentication: {jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
                   {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1}\n\
-                  authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n";
+                  authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n"
+            .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
                  virtualHost: v, systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
     let mut known = BTreeSet::new();

@@ -19,5 +19,6 @@ mod reload;
 mod sessions;
 mod spring;
 mod support;
+mod tls;
 mod tokens;
 mod websocket;

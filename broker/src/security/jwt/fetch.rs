@@ -8,7 +8,7 @@ use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, InvalidDnsNameError, ServerName, pem::PemObject as _},
+    pki_types::{InvalidDnsNameError, ServerName},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -17,6 +17,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::keys::KeySetError;
+use crate::security::certificates;
 
 /// Octets of the largest key set that is read.
 const MAX_BODY: usize = 512 << 10;
@@ -107,21 +108,11 @@ impl Endpoint {
 }
 
 fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| format!("it is no PEM file: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("it has an unusable certificate: {error}"))?;
-            }
-            if roots.is_empty() {
-                return Err("it has no certificate in PEM form".to_owned());
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let roots = match authorities {
+        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>(),
+        Some(pem) => certificates::authorities(pem)?,
+    };
+    let builder = ClientConfig::builder_with_provider(certificates::provider()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| format!("TLS cannot be set up: {error}"))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -26,40 +26,49 @@ use tokio::{net::TcpStream, time::timeout};
 
 use self::handshake::Refusal;
 pub(crate) use self::wire::WebSocketWire;
-use super::{ConnectionPermit, Transport, limit};
-use crate::{broker::Broker, connection};
+use super::{
+    Admission, Port, Transport,
+    tls::{self, Security},
+};
+use crate::{
+    broker::Broker,
+    connection::{self, Stream},
+};
 
 /// Octets of the head of a request; cookies and tokens of browsers must fit.
 const MOST_HEAD: usize = 32 << 10;
 
-/// Serves one accepted connection: the upgrade here, the session in a task of its own.
-pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr) {
-    let permit = ConnectionPermit::take(broker, Transport::WebSocket);
-    let refusal_permit = if permit.is_none() { limit::refusal_permit(broker) } else { None };
-    if permit.is_none() && refusal_permit.is_none() {
-        return;
-    }
-    let handshake = handshake(Arc::clone(broker), permit, stream, peer);
-    let stop = broker.stop.clone();
-    broker.tasks.spawn(async move {
-        let _refusal_permit = refusal_permit;
-        stop.run_until_cancelled_owned(handshake).await;
-    });
+/// Serves one accepted connection: TLS and the upgrade here, the session in a task of its own.
+pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, port: Port) {
+    let Some(admission) = Admission::decide(broker, Transport::WebSocket) else { return };
+    let security = port.security(broker.current().tls.websocket.as_ref());
+    let (stop, tasks, broker) = (broker.stop.clone(), broker.tasks.clone(), Arc::clone(broker));
+    tasks.spawn(stop.run_until_cancelled_owned(async move {
+        match security {
+            Security::Plain => upgrade(broker, admission, stream, peer).await,
+            Security::Tls(server) => {
+                if let Some(stream) = tls::handshake(&broker, &server, Transport::WebSocket, stream, peer).await {
+                    upgrade(broker, admission, stream, peer).await;
+                }
+            }
+            Security::Closed => {
+                tracing::debug!(client.addr = %peer, "closed: listeners.websocket has no TLS any more");
+            }
+        }
+    }));
 }
 
 /// Answers HTTP requests until one is upgraded, the client goes away, or the time for a login is over.
-async fn handshake(broker: Arc<Broker>, permit: Option<ConnectionPermit>, stream: TcpStream, peer: SocketAddr) {
+async fn upgrade<S: Stream>(broker: Arc<Broker>, admission: Admission, stream: S, peer: SocketAddr) {
     let time = broker.current().config.limits.login_timeout.0;
-    let upgrade = Mutex::new(None);
-    let full = permit.is_none();
+    let upgraded = Mutex::new(None);
     let answer = service_fn(|mut request: Request<Incoming>| {
         let on_upgrade = hyper::upgrade::on(&mut request);
-        let response = if full {
-            Ok(text(StatusCode::SERVICE_UNAVAILABLE, limit::refusal(&broker)))
-        } else {
-            Ok(respond(&broker, &request, peer, on_upgrade, &upgrade))
+        let response = match &admission {
+            Admission::Refused(refusal) => text(StatusCode::SERVICE_UNAVAILABLE, refusal.reason.clone()),
+            Admission::Admitted(_) => respond(&broker, &request, peer, on_upgrade, &upgraded),
         };
-        std::future::ready::<Result<_, Infallible>>(response)
+        std::future::ready::<Result<_, Infallible>>(Ok(response))
     });
     let http = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -72,18 +81,18 @@ async fn handshake(broker: Arc<Broker>, permit: Option<ConnectionPermit>, stream
         Ok(Err(error)) => tracing::debug!(client.addr = %peer, %error, "the HTTP connection ended"),
         Err(_) => tracing::debug!(client.addr = %peer, "no WebSocket request within limits.loginTimeout"),
     }
-    let Some(on_upgrade) = upgrade.into_inner() else { return };
-    let (Some(permit), Ok(Ok(upgraded))) = (permit, timeout(time, on_upgrade).await) else { return };
-    if let Ok((stream, read_ahead)) = upgraded_parts(upgraded) {
+    let Some(on_upgrade) = upgraded.into_inner() else { return };
+    let (Admission::Admitted(permit), Ok(Ok(upgraded))) = (admission, timeout(time, on_upgrade).await) else { return };
+    if let Ok((stream, read_ahead)) = upgraded_parts::<S>(upgraded) {
         connection::spawn(permit, stream, peer, WebSocketWire::default(), &read_ahead);
     } else {
-        tracing::warn!(client.addr = %peer, "the upgraded connection is not a TCP stream");
+        tracing::warn!(client.addr = %peer, "the upgraded connection is not the one that was accepted");
     }
 }
 
-/// The TCP stream below an upgraded connection, and what was read of it beyond the request.
-fn upgraded_parts(upgraded: Upgraded) -> Result<(TcpStream, Bytes), Upgraded> {
-    let parts = upgraded.downcast::<TokioIo<TcpStream>>()?;
+/// The stream below an upgraded connection, and what was read of it beyond the request.
+fn upgraded_parts<S: Stream>(upgraded: Upgraded) -> Result<(S, Bytes), Upgraded> {
+    let parts = upgraded.downcast::<TokioIo<S>>()?;
     Ok((parts.io.into_inner(), parts.read_buf))
 }
 

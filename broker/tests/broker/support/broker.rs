@@ -58,6 +58,11 @@ impl BrokerUnderTest {
         loopback(self.addresses.websocket.unwrap())
     }
 
+    /// The port of STOMP over TLS beside the plain one.
+    pub(crate) fn stomp_tls(&self) -> SocketAddr {
+        loopback(self.addresses.stomp_tls.unwrap())
+    }
+
     /// A client over TCP that has not sent anything yet.
     pub(crate) async fn tcp(&self) -> StompClient {
         StompClient::connect(self.stomp()).await

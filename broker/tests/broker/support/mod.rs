@@ -1,5 +1,6 @@
 //! What the tests talk with: a running broker, raw clients, and waits that end.
 
+mod authority;
 mod broker;
 mod http;
 mod process;
@@ -9,6 +10,7 @@ mod websocket;
 use std::time::Duration;
 
 pub(crate) use self::{
+    authority::Authority,
     broker::{BrokerUnderTest, config},
     http::{Answer, request},
     process::{Process, stompbroker},

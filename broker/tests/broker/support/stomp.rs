@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -86,9 +86,9 @@ pub(crate) trait Peer {
     }
 }
 
-/// STOMP over TCP.
-pub(crate) struct StompClient {
-    pub(crate) stream: TcpStream,
+/// STOMP over TCP, or over TLS.
+pub(crate) struct StompClient<S = TcpStream> {
+    pub(crate) stream: S,
     read: Vec<u8>,
     /// Heart-beats that have been passed over.
     pub(crate) heartbeats: usize,
@@ -98,6 +98,13 @@ impl StompClient {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> StompClient<S> {
+    /// A client over a stream that is connected.
+    pub(crate) const fn over(stream: S) -> Self {
         Self { stream, read: Vec::new(), heartbeats: 0 }
     }
 
@@ -143,7 +150,7 @@ impl StompClient {
     }
 }
 
-impl Peer for StompClient {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer for StompClient<S> {
     async fn send_frame(&mut self, frame: &str) {
         self.write(format!("{frame}\0").as_bytes()).await;
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -18,9 +18,9 @@ pub(crate) enum Message {
     Close(u16, String),
 }
 
-/// STOMP over WebSocket.
-pub(crate) struct WebSocketClient {
-    pub(crate) stream: TcpStream,
+/// STOMP over WebSocket, on TCP or on TLS.
+pub(crate) struct WebSocketClient<S = TcpStream> {
+    pub(crate) stream: S,
     /// The head of the response that accepted the upgrade.
     pub(crate) head: String,
     read: Vec<u8>,
@@ -50,8 +50,15 @@ impl WebSocketClient {
 
     /// Sends these octets and expects the end of an HTTP head in return.
     pub(crate) async fn request(address: SocketAddr, octets: &[u8]) -> Result<Self, Answer> {
-        let mut stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
+        let stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::request_over(stream, octets).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketClient<S> {
+    /// The same over a stream that is connected.
+    pub(crate) async fn request_over(mut stream: S, octets: &[u8]) -> Result<Self, Answer> {
         within("the socket to take a request", stream.write_all(octets)).await.unwrap();
         let mut read = Vec::new();
         let end = loop {
@@ -148,7 +155,7 @@ fn parse(octets: &[u8]) -> Option<(Message, usize)> {
     Some((message, head + length))
 }
 
-impl Peer for WebSocketClient {
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer for WebSocketClient<S> {
     async fn send_frame(&mut self, frame: &str) {
         self.send_text(&format!("{frame}\0")).await;
     }
