@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::bench::BenchArguments;
+
 /// STOMP broker over TCP and WebSocket.
 #[derive(Debug, Parser)]
 #[command(name = "stompbroker", version, about)]
@@ -23,6 +25,8 @@ pub enum Command {
         /// The broker.yaml to check. Files it refers to are not read, for they may exist only in the pod.
         file: PathBuf,
     },
+    /// Put load on a STOMP broker, this one or any other, and print figures.
+    Bench(BenchArguments),
 }
 
 /// What `run` needs.

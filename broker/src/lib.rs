@@ -14,6 +14,7 @@
 //!   its files change.
 
 mod admin;
+pub mod bench;
 mod broker;
 pub mod cli;
 pub mod configuration;

@@ -4,6 +4,7 @@ use std::{io::Write as _, path::Path, process::ExitCode};
 
 use clap::Parser as _;
 use stompbroker::{
+    bench::{self, BenchArguments, BenchError},
     cli::{Cli, Command, RunArguments},
     configuration,
     server::Server,
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(Cli { command: Command::Check { file } }) => check(&file),
         Ok(Cli { command: Command::Run(arguments) }) => run(&arguments),
+        Ok(Cli { command: Command::Bench(arguments) }) => measure(arguments),
         Err(error) => {
             let code = if error.use_stderr() { USAGE } else { 0 };
             // Help that nobody reads is no failure.
@@ -63,6 +65,20 @@ async fn run(arguments: &RunArguments) -> ExitCode {
             Err(_) => ExitCode::from(FAILURE),
         },
         () = Signals::relay(signals, shutdown) => ExitCode::from(FAILURE),
+    }
+}
+
+#[tokio::main]
+async fn measure(arguments: BenchArguments) -> ExitCode {
+    let outcome = tokio::select! {
+        outcome = bench::run(arguments) => outcome,
+        // What a broken run has opened is closed by the end of the process.
+        _ = tokio::signal::ctrl_c() => return ExitCode::from(FAILURE),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ BenchError::Argument { .. }) => fail(&error, USAGE),
+        Err(error) => fail(&error, FAILURE),
     }
 }
 

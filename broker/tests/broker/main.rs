@@ -4,6 +4,7 @@
 
 mod admin;
 
+mod bench;
 mod clients;
 mod closing;
 mod command_line;

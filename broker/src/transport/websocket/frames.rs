@@ -91,6 +91,9 @@ const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
+/// Instead of a length: it follows in so many bits.
+const LENGTH_16: u8 = 0x7E;
+const LENGTH_64: u8 = 0x7F;
 const MAX_CONTROL: usize = 125;
 const MAX_HEAD: usize = 14;
 
@@ -287,36 +290,44 @@ pub(crate) fn write_message(parts: [&[u8]; 2], out: &mut Vec<u8>) {
         Ok(_) => std::str::from_utf8(tail).is_ok(),
         Err(_) => false,
     };
-    write_head(if text { TEXT } else { BINARY }, head.len() + tail.len(), out);
+    write_head(if text { TEXT } else { BINARY }, head.len() + tail.len(), 0, out);
     out.extend_from_slice(head);
     out.extend_from_slice(tail);
 }
 
 /// Appends a Pong.
 pub(crate) fn write_pong(payload: &[u8], out: &mut Vec<u8>) {
-    write_head(PONG, payload.len(), out);
+    write_head(PONG, payload.len(), 0, out);
     out.extend_from_slice(payload);
 }
 
 /// Appends a Close; `reason` is cut to what a control frame holds.
 pub(crate) fn write_close(code: u16, reason: &str, out: &mut Vec<u8>) {
     let reason = &reason[..reason.floor_char_boundary(MAX_CONTROL - 2)];
-    write_head(CLOSE, 2 + reason.len(), out);
+    write_head(CLOSE, 2 + reason.len(), 0, out);
     out.extend_from_slice(&code.to_be_bytes());
     out.extend_from_slice(reason.as_bytes());
 }
 
-fn write_head(opcode: u8, length: usize, out: &mut Vec<u8>) {
+/// Appends one text message as a client sends it. The mask is zero: it keeps proxies from being fooled by what scripts of
+/// web pages choose, and none of those is here.
+pub(crate) fn write_client_message(text: &[u8], out: &mut Vec<u8>) {
+    write_head(TEXT, text.len(), MASKED, out);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(text);
+}
+
+fn write_head(opcode: u8, length: usize, masked: u8, out: &mut Vec<u8>) {
     out.push(FIN | opcode);
     if let Ok(short) = u8::try_from(length)
         && short <= 125
     {
-        out.push(short);
+        out.push(masked | short);
     } else if let Ok(medium) = u16::try_from(length) {
-        out.push(126);
+        out.push(masked | LENGTH_16);
         out.extend_from_slice(&medium.to_be_bytes());
     } else {
-        out.push(127);
+        out.push(masked | LENGTH_64);
         out.extend_from_slice(&(length as u64).to_be_bytes());
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mask = [0x11, 0x22, 0x33, 0x44];
     let mut frame = Vec::new();
-    write_head(first & 0x0F, payload.len(), &mut frame);
+    write_head(first & 0x0F, payload.len(), 0, &mut frame);
     frame[0] = first;
     frame[1] |= MASKED;
     frame.extend_from_slice(&mask);

@@ -91,8 +91,12 @@ pub(crate) fn judge<B>(request: &Request<B>, path: &str, allowed: &[AllowedOrigi
     if !origin::is_allowed(page, header(headers, &HOST), allowed) {
         return Err(Refusal::Origin(page.unwrap_or_default().to_owned()));
     }
-    let accept = STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize());
-    Ok(Accepted { accept, protocol: choose_protocol(headers) })
+    Ok(Accepted { accept: accept_key(key), protocol: choose_protocol(headers) })
+}
+
+/// What answers a key and shows that the request was understood.
+pub(crate) fn accept_key(key: &str) -> String {
+    STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
 /// The best subprotocol that is offered, whatever the order of the offer.

@@ -2,7 +2,7 @@
 //!
 //! The HTTP part lives in a task of its own that ends with the upgrade, so that nothing of it stays in an idle session.
 
-mod frames;
+pub(crate) mod frames;
 mod handshake;
 mod origin;
 mod utf8;
@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use tokio::{net::TcpStream, time::timeout};
 
 use self::handshake::Refusal;
+pub(crate) use self::handshake::accept_key;
 pub(crate) use self::wire::WebSocketWire;
 use super::{
     Admission, Port, Transport,
