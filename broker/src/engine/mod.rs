@@ -146,6 +146,16 @@ pub enum EngineError {
         /// The configuration key of the bound and its value.
         limit: Box<str>,
     },
+    /// A header that the engine goes by has a value that means nothing.
+    #[error("the header {header} must be {expected}, not {value:?}")]
+    InvalidHeader {
+        /// Its name.
+        header: Box<str>,
+        /// As the client wrote it.
+        value: Box<str>,
+        /// What would be right.
+        expected: &'static str,
+    },
     /// The session did not take its deliveries in time.
     #[error("slow consumer: {0}")]
     SlowConsumer(Box<str>),

@@ -1,10 +1,17 @@
 //! One queue: messages in order, consumers that take turns.
 //!
+//! A message enters in [`QueueState::push_reserved`] and leaves for good in [`QueueState::leave`], whatever the reason.
+//!
 //! Invariants, all under the queue's one lock:
-//! * A message is ready or unsettled with exactly one consumer until it is accepted or rejected.
-//! * `ready` is sorted by position, and a message keeps its position for life, so what comes back is in its old place.
+//! * A message is ready or unsettled with exactly one consumer until it leaves.
+//! * `ready` is sorted by priority and position, and a message keeps both for life, so what comes back is in its old place.
 //! * In the rota stand exactly the consumers that have credit and are not stalled, each once, the next one first.
 //! * After [`QueueState::dispatch`], `ready` or the rota is empty.
+
+mod consumer;
+mod dispatch;
+mod entry;
+mod lanes;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,8 +23,10 @@ use std::{
 
 use parking_lot::Mutex;
 
+pub(super) use self::entry::Terms;
+use self::{consumer::Consumer, entry::Entry, lanes::Lanes};
 use super::{
-    outlet::{Attempt, Receiver, ReceiverId},
+    outlet::{Receiver, ReceiverId},
     store::{Keeper, Kept},
 };
 use crate::{
@@ -36,7 +45,7 @@ pub(super) struct Queue {
 /// What is in a queue, and who takes it.
 #[derive(Debug, Default)]
 pub(super) struct QueueState {
-    ready: VecDeque<Entry>,
+    ready: Lanes,
     /// Of everything here: ready, unsettled and reserved.
     octets: usize,
     /// Of everything in all queues; a private queue has its own.
@@ -52,29 +61,6 @@ pub(super) struct QueueState {
     retired: bool,
 }
 
-#[derive(Debug)]
-struct Entry {
-    position: u64,
-    message: Arc<Message>,
-    size: usize,
-    redelivered: bool,
-    /// How often it was given back.
-    returns: u32,
-    /// Its place in the store, for as long as it is in this queue.
-    kept: Option<Kept>,
-}
-
-#[derive(Debug)]
-struct Consumer {
-    receiver: Arc<Receiver>,
-    prefetch: usize,
-    /// In the order of delivery, hence by tag.
-    unsettled: VecDeque<(DeliveryTag, Entry)>,
-    in_rota: bool,
-    /// Its mailbox was full; [`Queue::resume`] follows.
-    stalled: bool,
-}
-
 /// The queue, or all queues together, hold as much as they may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
@@ -88,16 +74,6 @@ impl Queue {
     pub(super) fn new(name: Box<str>, octets_of_all: Arc<AtomicUsize>, keeper: Option<Keeper>) -> Self {
         let keeper = keeper.map(Box::new);
         Self { name, state: Mutex::new(QueueState { octets_of_all, keeper, ..QueueState::default() }) }
-    }
-
-    /// Goes on with a consumer whose mailbox has room again.
-    pub(super) fn resume(&self, id: ReceiverId) {
-        let mut state = self.state.lock();
-        if let Some(consumer) = state.consumers.get_mut(&id) {
-            consumer.stalled = false;
-            state.invite(id);
-            state.dispatch();
-        }
     }
 }
 
@@ -122,14 +98,14 @@ impl QueueState {
     }
 
     /// Takes a message whose room was reserved. A transient queue without consumers drops it.
-    pub(super) fn push_reserved(&mut self, message: Arc<Message>, size: usize, transient: bool) {
+    pub(super) fn push_reserved(&mut self, message: Arc<Message>, size: usize, terms: Terms, transient: bool) {
         self.transient |= transient;
         if self.transient && self.consumers.is_empty() {
             self.release(size);
             return;
         }
         let kept = self.keeper.as_ref().filter(|_| !self.transient).and_then(|keeper| keeper.keep(&message));
-        self.append(Entry { position: 0, message, size, redelivered: false, returns: 0, kept });
+        self.append(Entry { kept, ..Entry::new(message, size, terms) });
         self.dispatch();
     }
 
@@ -138,29 +114,41 @@ impl QueueState {
         let size = message.size();
         self.octets += size;
         self.octets_of_all.fetch_add(size, Ordering::Relaxed);
-        self.append(Entry { position: 0, message, size, redelivered, returns, kept: Some(kept) });
+        // What an earlier process took is not refused now.
+        let terms = Terms::read(&message).unwrap_or_default();
+        self.append(Entry { redelivered, returns, kept: Some(kept), ..Entry::new(message, size, terms) });
     }
 
     fn append(&mut self, entry: Entry) {
-        self.ready.push_back(Entry { position: self.next_position, ..entry });
+        self.ready.insert(Entry { position: self.next_position, ..entry });
         self.next_position += 1;
     }
 
     /// Takes a message.
-    pub(super) fn push(&mut self, message: Arc<Message>, limit: usize, transient: bool) -> Result<(), QueueFull> {
+    pub(super) fn push(
+        &mut self,
+        message: Arc<Message>,
+        terms: Terms,
+        limit: usize,
+        transient: bool,
+    ) -> Result<(), QueueFull> {
         let size = message.size();
         self.reserve(size, limit)?;
-        self.push_reserved(message, size, transient);
+        self.push_reserved(message, size, terms, transient);
         Ok(())
+    }
+
+    /// The one way out for a message, by which its room is given back.
+    fn leave(&mut self, entry: Entry) {
+        self.release(entry.size);
+        drop(entry);
     }
 
     /// Adds a consumer that may hold `prefetch` messages unsettled.
     pub(super) fn attach(&mut self, receiver: Arc<Receiver>, prefetch: u32, transient: bool) {
         self.transient |= transient;
         let id = receiver.id;
-        let prefetch = usize::try_from(prefetch).unwrap_or(usize::MAX);
-        let consumer = Consumer { receiver, prefetch, unsettled: VecDeque::new(), in_rota: false, stalled: false };
-        self.consumers.insert(id, consumer);
+        self.consumers.insert(id, Consumer::new(receiver, prefetch));
         self.invite(id);
         self.dispatch();
     }
@@ -175,8 +163,9 @@ impl QueueState {
             self.put_back(entry);
         }
         if self.transient && self.consumers.is_empty() {
-            let octets: usize = self.ready.drain(..).map(|entry| entry.size).sum();
-            self.release(octets);
+            for entry in self.ready.take_all() {
+                self.leave(entry);
+            }
         }
     }
 
@@ -186,11 +175,10 @@ impl QueueState {
         let mut stored = false;
         for tag in tags {
             let Some(consumer) = self.consumers.get_mut(&id) else { return stored };
-            let Ok(index) = consumer.unsettled.binary_search_by_key(tag, |(tag, _)| *tag) else { continue };
-            let Some((_, entry)) = consumer.unsettled.remove(index) else { continue };
+            let Some(entry) = consumer.take(*tag) else { continue };
             stored |= entry.kept.is_some();
             match settlement {
-                Settlement::Accept | Settlement::Reject => self.release(entry.size),
+                Settlement::Accept | Settlement::Reject => self.leave(entry),
                 Settlement::Requeue => self.put_back(entry),
             }
         }
@@ -205,52 +193,7 @@ impl QueueState {
         if let Some(kept) = &entry.kept {
             kept.give_back(entry.returns);
         }
-        let index = self.ready.partition_point(|other| other.position < entry.position);
-        self.ready.insert(index, entry);
-    }
-
-    /// Puts a consumer at the end of the rota if it can take something and does not stand there.
-    fn invite(&mut self, id: ReceiverId) {
-        if let Some(consumer) = self.consumers.get_mut(&id)
-            && !consumer.in_rota
-            && !consumer.stalled
-            && consumer.unsettled.len() < consumer.prefetch
-        {
-            consumer.in_rota = true;
-            self.rota.push_back(id);
-        }
-    }
-
-    /// Delivers as long as there are messages and consumers that can take them.
-    pub(super) fn dispatch(&mut self) {
-        while let Some(entry) = self.ready.pop_front() {
-            let Some(id) = self.rota.pop_front() else {
-                self.ready.push_front(entry);
-                return;
-            };
-            let Some(consumer) = self.consumers.get_mut(&id) else {
-                self.ready.push_front(entry);
-                continue;
-            };
-            consumer.in_rota = false;
-            let tag = consumer.receiver.next_tag();
-            match consumer.receiver.deliver(&entry.message, Some(tag), entry.redelivered) {
-                Attempt::Delivered => {
-                    consumer.unsettled.push_back((tag, entry));
-                    self.invite(id);
-                }
-                Attempt::NoRoom => {
-                    consumer.stalled = true;
-                    if consumer.receiver.wait_for_room(entry.size) {
-                        consumer.stalled = false;
-                    }
-                    self.ready.push_front(entry);
-                    self.invite(id);
-                }
-                // Its end is on the way: until `detach` it just stands in no rota.
-                Attempt::Gone => self.ready.push_front(entry),
-            }
-        }
+        self.ready.insert(entry);
     }
 
     #[cfg(test)]

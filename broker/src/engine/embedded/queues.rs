@@ -9,7 +9,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    queue::{Queue, QueueFull, QueueState},
+    queue::{Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
 };
 use crate::{engine::DestinationStatus, message::Message};
@@ -113,8 +113,14 @@ impl Queues {
     }
 
     /// Takes a message into the queue that it names.
-    pub(super) fn push(&self, message: &Arc<Message>, limit: usize, transient: bool) -> Result<(), QueueFull> {
-        self.with(&message.destination, |_, state| state.push(Arc::clone(message), limit, transient))
+    pub(super) fn push(
+        &self,
+        message: &Arc<Message>,
+        terms: Terms,
+        limit: usize,
+        transient: bool,
+    ) -> Result<(), QueueFull> {
+        self.with(&message.destination, |_, state| state.push(Arc::clone(message), terms, limit, transient))
     }
 
     /// Sets room aside for a message in the queue that it names.
@@ -152,9 +158,9 @@ impl Queues {
 
 impl Reservation<'_> {
     /// Puts the message into the room that was set aside for it.
-    pub(super) fn fill(mut self, message: Arc<Message>, transient: bool) {
+    pub(super) fn fill(mut self, message: Arc<Message>, terms: Terms, transient: bool) {
         let size = std::mem::take(&mut self.size);
-        self.queues.with_queue(&self.queue, |state| state.push_reserved(message, size, transient));
+        self.queues.with_queue(&self.queue, |state| state.push_reserved(message, size, terms, transient));
     }
 }
 

@@ -11,7 +11,8 @@ use super::{
     Shared,
     names::{self, Kind},
     outlet::{Outlet, Receiver},
-    queue::{FULL_QUEUES, Queue, QueueState},
+    queue::{FULL_QUEUES, Queue, QueueState, Terms},
+    queues::Reservation,
     store::{Place, Store},
     topics::Subscriber,
 };
@@ -46,6 +47,13 @@ struct Attached {
     queue: Option<Arc<Queue>>,
 }
 
+/// An operation of a transaction that can no longer fail.
+enum Checked<'a> {
+    Queue { message: Arc<Message>, terms: Terms, room: Reservation<'a> },
+    Topic { message: Arc<Message>, terms: Terms },
+    Other(Operation),
+}
+
 impl EmbeddedSession {
     /// A session that has done nothing yet.
     pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
@@ -69,13 +77,15 @@ impl EmbeddedSession {
 
     fn send(&self, message: &Arc<Message>) -> Result<Stored, EngineError> {
         let limit = self.shared.queue_size();
-        if names::for_send(&message.destination)? == Kind::Queue {
+        let kind = names::for_send(&message.destination)?;
+        let terms = Terms::read(message)?;
+        if kind == Kind::Queue {
             let transient = names::is_transient(&message.destination, &message.headers);
             let stored = self.admit(message, transient)?;
-            self.shared.queues.push(message, limit, transient).map_err(|_| full(message, limit))?;
+            self.shared.queues.push(message, terms, limit, transient).map_err(|_| full(message, limit))?;
             return Ok(stored);
         }
-        self.shared.topics.publish(message, limit);
+        self.shared.topics.publish(message, terms, limit);
         Ok(false)
     }
 
@@ -166,26 +176,32 @@ impl EmbeddedSession {
         let shared = Arc::clone(&self.shared);
         let limit = shared.queue_size();
         let mut stored = false;
-        let mut reservations = Vec::new();
-        for operation in &operations {
-            if let Operation::Send(message) = operation
-                && names::for_send(&message.destination)? == Kind::Queue
-            {
-                stored |= self.admit(message, names::is_transient(&message.destination, &message.headers))?;
-                let reserved = shared.queues.reserve(message, limit).map_err(|_| full(message, limit))?;
-                reservations.push(Some(reserved));
-            } else {
-                reservations.push(None);
-            }
+        let mut checked = Vec::with_capacity(operations.len());
+        for operation in operations {
+            checked.push(match operation {
+                Operation::Send(message) => {
+                    let kind = names::for_send(&message.destination)?;
+                    let terms = Terms::read(&message)?;
+                    if kind == Kind::Queue {
+                        stored |= self.admit(&message, names::is_transient(&message.destination, &message.headers))?;
+                        let room = shared.queues.reserve(&message, limit).map_err(|_| full(&message, limit))?;
+                        Checked::Queue { message, terms, room }
+                    } else {
+                        Checked::Topic { message, terms }
+                    }
+                }
+                operation => Checked::Other(operation),
+            });
         }
         let _together = shared.queues.store().map(Store::together);
-        for (operation, reservation) in operations.into_iter().zip(reservations) {
-            match (operation, reservation) {
-                (Operation::Send(message), Some(reservation)) => {
+        for operation in checked {
+            match operation {
+                Checked::Queue { message, terms, room } => {
                     let transient = names::is_transient(&message.destination, &message.headers);
-                    reservation.fill(message, transient);
+                    room.fill(message, terms, transient);
                 }
-                (operation, _) => stored |= self.apply(operation)?,
+                Checked::Topic { message, terms } => shared.topics.publish(&message, terms, limit),
+                Checked::Other(operation) => stored |= self.apply(operation)?,
             }
         }
         Ok(stored)

@@ -16,7 +16,7 @@ use parking_lot::RwLock;
 
 use super::{
     outlet::{Attempt, Receiver, ReceiverId},
-    queue::Queue,
+    queue::{Queue, Terms},
     trie::Trie,
 };
 use crate::{engine::DestinationStatus, message::Message};
@@ -105,16 +105,16 @@ impl Topics {
     }
 
     /// Delivers a message to every current subscription to its topic. `limit` bounds each private queue, in octets.
-    pub(super) fn publish(&self, message: &Arc<Message>, limit: usize) {
+    pub(super) fn publish(&self, message: &Arc<Message>, terms: Terms, limit: usize) {
         let subscribers = self.shard(&message.destination).read().get(&message.destination).cloned();
         for subscriber in subscribers.iter().flat_map(|subscribers| subscribers.iter()) {
-            subscriber.deliver(message, limit);
+            subscriber.deliver(message, terms, limit);
         }
         if self.pattern_count.load(Ordering::Relaxed) > 0 {
             let mut matching = Vec::new();
             self.patterns.read().collect(&message.destination, &mut matching);
             for subscriber in matching.iter().flat_map(|subscribers| subscribers.iter()) {
-                subscriber.deliver(message, limit);
+                subscriber.deliver(message, terms, limit);
             }
         }
     }
@@ -153,7 +153,7 @@ impl Subscriber {
         Self { id: receiver.id, receiver, window }
     }
 
-    fn deliver(&self, message: &Arc<Message>, limit: usize) {
+    fn deliver(&self, message: &Arc<Message>, terms: Terms, limit: usize) {
         match &self.window {
             None => {
                 if self.receiver.deliver(message, None, false) == Attempt::NoRoom {
@@ -161,7 +161,7 @@ impl Subscriber {
                 }
             }
             Some(queue) => {
-                if queue.state.lock().push(Arc::clone(message), limit, false).is_err() {
+                if queue.state.lock().push(Arc::clone(message), terms, limit, false).is_err() {
                     self.receiver.close_slow_acknowledger(limit);
                 }
             }

@@ -2,6 +2,7 @@
 
 mod model;
 mod persistence;
+mod priorities;
 mod queues;
 mod stress;
 mod topics;
