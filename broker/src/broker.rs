@@ -17,11 +17,13 @@ use stompbroker_config::admin::{ConfigStatus, DestinationStats, Sessions, Status
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    addresses::{Addresses, RefusedLogins},
     configuration::Configuration,
     connection::{ConnectionRegistry, Throttle},
     drain::Drain,
     engine::{DestinationStatus, Engine},
     engines::RunningEngine,
+    memory::Memory,
     metrics::{EngineCollector, Metrics},
     stats::Rates,
     transport::{ConnectionLimit, Transport},
@@ -47,6 +49,12 @@ pub(crate) struct Broker {
     pub(crate) connections: ConnectionLimit,
     /// The open connections, to be told what concerns all of them.
     pub(crate) registry: ConnectionRegistry,
+    /// The open connections by address, for `limits.connectionsPerAddress`.
+    pub(crate) addresses: Addresses,
+    /// The refused logins by address.
+    pub(crate) refused_logins: RefusedLogins,
+    /// `limits.memory`.
+    pub(crate) memory: Memory,
     /// `limits.messagesPerSecondPerPod`.
     pub(crate) throttle: Throttle,
     /// Messages a second.
@@ -66,6 +74,8 @@ impl Broker {
         metrics.register_engine(EngineCollector(Arc::clone(&engine)));
         let throttle = Throttle::default();
         throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
+        let memory = Memory::new();
+        memory.set_bound(configuration.config.limits.memory.map(|size| size.0));
         metrics.certificates_expire(configuration.tls.expiries());
         let config_status =
             ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart: Vec::new() };
@@ -80,6 +90,9 @@ impl Broker {
             metrics,
             connections: ConnectionLimit::default(),
             registry: ConnectionRegistry::default(),
+            addresses: Addresses::default(),
+            refused_logins: RefusedLogins::default(),
+            memory,
             throttle,
             rates: Rates::default(),
             drain: Drain::default(),
@@ -98,6 +111,7 @@ impl Broker {
         configuration.authenticator.adopt(&self.current().authenticator);
         self.running_engine.configure(&configuration.config);
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
+        self.memory.set_bound(configuration.config.limits.memory.map(|size| size.0));
         *self.config_status.lock() = ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };
         self.metrics.certificates_expire(configuration.tls.expiries());
         self.current.store(Arc::new(configuration));
@@ -146,6 +160,14 @@ impl Broker {
         let rejected = rejected.map(|reason| format!("configuration rejected, the one before is in force: {reason}"));
         let trouble = self.engine.store_status().and_then(|store| store.trouble);
         rejected.into_iter().chain(trouble).chain(self.current().tls.warnings(SystemTime::now())).collect()
+    }
+
+    /// What `/metrics` answers.
+    pub(crate) fn encode_metrics(&self) -> Result<String, fmt::Error> {
+        let octets = |octets: u64| i64::try_from(octets).unwrap_or(i64::MAX);
+        self.metrics.memory_held.set(octets(self.memory.held(self.connections.open())));
+        self.metrics.memory_limit.set(octets(self.memory.bound().unwrap_or(0)));
+        self.metrics.encode()
     }
 
     /// Live sessions and rates.

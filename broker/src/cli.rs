@@ -20,6 +20,8 @@ pub struct Cli {
 pub enum Command {
     /// Serve clients until SIGTERM or SIGINT, then drain; a second signal ends at once.
     Run(RunArguments),
+    /// Read a password from the standard input and print its hash for the file of `authentication.users`.
+    HashPassword,
     /// Check a configuration file, print `OK` or `file:line: key: problem`, and exit with 0 or 64.
     Check {
         /// The broker.yaml to check. Files it refers to are not read, for they may exist only in the pod.

@@ -13,6 +13,7 @@
 //! * [`server`] binds the ports and runs it all; [`configuration`] is read at the start and brought into force again whenever
 //!   its files change.
 
+mod addresses;
 mod admin;
 pub mod bench;
 mod broker;
@@ -24,6 +25,7 @@ mod drain;
 pub mod engine;
 mod engines;
 pub mod mailbox;
+mod memory;
 pub mod message;
 pub mod metrics;
 pub mod security;

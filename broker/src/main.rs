@@ -6,7 +6,7 @@ use clap::Parser as _;
 use stompbroker::{
     bench::{self, BenchArguments, BenchError},
     cli::{Cli, Command, RunArguments},
-    configuration,
+    configuration, security,
     server::Server,
     shutdown::Signals,
     telemetry,
@@ -21,6 +21,7 @@ const FAILURE: u8 = 1;
 fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(Cli { command: Command::Check { file } }) => check(&file),
+        Ok(Cli { command: Command::HashPassword }) => hash_password(),
         Ok(Cli { command: Command::Run(arguments) }) => run(&arguments),
         Ok(Cli { command: Command::Bench(arguments) }) => measure(arguments),
         Err(error) => {
@@ -34,11 +35,27 @@ fn main() -> ExitCode {
 
 fn check(file: &Path) -> ExitCode {
     match configuration::check(file) {
-        Ok(()) => match writeln!(std::io::stdout(), "OK") {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::from(FAILURE),
-        },
+        Ok(()) => print("OK"),
         Err(error) => fail(&error, USAGE),
+    }
+}
+
+/// Never from the command line, where other processes could read it.
+fn hash_password() -> ExitCode {
+    let mut password = String::new();
+    if let Err(error) = std::io::stdin().read_line(&mut password) {
+        return fail(&error, FAILURE);
+    }
+    match security::hash_password(password.trim_end_matches(['\r', '\n'])) {
+        Ok(hash) => print(&hash),
+        Err(error) => fail(&error, USAGE),
+    }
+}
+
+fn print(line: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILURE),
     }
 }
 

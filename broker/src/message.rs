@@ -1,10 +1,38 @@
 //! A message on its way from one SEND to any number of receivers.
 
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use bytes::Bytes;
 
 use crate::stomp::{self, Command, Escapes, Header, Version};
+
+/// Octets of all messages of the process.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Octets of all messages of the process, each message counted once however many receivers share it.
+pub(crate) fn octets_alive() -> usize {
+    ALIVE.load(Ordering::Relaxed)
+}
+
+/// Octets that count for as long as this is there.
+#[derive(Debug)]
+struct Counted(usize);
+
+impl Counted {
+    fn new(octets: usize) -> Self {
+        ALIVE.fetch_add(octets, Ordering::Relaxed);
+        Self(octets)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        ALIVE.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
 
 /// A message as the engine holds it, shared by all its receivers.
 #[derive(Debug)]
@@ -20,19 +48,23 @@ pub struct Message {
     /// Whether the sender gave `content-length`: upstreams such as `ActiveMQ` take a message without it for text.
     pub content_length: bool,
     /// What all receivers of a version get alike, encoded when the first of them does.
-    tails: [OnceLock<Box<[u8]>>; Version::ALL.len()],
+    tails: [OnceLock<(Box<[u8]>, Counted)>; Version::ALL.len()],
+    counted: Counted,
 }
 
 impl Message {
     /// A message of these parts; see the fields.
     pub fn new(id: Box<str>, destination: Box<str>, headers: Vec<Header>, body: Bytes, content_length: bool) -> Self {
-        Self { id, destination, headers, body, content_length, tails: Default::default() }
+        let tails = Default::default();
+        let mut message = Self { id, destination, headers, body, content_length, tails, counted: Counted(0) };
+        message.counted = Counted::new(message.size());
+        message
     }
 
     /// Everything of the MESSAGE frame that does not depend on its receiver but for the version: `message-id`,
     /// `destination`, the user's headers, `content-length`, the body and its NUL. Encoded once a version.
     pub fn tail(&self, version: Version) -> &[u8] {
-        self.tails[version as usize].get_or_init(|| {
+        let (tail, _) = self.tails[version as usize].get_or_init(|| {
             let escapes = Escapes::of(Some(version), Command::Message);
             let mut out = Vec::with_capacity(self.size());
             stomp::put_header(&mut out, escapes, "message-id", &self.id);
@@ -41,8 +73,11 @@ impl Message {
                 stomp::put_header(&mut out, escapes, name, value);
             }
             stomp::put_body(&mut out, true, &self.body);
-            out.into_boxed_slice()
-        })
+            let tail = out.into_boxed_slice();
+            let counted = Counted::new(tail.len());
+            (tail, counted)
+        });
+        tail
     }
 
     /// The value of the first header of this name.

@@ -31,7 +31,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             system: Some(directory(names::SYSTEM_FOLDER)),
             client: Some(directory(names::CLIENT_FOLDER)),
         },
-        authentication: config::Authentication { anonymous: broker.anonymous, jwt: Vec::new() },
+        authentication: config::Authentication { anonymous: broker.anonymous, ..config::Authentication::default() },
         authorization: broker.authorization.clone(),
         engine: engine(&broker.engine),
         limits: config::Limits {

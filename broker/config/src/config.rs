@@ -131,9 +131,25 @@ pub struct Authentication {
     /// Issuers whose tokens are accepted, in `Authorization: Bearer` or as the passcode.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<JwtIssuer>,
+    /// A further header of CONNECT that may bring a token, with or without `Bearer` before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_header: Option<String>,
+    /// Users with passwords of their own. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<UserFile>,
 }
 
-/// A folder with the files `username` and `password`, as Kubernetes mounts a Secret.
+/// Users with passwords of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UserFile {
+    /// YAML or JSON file: `users`, each with `name`, `passwordHash` (argon2id) and `roles`.
+    pub file: PathBuf,
+}
+
+/// A folder with the files `username` and `password`, as Kubernetes mounts a Secret. What clients log in with may have two
+/// further values, accepted alike, so that a rotation leaves nobody without a valid one: `next.username` and
+/// `next.password`, `previous.username` and `previous.password`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CredentialDirectory {
@@ -233,6 +249,13 @@ pub struct HeartbeatPair {
 pub struct Limits {
     /// Sessions at once; further connections are refused.
     pub connections_per_pod: u32,
+    /// Connections at once from one address, or from one /64 of IPv6. Absent: no such bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_address: Option<u32>,
+    /// Octets that messages and buffers of the whole process may hold. Near it senders are read more slowly, at it SEND and
+    /// connections are refused. Absent: 60 percent of what the control group of the process may use, or no such bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
     /// SEND frames accepted in a second over all sessions; beyond it the broker reads more slowly. Absent: no such bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub messages_per_second_per_pod: Option<u32>,
@@ -300,6 +323,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_per_pod: 10_000,
+            connections_per_address: None,
+            memory: None,
             messages_per_second_per_pod: None,
             subscriptions_per_session: 100,
             message_size: ByteSize(64 << 10),

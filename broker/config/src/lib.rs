@@ -18,12 +18,12 @@ mod tls;
 
 pub use config::{
     Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
-    HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, StompListener, Upstream, WebSocketListener,
+    HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, StompListener, Upstream, UserFile, WebSocketListener,
 };
 pub use duration::{GoDuration, ParseDurationError};
 pub use jwt::JwtIssuer;
 pub use load::{LoadError, config_hash};
 pub use restart::READ_AT_START;
-pub use rules::{Action, Allow, Authorization, Rule, RuleError};
+pub use rules::{Action, Allow, Authorization, CLAIM, Rule, RuleError, pattern_segments};
 pub use size::{ByteSize, ParseSizeError};
 pub use tls::{CertificateName, ClientCertificates, ListenerTls, TLS_CERTIFICATE_FILE, TLS_KEY_FILE};

@@ -107,6 +107,14 @@ impl Config {
                 return refuse("issuer", format!("{:?} is listed twice; merge the two entries", issuer.issuer));
             }
         }
+        if let Some(header) = &self.authentication.token_header
+            && (header.is_empty() || header.contains(|c: char| c.is_control() || c == ':' || c == ' '))
+        {
+            return refuse(
+                "authentication.tokenHeader",
+                format!("{header:?} is no name of a header; write for example X-Auth-Token"),
+            );
+        }
         if let Some(authorization) = &self.authorization {
             authorization
                 .check()
@@ -238,6 +246,12 @@ mod tests {
                 "slash",
             ),
             ("listeners:\n  websocket:\n    port: 1\n    path: ws\n", 4, "listeners.websocket.path", "slash"),
+            (
+                "listeners: {stomp: {port: 1}}\nauthentication:\n  tokenHeader: 'a:b'\n",
+                3,
+                "authentication.tokenHeader",
+                "X-Auth-Token",
+            ),
         ] {
             let error = Config::parse(text).unwrap_err();
             assert_eq!((error.line, error.key.as_str()), (Some(line), key), "{error}");

@@ -19,6 +19,7 @@ pub struct Rule {
     /// Destination patterns: segments are separated by `/` or `.`; `*` is one segment, `**` (also `#` and `>`) at the end
     /// is the rest, none included. `{user}` is the name of the session's user with everything that separates segments
     /// or is special elsewhere written as `=` and two hex digits (`a.b` as `a=2Eb`), so that no name reaches further.
+    /// `{claim.tenant}` is the value of that claim of the session's token, in the same way; without it nothing matches.
     pub destinations: Vec<String>,
     /// Who is let through; everybody else whom the rule matches is denied.
     pub allow: Allow,
@@ -112,7 +113,17 @@ fn is_rest(segment: &str) -> bool {
     matches!(segment, "**" | "#" | ">")
 }
 
+/// What stands between the braces of a placeholder for a claim, before its name. In a pattern it is written with a dot, which
+/// would be a border of segments.
+pub const CLAIM: &str = "claim:";
+
+/// A pattern with its placeholders written so that its segments can be told apart: `{claim.a}` as `{claim:a}`.
+pub fn pattern_segments(pattern: &str) -> String {
+    pattern.replace("{claim.", "{claim:")
+}
+
 fn check_pattern(pattern: &str) -> Result<(), &'static str> {
+    let pattern = &*pattern_segments(pattern);
     if !pattern.starts_with('/') {
         return Err("matches nothing, for every destination begins with a slash; write one, as in /topic/prices");
     }
@@ -125,12 +136,25 @@ fn check_pattern(pattern: &str) -> Result<(), &'static str> {
         } else if segment != "*" && segment.contains(['*', '#', '>', '?']) {
             return Err("has a wildcard inside a segment; a wildcard is a whole segment: * for one, ** for the rest");
         }
-        let text = segment.replacen("{user}", "", 1);
+        let text = match segment.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
+            Some((before, (name, after))) if is_placeholder(name) => before.to_owned() + after,
+            _ => segment.to_owned(),
+        };
         if text.contains(['{', '}']) {
-            return Err("has a placeholder that means nothing here; only {user} does, once a segment");
+            return Err(
+                "has a placeholder that means nothing here; only {user} does, and {claim.NAME} with a name of letters, \
+                 digits, _ and -, once a segment",
+            );
         }
     }
     Ok(())
+}
+
+/// Whether a text between braces stands for something.
+fn is_placeholder(text: &str) -> bool {
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    text == "user" || text.strip_prefix(CLAIM).is_some_and(is_name)
 }
 
 #[cfg(test)]
@@ -143,9 +167,16 @@ mod tests {
 
     #[test]
     fn patterns_that_can_match_are_accepted() {
-        for pattern in
-            ["/**", "/topic/*", "/topic/a.*.b", "/topic/#", "/topic.>", "/queue/x-user{user}", "/u/{user}/**"]
-        {
+        for pattern in [
+            "/**",
+            "/topic/*",
+            "/topic/a.*.b",
+            "/topic/#",
+            "/topic.>",
+            "/queue/x-user{user}",
+            "/u/{user}/**",
+            "/t/{claim.tenant}-x/{user}",
+        ] {
             assert_eq!(Authorization { rules: vec![rule(pattern)] }.check(), Ok(()), "{pattern}");
         }
     }
@@ -163,6 +194,9 @@ mod tests {
             ("/topic/{id}", "only {user}"),
             ("/topic/{user", "only {user}"),
             ("/topic/{user}{user}", "once a segment"),
+            ("/topic/{claim.}", "{claim.NAME}"),
+            ("/topic/{claim.a.b}", "{claim.NAME}"),
+            ("/topic/{user}{claim.a}", "once a segment"),
         ] {
             let error = Authorization { rules: vec![rule("/**"), rule(pattern)] }.check().unwrap_err();
             assert_eq!(error.key, "rules[1].destinations[0]", "{pattern}");

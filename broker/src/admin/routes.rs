@@ -161,7 +161,7 @@ fn ready(broker: &Broker, _: &Asked<'_>) -> Answer {
 }
 
 fn show_metrics(broker: &Broker, _: &Asked<'_>) -> Answer {
-    match broker.metrics.encode() {
+    match broker.encode_metrics() {
         Ok(metrics) => body(StatusCode::OK, metrics::CONTENT_TYPE, metrics),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("The metrics cannot be written: {error}\n")),
     }

@@ -18,7 +18,7 @@ use stompbroker_config::{Config, Engine, LoadError, config_hash};
 pub use self::{admin_token::AdminToken, source::Source};
 pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
-    security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, jwt::Issuers},
+    security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, Users, jwt::Issuers},
     session::Settings,
     transport::TlsServers,
 };
@@ -104,6 +104,10 @@ impl Configuration {
         let credentials = Credentials::read(&config.credentials, &config.authentication)
             .map_err(|error| problem(credential_key(&config, &error), error.to_string()).located_in(text))?;
         check_upstream_credentials(&config).map_err(|error| error.located_in(text))?;
+        let users = config.authentication.users.as_ref().map(|users| Users::read(&users.file)).transpose();
+        let users = users
+            .map_err(|error| problem("authentication.users.file", error.to_string()).located_in(text))?
+            .unwrap_or_default();
         let issuers = Issuers::new(&config.authentication.jwt).map_err(|(index, key, error)| {
             problem(&format!("authentication.jwt[{index}].{key}"), error.to_string()).located_in(text)
         })?;
@@ -118,7 +122,7 @@ impl Configuration {
             problem(&format!("listeners.{listener}.tls.{}", error.key), error.to_string()).located_in(text)
         })?;
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
-        let authenticator = Authenticator::new(credentials, issuers);
+        let authenticator = Authenticator::new(credentials, users, issuers);
         Ok(Self { hash: config_hash(text), authenticator, tls, settings, admin_token, config })
     }
 }

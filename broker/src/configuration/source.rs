@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use stompbroker_config::{Config, Engine};
 
 use super::{Configuration, ConfigurationError};
-use crate::security::credential_files::{PASSWORD_FILE, USERNAME_FILE};
+use crate::security::credential_files::{FURTHER_VALUES, PASSWORD_FILE, USERNAME_FILE};
 
 /// How often files are read that change while they are read.
 const MOST_TRIES: u32 = 5;
@@ -81,8 +81,16 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
     if let Engine::Relay(relay) = &config.engine {
         folders.extend([&relay.system_credentials, &relay.client_credentials]);
     }
-    let pairs = folders.into_iter().flat_map(|folder| [USERNAME_FILE, PASSWORD_FILE].map(|f| folder.directory.join(f)));
+    let prefixes = || std::iter::once("").chain(FURTHER_VALUES);
+    let files = || prefixes().flat_map(|prefix| [USERNAME_FILE, PASSWORD_FILE].map(|file| format!("{prefix}{file}")));
+    let pairs = folders.into_iter().flat_map(|folder| files().map(|file| folder.directory.join(file)));
+    let users = config.authentication.users.iter().map(|users| users.file.clone());
     let issuers = config.authentication.jwt.iter().flat_map(|issuer| [&issuer.jwks_file, &issuer.ca_file]);
     let certificates = config.listeners.tls().flat_map(|(_, _, tls)| tls.files());
-    pairs.chain(issuers.flatten().cloned()).chain(certificates).chain(config.admin.token_file.clone()).collect()
+    pairs
+        .chain(users)
+        .chain(issuers.flatten().cloned())
+        .chain(certificates)
+        .chain(config.admin.token_file.clone())
+        .collect()
 }

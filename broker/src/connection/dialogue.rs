@@ -6,23 +6,32 @@ use std::{
     time::Duration,
 };
 
+use stompbroker_config::ByteSize;
+
 use super::{Connection, Phase, Stream, Turn, send_buffer_size};
 use crate::{
     engine::{Event, Operation, SessionInfo},
     security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason},
-    stomp::{DecodeError, Frame, Version},
+    stomp::{Command, DecodeError, Frame, Version},
     transport::Wire,
 };
-
-/// How long the refusal of a login is held back, so that guessing is slow.
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn on_frame(&mut self, frame: Frame, turn: &mut Turn) {
         let now = turn.now;
+        let full = match frame.command {
+            Command::Send => self.broker().memory.is_full(self.broker().connections.open()),
+            _ => None,
+        };
+        if full.is_some() {
+            self.broker().metrics.memory_refusals.inc();
+        }
         let (session, mut sink, effects) = self.sink(turn);
-        session.on_frame(frame, now, &mut sink, effects);
+        match full {
+            Some(bound) => session.on_memory_full(&frame, ByteSize(bound), &mut sink, effects),
+            None => session.on_frame(frame, now, &mut sink, effects),
+        }
         self.carry_out(turn);
     }
 
@@ -162,7 +171,10 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     fn finish_login(&mut self, decided: Result<Principal, LoginRefused>, turn: &mut Turn) {
         match decided {
             Ok(principal) => self.accept_login(principal, turn),
-            Err(refused) => self.refused_login = Some((turn.now + REFUSAL_DELAY, refused)),
+            Err(refused) => {
+                let delay = self.broker().refused_logins.add(self.registration.record().peer.ip(), turn.now);
+                self.refused_login = Some((turn.now + delay, refused));
+            }
         }
     }
 

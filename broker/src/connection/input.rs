@@ -57,6 +57,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                     turn.received.add(frame.command);
                     if frame.command == Command::Send {
                         self.broker().throttle.took(1, turn.now);
+                        let pause = self.broker().memory.pause(self.broker().connections.open());
+                        self.paused_until = pause.map(|pause| turn.now + pause);
                     }
                     self.on_frame(frame, turn);
                 }
@@ -78,6 +80,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn may_take(&self, turn: &Turn) -> bool {
         self.phase == Phase::Open
             && self.session.accepts_frames()
+            && self.paused_until.is_none_or(|until| turn.now >= until)
             && !self.output.is_full()
             && self.engine.as_ref().is_none_or(|engine| engine.is_ready())
             && self.broker().throttle.wait(turn.now).is_none()

@@ -11,7 +11,8 @@
 //! is closed with unread input makes the kernel send RST, and the client would lose the ERROR that explains the end.
 //!
 //! Back-pressure: nothing is read from the client while the engine takes no operations, while the client does not take
-//! what waits for it, while a login is being decided, and while the pod's message rate is used up.
+//! what waits for it, while a login is being decided, while the pod's message rate is used up, and for a while after each
+//! message when the process has little memory left.
 
 mod dialogue;
 mod input;
@@ -113,6 +114,10 @@ struct Connection<S: Stream, W: Wire> {
     unreleased: usize,
     /// Since when the client takes nothing of what waits for it.
     stalled_since: Option<Instant>,
+    /// Until when nothing more is taken from the client, which has sent while memory was tight.
+    paused_until: Option<Instant>,
+    /// Octets of the buffers, as they count for `limits.memory`.
+    held: usize,
     /// A login whose decision takes time; nothing is read from the client meanwhile.
     pending_login: Option<PendingLogin>,
     /// When the refusal of a login is told; it waits a little, so that guessing is slow.
@@ -175,6 +180,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             output: Output::default(),
             unreleased: 0,
             stalled_since: None,
+            paused_until: None,
+            held: 0,
             pending_login: None,
             refused_login: None,
             phase: Phase::Open,
@@ -317,7 +324,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 let stalled = self.stalled_since.map(|since| since + self.send_timeout());
                 let throttled = self.broker().throttle.wait(now);
                 let refusal = self.refused_login.map(|(at, _)| at);
-                [self.session.next_tick(), refusal, stalled, throttled].into_iter().flatten().min()
+                let paused = self.paused_until.filter(|until| *until > now);
+                [self.session.next_tick(), refusal, stalled, throttled, paused].into_iter().flatten().min()
             }
         }
     }
@@ -364,6 +372,14 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         (&mut self.session, sink, &mut turn.effects)
     }
 
+    /// Says how many octets the buffers take now.
+    fn hold(&mut self, octets: usize) {
+        if self.held != octets {
+            self.broker().memory.resized(self.held, octets);
+            self.held = octets;
+        }
+    }
+
     /// Adds what a turn brought to the metrics.
     fn count(&self, turn: &Turn) {
         let metrics = &self.broker().metrics;
@@ -407,6 +423,7 @@ impl<S: Stream, W: Wire> Future for Connection<S, W> {
         let mut turn = Turn::new(Instant::now());
         let done = this.advance(&mut turn, context);
         this.output.settle();
+        this.hold(this.output.capacity() + this.input.capacity());
         this.count(&turn);
         done
     }
@@ -416,6 +433,7 @@ impl<S: Stream, W: Wire> Drop for Connection<S, W> {
     fn drop(&mut self) {
         // Only a task that was dropped or panicked leaves it open.
         self.abort(CloseReason::ConnectionLost);
+        self.hold(0);
     }
 }
 

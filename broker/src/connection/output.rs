@@ -31,6 +31,11 @@ impl Output {
         self.buffer.len() - self.written >= OUTPUT_BOUND
     }
 
+    /// Octets of memory that it takes between turns.
+    pub(super) const fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Where to append; the thread's shared buffer if nothing waits.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.buffer.capacity() == 0 {

@@ -31,8 +31,14 @@ pub struct Metrics {
     closed: Family<ReasonLabel, Counter>,
     /// Sessions closed because they took their messages too slowly.
     pub slow_consumers: Counter,
-    /// Connections refused by `limits.connectionsPerPod`.
+    /// Connections refused by `limits.connectionsPerPod` or `limits.connectionsPerAddress`.
     pub connections_refused: Counter,
+    /// Octets that count for `limits.memory`.
+    pub memory_held: Gauge,
+    /// `limits.memory`, or 0 without such a bound.
+    pub memory_limit: Gauge,
+    /// SEND frames and connections refused by `limits.memory`.
+    pub memory_refusals: Counter,
     /// Times that a connection waited for `limits.messagesPerSecondPerPod`.
     pub throttled: Counter,
     /// WebSocket requests refused for their origin.
@@ -195,36 +201,30 @@ impl Metrics {
         registry.register("sessions_closed", "Connections that ended, by reason", closed.clone());
         let frames = Family::<FrameLabel, Counter>::default();
         registry.register("frames", "STOMP frames, by command and direction", frames.clone());
-        let slow_consumers = Counter::default();
-        registry.register("slow_consumers", "Sessions closed for taking messages too slowly", slow_consumers.clone());
-        let connections_refused = Counter::default();
-        registry.register(
+        let slow_consumers = counter(registry, "slow_consumers", "Sessions closed for taking messages too slowly");
+        let connections_refused = counter(
+            registry,
             "connections_refused",
-            "Connections refused by limits.connectionsPerPod",
-            connections_refused.clone(),
+            "Connections refused by limits.connectionsPerPod or limits.connectionsPerAddress",
         );
-        let throttled = Counter::default();
-        registry.register("throttled", "Waits for limits.messagesPerSecondPerPod", throttled.clone());
-        let origins_refused = Counter::default();
-        registry.register("origins_refused", "WebSocket requests refused for their origin", origins_refused.clone());
-        let config_rejected = Gauge::default();
-        registry.register(
-            "config_rejected",
-            "1 while the file on disk is rejected and an older one is in force",
-            config_rejected.clone(),
-        );
+        let memory_held = gauge(registry, "memory_held_bytes", "Octets that count for limits.memory");
+        let memory_limit = gauge(registry, "memory_limit_bytes", "limits.memory, 0 without such a bound");
+        let memory_refusals =
+            counter(registry, "memory_refusals", "SEND frames and connections refused by limits.memory");
+        let throttled = counter(registry, "throttled", "Waits for limits.messagesPerSecondPerPod");
+        let origins_refused = counter(registry, "origins_refused", "WebSocket requests refused for their origin");
+        let config_rejected =
+            gauge(registry, "config_rejected", "1 while the file on disk is rejected and an older one is in force");
         let config_reloads = Family::<ResultLabel, Counter>::default();
         registry.register("config_reloads", "Reloads of the configuration, by result", config_reloads.clone());
         for result in [ReloadResult::applied, ReloadResult::rejected] {
             drop(config_reloads.get_or_create(&ResultLabel { result }));
         }
-        let draining = Gauge::default();
-        registry.register("draining", "1 while the pod lets its sessions go", draining.clone());
-        let closed_abnormally = Counter::default();
-        registry.register(
+        let draining = gauge(registry, "draining", "1 while the pod lets its sessions go");
+        let closed_abnormally = counter(
+            registry,
             "sessions_closed_abnormally",
             "Connections that ended without DISCONNECT or an orderly close",
-            closed_abnormally.clone(),
         );
 
         let transport = |transport: Transport| {
@@ -248,6 +248,9 @@ impl Metrics {
             closed,
             slow_consumers,
             connections_refused,
+            memory_held,
+            memory_limit,
+            memory_refusals,
             throttled,
             origins_refused,
             config_rejected,
@@ -335,6 +338,18 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
 }
 
 impl Default for Metrics {

@@ -60,7 +60,7 @@ pub(crate) fn owner(certificate: &[u8], name: CertificateName) -> Option<Princip
         return None;
     }
     let expires_at = instant(certificate.validity().not_after.timestamp());
-    Some(Principal { user: user.into(), roles: Arc::from([]), expires_at })
+    Some(Principal { user: user.into(), roles: Arc::from([]), claims: None, expires_at })
 }
 
 fn user<'a>(certificate: &'a X509Certificate<'_>, name: CertificateName) -> Option<&'a str> {

@@ -12,6 +12,9 @@ pub const USERNAME_FILE: &str = "username";
 /// The file of the secret.
 pub const PASSWORD_FILE: &str = "password";
 
+/// What the files of further values begin with, beside the current ones: what a rotation brings in, and what it takes out.
+pub const FURTHER_VALUES: [&str; 2] = ["next.", "previous."];
+
 /// A name and its secret; `Debug` shows only the name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CredentialPair {
@@ -65,8 +68,24 @@ impl CredentialPair {
     /// # Errors
     /// [`CredentialError`] names the file that is missing, unreadable or unusable.
     pub fn read(directory: &Path) -> Result<Self, CredentialError> {
+        Self::read_value(directory, "")
+    }
+
+    /// Reads the pair and, where they are there, its further values.
+    ///
+    /// # Errors
+    /// [`CredentialError`] names the file that is missing, unreadable or unusable.
+    pub fn read_all(directory: &Path) -> Result<Vec<Self>, CredentialError> {
+        let is_there = |prefix: &&str| {
+            [USERNAME_FILE, PASSWORD_FILE].iter().any(|file| directory.join(format!("{prefix}{file}")).exists())
+        };
+        let further = FURTHER_VALUES.iter().copied().filter(is_there);
+        std::iter::once("").chain(further).map(|prefix| Self::read_value(directory, prefix)).collect()
+    }
+
+    fn read_value(directory: &Path, prefix: &str) -> Result<Self, CredentialError> {
         let read = |name: &str| {
-            let file = directory.join(name);
+            let file = directory.join(format!("{prefix}{name}"));
             let text = match fs::read_to_string(&file) {
                 Ok(text) => text,
                 Err(source) => return Err(CredentialError::Read { file, source }),
@@ -104,7 +123,7 @@ impl Credentials {
         authentication: &stompbroker_config::Authentication,
     ) -> Result<Self, CredentialError> {
         let read = |directory: &Option<stompbroker_config::CredentialDirectory>| {
-            directory.iter().map(|folder| CredentialPair::read(&folder.directory)).collect::<Result<Vec<_>, _>>()
+            directory.as_ref().map_or(Ok(Vec::new()), |folder| CredentialPair::read_all(&folder.directory))
         };
         Ok(Self::new(&read(&credentials.system)?, &read(&credentials.client)?, authentication.anonymous))
     }
@@ -160,6 +179,27 @@ mod tests {
         fs::remove_file(folder.path().join(PASSWORD_FILE)).unwrap();
         let error = CredentialPair::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains(&*folder.path().join(PASSWORD_FILE).to_string_lossy()), "{error}");
+    }
+
+    #[test]
+    fn further_values_are_read_where_they_are_there_and_must_be_whole() {
+        let folder = folder(b"ann", b"now");
+        let write = |file: &str, text: &str| fs::write(folder.path().join(file), text).unwrap();
+        let read = || {
+            let pairs = CredentialPair::read_all(folder.path());
+            pairs
+                .map(|pairs| pairs.into_iter().map(|pair| format!("{}:{}", pair.username(), pair.password())).collect())
+        };
+        let found: Vec<String> = read().unwrap();
+        assert_eq!(found, ["ann:now"]);
+        write("previous.username", "anna");
+        let error = read().unwrap_err().to_string();
+        assert!(error.contains("previous.password"), "{error}");
+        write("previous.password", "before");
+        write("next.username", "ann");
+        write("next.password", "soon");
+        let found: Vec<String> = read().unwrap();
+        assert_eq!(found, ["ann:now", "ann:soon", "anna:before"]);
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Credentials {
                 principal: Principal {
                     user: pair.username().into(),
                     roles: Arc::from([role.into()]),
+                    claims: None,
                     expires_at: None,
                 },
             }
@@ -71,7 +72,7 @@ impl Credentials {
         let name = login.login.as_deref().unwrap_or_default();
         let passcode = login.passcode.as_deref().unwrap_or_default();
         if login.is_empty() {
-            let nobody = Principal { user: "".into(), roles: Arc::from([]), expires_at: None };
+            let nobody = Principal { user: "".into(), roles: Arc::from([]), claims: None, expires_at: None };
             return if self.anonymous { Ok(nobody) } else { Err(LoginRefused::Credentials) };
         }
         let (name, passcode) = (digest(name), digest(passcode));
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     fn login(login: Option<&str>, passcode: Option<&str>) -> Login {
-        Login { login: login.map(Into::into), passcode: passcode.map(Into::into), authorization: None }
+        Login { login: login.map(Into::into), passcode: passcode.map(Into::into), ..Login::default() }
     }
 
     fn pair(username: &str, password: &str) -> CredentialPair {

@@ -1,4 +1,4 @@
-//! Who a session is and what it may do. Pure but for [`credential_files`], which reads mounted Secrets, and [`jwt`], which
+//! Who a session is and what it may do. Pure but for [`credential_files`] and [`Users`], which read mounted Secrets, and [`jwt`], which
 //! fetches keys and knows the time.
 //!
 //! ```text
@@ -13,9 +13,11 @@ pub mod jwt;
 mod policy;
 mod principal;
 mod upstream;
+mod users;
 
 pub use authenticator::{Authenticator, Decision, PendingLogin};
 pub use credential_files::{CredentialError, CredentialPair};
 pub use credentials::{CLIENT_ROLE, Credentials, LoginRefused, SYSTEM_ROLE};
 pub use policy::Policy;
-pub use principal::{Principal, Role};
+pub use principal::{Claims, Principal, Role};
+pub use users::{HashError, Users, UsersError, hash_password};

@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, fmt::Write as _};
 
-use stompbroker_config::{Action, Allow, Authorization, Rule, RuleError};
+use stompbroker_config::{Action, Allow, Authorization, CLAIM, Rule, RuleError, pattern_segments};
 
 use super::{Principal, upstream};
 use crate::destination::{Segment, segments};
@@ -38,7 +38,30 @@ struct Pattern {
 enum PatternSegment {
     Any,
     Literal(Box<str>),
-    User { before: Box<str>, after: Box<str> },
+    /// What the session says of itself, between two texts.
+    Own {
+        before: Box<str>,
+        name: Own,
+        after: Box<str>,
+    },
+}
+
+/// Something that a session says of itself.
+#[derive(Clone, Debug)]
+enum Own {
+    User,
+    Claim(Box<str>),
+}
+
+impl Own {
+    /// Its value; none when the session says nothing of the kind.
+    fn of<'p>(&self, principal: &'p Principal) -> Option<Cow<'p, str>> {
+        let value = match self {
+            Self::User => Some(&*principal.user),
+            Self::Claim(name) => principal.claim(name),
+        };
+        value.filter(|value| !value.is_empty()).map(escaped)
+    }
 }
 
 impl Policy {
@@ -64,12 +87,11 @@ impl Policy {
     /// Whether this session may do this with this destination, which may have wildcards.
     pub fn allows(&self, principal: &Principal, action: Action, destination: &str) -> bool {
         let Some(rules) = &self.rules else { return true };
-        let mut user = None;
         if self.for_upstream {
             upstream::readings(destination)
-                .all(|reading| decide(rules, principal, &mut user, action, &segments_for_upstream(&reading)))
+                .all(|reading| decide(rules, principal, action, &segments_for_upstream(&reading)))
         } else {
-            decide(rules, principal, &mut user, action, &segments(destination))
+            decide(rules, principal, action, &segments(destination))
         }
     }
 }
@@ -82,28 +104,23 @@ fn segments_for_upstream(destination: &str) -> impl Iterator<Item = Segment<'_>>
     })
 }
 
-fn decide<'a, 'p>(
+fn decide<'a>(
     rules: &[CompiledRule],
-    principal: &'p Principal,
-    user: &mut Option<Cow<'p, str>>,
+    principal: &Principal,
     action: Action,
     asked: &(impl Iterator<Item = Segment<'a>> + Clone),
 ) -> bool {
     for rule in rules.iter().filter(|rule| rule.actions.contains(&action)) {
         let admits = rule.admits(principal);
         for pattern in &rule.patterns {
-            if pattern.names_user() && user.is_none() {
-                *user = Some(escaped(&principal.user));
-            }
-            // A rule about one's own destinations says nothing to a session without a name.
-            if pattern.names_user() && !principal.is_authenticated() {
+            // A rule about one's own destinations says nothing to a session without a name, or without that claim.
+            if !pattern.speaks_of(principal) {
                 continue;
             }
-            let user = user.as_deref().unwrap_or_default();
-            if admits && pattern.covers(asked.clone(), user) {
+            if admits && pattern.covers(asked.clone(), principal) {
                 return true;
             }
-            if !admits && pattern.overlaps(asked.clone(), user) {
+            if !admits && pattern.overlaps(asked.clone(), principal) {
                 return false;
             }
         }
@@ -141,25 +158,27 @@ impl Pattern {
                 rest = true;
                 None
             }
-            Segment::Literal(text) => Some(match text.split_once("{user}") {
-                Some((before, after)) => PatternSegment::User { before: before.into(), after: after.into() },
-                None => PatternSegment::Literal(text.into()),
-            }),
+            Segment::Literal(text) => Some(PatternSegment::new(text)),
         };
-        let segments = segments(text).map_while(read).collect();
+        let text = pattern_segments(text);
+        let segments = segments(&text).map_while(read).collect();
         Self { segments, rest }
     }
 
-    fn names_user(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment, PatternSegment::User { .. }))
+    /// Whether the session says everything of itself that the pattern has a place for.
+    fn speaks_of(&self, principal: &Principal) -> bool {
+        self.segments.iter().all(|segment| match segment {
+            PatternSegment::Own { name, .. } => name.of(principal).is_some(),
+            PatternSegment::Any | PatternSegment::Literal(_) => true,
+        })
     }
 
     /// Whether all that is asked for is of this pattern.
-    fn covers<'a>(&self, mut asked: impl Iterator<Item = Segment<'a>>, user: &str) -> bool {
+    fn covers<'a>(&self, mut asked: impl Iterator<Item = Segment<'a>>, principal: &Principal) -> bool {
         for own in &self.segments {
             let covered = match (own, asked.next()) {
                 (PatternSegment::Any, Some(Segment::Any | Segment::Literal(_))) => true,
-                (own, Some(Segment::Literal(text))) => own.is(text, user),
+                (own, Some(Segment::Literal(text))) => own.is(text, principal),
                 (_, Some(Segment::Any | Segment::Rest) | None) => false,
             };
             if !covered {
@@ -170,11 +189,11 @@ impl Pattern {
     }
 
     /// Whether any of what is asked for is of this pattern.
-    fn overlaps<'a>(&self, mut asked: impl Iterator<Item = Segment<'a>>, user: &str) -> bool {
+    fn overlaps<'a>(&self, mut asked: impl Iterator<Item = Segment<'a>>, principal: &Principal) -> bool {
         for own in &self.segments {
             match asked.next() {
                 Some(Segment::Rest) => return true,
-                Some(Segment::Literal(text)) if !own.is(text, user) => return false,
+                Some(Segment::Literal(text)) if !own.is(text, principal) => return false,
                 Some(Segment::Any | Segment::Literal(_)) => {}
                 None => return false,
             }
@@ -184,14 +203,22 @@ impl Pattern {
 }
 
 impl PatternSegment {
-    fn is(&self, text: &str, user: &str) -> bool {
+    /// Reads a segment that is no wildcard.
+    fn new(text: &str) -> Self {
+        let placeholder = text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+        let Some((before, (name, after))) = placeholder else { return Self::Literal(text.into()) };
+        let name = name.strip_prefix(CLAIM).map_or(Own::User, |claim| Own::Claim(claim.into()));
+        Self::Own { before: before.into(), name, after: after.into() }
+    }
+
+    fn is(&self, text: &str, principal: &Principal) -> bool {
         match self {
             Self::Any => true,
             Self::Literal(own) => **own == *text,
-            Self::User { before, after } => text
+            Self::Own { before, name, after } => text
                 .strip_prefix(&**before)
                 .and_then(|text| text.strip_suffix(&**after))
-                .is_some_and(|name| name == user),
+                .is_some_and(|text| name.of(principal).is_some_and(|own| own == text)),
         }
     }
 }

@@ -4,7 +4,12 @@ use stompbroker_config::{Action, Allow, Authorization, Rule};
 use super::*;
 
 fn principal(user: &str, roles: &[&str]) -> Principal {
-    Principal { user: user.into(), roles: roles.iter().map(|&role| role.into()).collect(), expires_at: None }
+    Principal {
+        user: user.into(),
+        roles: roles.iter().map(|&role| role.into()).collect(),
+        claims: None,
+        expires_at: None,
+    }
 }
 
 fn rule(actions: &[Action], destinations: &[&str], allow: Allow) -> Rule {
@@ -267,4 +272,43 @@ proptest! {
         let allowed = policy(rules).allows(&principal("ann", &[]), Action::Subscribe, &concrete);
         prop_assert_eq!(allowed, expected.unwrap_or(false));
     }
+}
+
+/// A principal whose token says this of its tenant.
+fn tenant(value: &str) -> Principal {
+    Principal { claims: Some([("tenant".into(), value.into())].into()), ..principal("ann", &[]) }
+}
+
+#[test]
+fn a_claim_stands_for_its_value_and_never_for_more() {
+    let policy = everybody_may(&["/topic/{claim.tenant}/*", "/queue/x-{claim.tenant}.{user}"]);
+    for (value, destination, allowed) in [
+        ("red", "/topic/red/a", true),
+        ("red", "/topic/blue/a", false),
+        ("red", "/topic/red/*", true),
+        ("red", "/topic/*/a", false),
+        ("red", "/queue/x-red.ann", true),
+        ("red", "/queue/x-red.bob", false),
+        ("*", "/topic/blue/a", false),
+        ("*", "/topic/*/a", false),
+        ("*", "/topic/=2A/a", true),
+        ("a/b", "/topic/a/b", false),
+        ("a.b", "/topic/a=2Eb/c", true),
+        ("", "/topic//a", false),
+    ] {
+        assert_eq!(policy.allows(&tenant(value), Action::Subscribe, destination), allowed, "{value} {destination}");
+    }
+    let nobody = principal("ann", &[]);
+    assert!(!policy.allows(&nobody, Action::Subscribe, "/topic//a"), "a session without the claim");
+}
+
+#[test]
+fn a_rule_about_a_claim_that_a_session_lacks_is_passed_over() {
+    let policy = policy(vec![
+        rule(&BOTH, &["/topic/{claim.tenant}/**"], Allow::Nobody {}),
+        rule(&BOTH, &["/topic/**"], Allow::Authenticated {}),
+    ]);
+    assert!(!policy.allows(&tenant("red"), Action::Send, "/topic/red/a"));
+    assert!(policy.allows(&tenant("blue"), Action::Send, "/topic/red/a"));
+    assert!(policy.allows(&principal("ann", &[]), Action::Send, "/topic/red/a"));
 }

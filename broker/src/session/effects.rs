@@ -31,13 +31,15 @@ pub struct Login {
     pub passcode: Option<Box<str>>,
     /// The `Authorization` header.
     pub authorization: Option<Box<str>>,
+    /// The header of `authentication.tokenHeader`.
+    pub token: Option<Box<str>>,
 }
 
 impl Login {
     /// Whether the client has brought nothing to log in with.
     pub fn is_empty(&self) -> bool {
         let is_empty = |header: &Option<Box<str>>| header.as_deref().unwrap_or_default().is_empty();
-        is_empty(&self.login) && is_empty(&self.passcode) && self.authorization.is_none()
+        is_empty(&self.login) && is_empty(&self.passcode) && self.authorization.is_none() && self.token.is_none()
     }
 }
 

@@ -16,8 +16,11 @@ pub(super) struct Handshake {
     pub(super) virtual_host: Option<Box<str>>,
 }
 
-/// Reads a CONNECT. An error comes with the version to write the ERROR in, where one was agreed on.
-pub(super) fn read_connect(frame: &Frame) -> Result<(Handshake, Login), (SessionError, Option<Version>)> {
+/// Reads a CONNECT; `token_header` is a further header that may bring a token. An error comes with the version to write the ERROR in, where one was agreed on.
+pub(super) fn read_connect(
+    frame: &Frame,
+    token_header: Option<&str>,
+) -> Result<(Handshake, Login), (SessionError, Option<Version>)> {
     let version = negotiate(frame.header("accept-version")).ok_or((SessionError::NoCommonVersion, None))?;
     let refuse = |error| (error, Some(version));
     let heartbeat = match frame.header("heart-beat") {
@@ -37,6 +40,7 @@ pub(super) fn read_connect(frame: &Frame) -> Result<(Handshake, Login), (Session
         login: header("login"),
         passcode: header("passcode"),
         authorization: header("Authorization").or_else(|| header("authorization")),
+        token: token_header.and_then(header),
     };
     Ok((Handshake { version, heartbeat, virtual_host: header("host") }, login))
 }

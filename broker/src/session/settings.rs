@@ -15,6 +15,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// How long a client that agreed on heart-beats may be silent, unless its own period asks for more.
     pub session_timeout: Duration,
+    /// A further header of CONNECT that may bring a token.
+    pub token_header: Option<Box<str>>,
     /// Who may send to what and subscribe to what.
     pub policy: Arc<Policy>,
 }
@@ -26,6 +28,7 @@ impl Settings {
             limits: config.limits.clone(),
             heartbeat: config.heartbeat.0,
             session_timeout: config.session_timeout.0,
+            token_header: config.authentication.token_header.as_deref().map(Into::into),
             policy,
         }
     }

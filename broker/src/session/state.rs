@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use stompbroker_config::ByteSize;
+
 use super::{
     Close, Effects, FrameSink, Settings,
     error::SessionError,
@@ -143,6 +145,15 @@ impl Session {
         self.fail(&SessionError::SlowConsumer(timeout), &About::default(), sink, effects);
     }
 
+    /// A SEND came that the process has no memory for.
+    pub fn on_memory_full(&mut self, frame: &Frame, bound: ByteSize, sink: &mut dyn FrameSink, effects: &mut Effects) {
+        let is_to_be_ignored = matches!(&self.state, State::Live(live) if live.disconnecting.is_some());
+        if !is_to_be_ignored {
+            let about = About { receipt: frame.header("receipt").map(Into::into), subscription: None };
+            self.fail(&SessionError::limit("one more message", "memory", bound), &about, sink, effects);
+        }
+    }
+
     /// The broker lets its sessions go.
     pub fn on_drain(&mut self, sink: &mut dyn FrameSink, effects: &mut Effects) {
         self.fail(&SessionError::Drained, &About::default(), sink, effects);
@@ -215,7 +226,7 @@ impl Session {
             };
             return self.fail(&error, &About { receipt, subscription: None }, sink, effects);
         }
-        match read_connect(frame) {
+        match read_connect(frame, self.settings.token_header.as_deref()) {
             Ok((handshake, login)) => {
                 self.version = Some(handshake.version);
                 self.state = State::LoggingIn { deadline, handshake: Box::new(handshake) };

@@ -1,6 +1,8 @@
-//! `limits.connectionsPerPod`: a permit a connection, and a clear word to those that get none.
+//! `limits.connectionsPerPod`, `limits.connectionsPerAddress` and, at the door, `limits.memory`: a permit a connection, and a
+//! clear word to those that get none.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -8,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use stompbroker_config::ByteSize;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -35,24 +38,52 @@ impl Default for ConnectionLimit {
     }
 }
 
+impl ConnectionLimit {
+    /// How many connections are open.
+    pub(crate) fn open(&self) -> u32 {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
 /// The right of one connection to be open, given back when dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     broker: Arc<Broker>,
     transport: Transport,
+    address: IpAddr,
 }
 
 impl ConnectionPermit {
-    /// Takes a permit; none when as many connections are open as the configuration allows.
-    fn take(broker: &Arc<Broker>, transport: Transport) -> Option<Self> {
-        let most = broker.current().config.limits.connections_per_pod;
+    /// Takes a permit.
+    ///
+    /// # Errors
+    /// The limit that is reached, for the client.
+    fn take(broker: &Arc<Broker>, transport: Transport, address: IpAddr) -> Result<Self, String> {
+        let current = broker.current();
+        let limits = &current.config.limits;
+        if let Some(bound) = broker.memory.is_full(broker.connections.open()) {
+            broker.metrics.memory_refusals.inc();
+            let bound = ByteSize(bound);
+            return Err(format!("this broker has no memory for it: limits.memory is {bound}; try again later"));
+        }
+        let most = limits.connections_per_pod;
         let one_more = |open: u32| (open < most).then(|| open + 1);
         if broker.connections.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             broker.metrics.connections_refused.inc();
-            return None;
+            return Err(format!(
+                "this broker has as many connections as it may: limits.connectionsPerPod is {most}; try again later"
+            ));
+        }
+        if !broker.addresses.enter(address, limits.connections_per_address) {
+            broker.connections.open.fetch_sub(1, Ordering::Relaxed);
+            broker.metrics.connections_refused.inc();
+            let most = limits.connections_per_address.unwrap_or_default();
+            return Err(format!(
+                "this address has as many connections as it may: limits.connectionsPerAddress is {most}; close one of them"
+            ));
         }
         broker.metrics.transport(transport).connections.inc();
-        Some(Self { broker: Arc::clone(broker), transport })
+        Ok(Self { broker: Arc::clone(broker), transport, address })
     }
 
     /// The broker that the connection belongs to.
@@ -64,6 +95,7 @@ impl ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.broker.connections.open.fetch_sub(1, Ordering::Relaxed);
+        self.broker.addresses.leave(self.address);
         self.broker.metrics.transport(self.transport).connections.dec();
     }
 }
@@ -87,14 +119,11 @@ pub(crate) struct Refusal {
 
 impl Admission {
     /// Decides about a connection; none when there is no time even to tell it.
-    pub(crate) fn decide(broker: &Arc<Broker>, transport: Transport) -> Option<Self> {
-        if let Some(permit) = ConnectionPermit::take(broker, transport) {
-            return Some(Self::Admitted(permit));
-        }
-        let most = broker.current().config.limits.connections_per_pod;
-        let reason = format!(
-            "this broker has as many connections as it may: limits.connectionsPerPod is {most}; try again later"
-        );
+    pub(crate) fn decide(broker: &Arc<Broker>, transport: Transport, peer: SocketAddr) -> Option<Self> {
+        let reason = match ConnectionPermit::take(broker, transport, peer.ip()) {
+            Ok(permit) => return Some(Self::Admitted(permit)),
+            Err(reason) => reason,
+        };
         let permit = Arc::clone(&broker.connections.refusals).try_acquire_owned().ok()?;
         Some(Self::Refused(Refusal { reason, _permit: permit }))
     }

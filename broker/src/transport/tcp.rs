@@ -13,7 +13,7 @@ use crate::{broker::Broker, connection, session::Close};
 
 /// Serves one accepted connection in a task of its own.
 pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, port: Port) {
-    let Some(admission) = Admission::decide(broker, Transport::Tcp) else { return };
+    let Some(admission) = Admission::decide(broker, Transport::Tcp, peer) else { return };
     match (port.security(broker.current().tls.stomp.as_ref()), admission) {
         (Security::Plain, Admission::Admitted(permit)) => connection::spawn(permit, stream, peer, TcpWire, &[]),
         (Security::Plain, Admission::Refused(refusal)) => drop(broker.tasks.spawn(refusal.tell(stream))),

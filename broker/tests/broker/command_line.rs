@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -168,4 +168,20 @@ fn run_stops_at_an_upstream_secret_that_cannot_be_read() {
     assert_eq!(output.status.code(), Some(64), "{error}");
     let problem = "broker.yaml:7: engine.relay.systemCredentials.directory: cannot read /nonexistent/username";
     assert!(error.contains(problem), "{error}");
+}
+
+#[test]
+fn a_password_from_the_standard_input_becomes_a_hash() {
+    use std::io::Write as _;
+    let hash = |input: &[u8]| {
+        let mut command = stompbroker(&["hash-password"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = hash(b"pass word\n");
+    assert!(output.status.success() && output.stdout.starts_with(b"$argon2id$v=19$"), "{output:?}");
+    let output = hash(b"\n");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(64) && error.contains("empty"), "{error}");
 }

@@ -59,8 +59,8 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
     let common =
         "zone: a\nlisteners: {stomp: {port: 1, tls: TLS}, websocket: {port: 2, allowedOrigins: ['*'], tls: TLS}}\n\
                   admin: {tokenFile: /t}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
-                  authentication: {jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
-                  {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1}\n\
+                  authentication: {users: {file: /u}, tokenHeader: X, jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
+                  {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1, connectionsPerAddress: 1, memory: 1}\n\
                   authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n"
             .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \

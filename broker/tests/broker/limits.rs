@@ -27,6 +27,24 @@ async fn a_full_pod_says_so_over_both_transports_and_has_room_again_when_one_lea
 }
 
 #[tokio::test]
+async fn an_address_with_as_many_connections_as_it_may_is_told_so_over_both_transports() {
+    let broker = BrokerUnderTest::start(&config("limits: {connectionsPerAddress: 2}"));
+    let (one, _two) = (broker.tcp_session().await, broker.websocket_client().await);
+    let mut third = broker.tcp().await;
+    third.frame().await.assert_error("limits.connectionsPerAddress is 2");
+    third.end().await;
+    let refusal = WebSocketClient::try_connect(broker.websocket(), "/chat", "").await.err().unwrap();
+    assert!(refusal.status == 503 && refusal.body.contains("limits.connectionsPerAddress is 2"), "{refusal:?}");
+    drop(one);
+    eventually("room for another one", async || {
+        let mut client = broker.tcp().await;
+        client.send_frame("CONNECT\naccept-version:1.2\nhost:x\n\n").await;
+        (client.frame().await.command == "CONNECTED").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_too_large_is_refused_with_the_name_of_the_limit() {
     let limits = "limits: {messageSize: 100, unauthenticatedFrameSize: 500, headers: 10, headerSize: 200}";
     let broker = BrokerUnderTest::start(&config(limits));

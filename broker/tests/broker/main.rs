@@ -13,6 +13,7 @@ mod drain;
 mod heartbeats;
 mod limits;
 mod logins;
+mod memory;
 mod messages;
 mod persistence;
 mod relay;

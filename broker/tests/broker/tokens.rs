@@ -33,6 +33,9 @@ fn write_key(folder: &TempDir, secret: &[u8]) {
     fs::write(folder.path().join("keys.json"), format!(r#"{{"keys": [{{"kty": "oct", "k": "{key}"}}]}}"#)).unwrap();
 }
 
+const CLAIMS_RULES: &str = "authorization:\n  rules:\n    - {actions: [Subscribe], destinations: ['/topic/{claim.tenant}/**'], \
+    allow: {authenticated: {}}}\n";
+
 const JWT_CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0, path: /chat}}\n\
     admin: {port: 0}\n\
     authentication:\n  jwt:\n    - {issuer: me, audiences: [stomp], jwksFile: FOLDER/keys.json, clockSkew: 0s}\n\
@@ -151,4 +154,62 @@ async fn a_changed_file_of_keys_is_read_again() {
         (client.frame().await.command == "CONNECTED").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_token_may_come_in_the_header_that_is_configured() {
+    let config = JWT_CONFIG.replace("authentication:\n", "authentication:\n  tokenHeader: X-Token\n");
+    let broker = BrokerUnderTest::start_in(issuer_keys(), &config);
+    for scheme in ["", "Bearer "] {
+        let connected = broker.tcp().await.log_in(&format!("X-Token:{scheme}{}\n", token("ann", "USER", 600))).await;
+        assert_eq!(connected.header("user-name"), Some("ann"));
+    }
+    let mut client = broker.tcp().await;
+    client.send_frame("CONNECT\naccept-version:1.2\nhost:x\nX-Token:forged\n\n").await;
+    client.frame().await.assert_error("token was refused");
+}
+
+/// A token with one more claim.
+fn token_of(tenant: &str) -> String {
+    let message = unsigned("HS256", "ann", &format!("USER\", \"tenant\": \"{tenant}"), 600);
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, ISSUER_SECRET), message.as_bytes());
+    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(tag))
+}
+
+#[tokio::test]
+async fn a_claim_opens_what_is_of_its_value_and_nothing_beyond() {
+    let (before, _) = JWT_CONFIG.split_once("authorization:").unwrap();
+    let broker = BrokerUnderTest::start_in(issuer_keys(), &format!("{before}{CLAIMS_RULES}"));
+    let mut client = broker.tcp().await;
+    client.log_in(&format!("Authorization:Bearer {}\n", token_of("red"))).await;
+    client.subscribe("1", "/topic/red/a").await;
+    client.consume("2", "/topic/blue/a").await;
+    client.frame().await.assert_error("destination rules");
+    for (tenant, destination) in
+        [("*", "/topic/blue/a"), ("*", "/topic/*/a"), ("a/b", "/topic/a/b"), ("**", "/topic/**")]
+    {
+        let mut client = broker.tcp().await;
+        client.log_in(&format!("Authorization:Bearer {}\n", token_of(tenant))).await;
+        client.consume("1", destination).await;
+        client.frame().await.assert_error("destination rules");
+    }
+    let mut without = broker.tcp().await;
+    without.log_in(&format!("Authorization:Bearer {}\n", token("ann", "USER", 600))).await;
+    without.consume("1", "/topic//a").await;
+    without.frame().await.assert_error("");
+}
+
+#[tokio::test]
+async fn a_subscription_that_new_rules_deny_stops_and_other_sessions_go_on() {
+    let broker = BrokerUnderTest::start_in(issuer_keys(), JWT_CONFIG);
+    let mut admin = broker.tcp().await;
+    admin.log_in(&format!("Authorization:Bearer {}\n", token("ann", "ADMIN", 600))).await;
+    admin.subscribe("1", "/topic/admin").await;
+    let mut own = broker.tcp().await;
+    own.log_in(&format!("Authorization:Bearer {}\n", token("bob", "USER", 600))).await;
+    own.subscribe("1", "/topic/of/bob").await;
+    broker.write_config(&JWT_CONFIG.replace("roles: [ADMIN]", "roles: [OWNER]"));
+    admin.frame().await.assert_error("/topic/admin");
+    admin.end().await;
+    own.subscribe("2", "/topic/of/bob").await;
 }

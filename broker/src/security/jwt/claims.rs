@@ -6,7 +6,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value};
 use stompbroker_config::JwtIssuer;
 
-use crate::security::{CLIENT_ROLE, Principal, Role, SYSTEM_ROLE};
+use crate::security::{CLIENT_ROLE, Principal, Role, SYSTEM_ROLE, principal::Claims};
+
+/// Claims that are kept of a token, for they live as long as the session.
+const MOST_CLAIMS: usize = 32;
+/// Octets of the name and the value of a claim that is kept.
+const MOST_OF_A_CLAIM: usize = 256;
 
 /// The principal that the claims tell of; none when they name no usable user.
 pub(super) fn principal(claims: &Map<String, Value>, config: &JwtIssuer) -> Option<Principal> {
@@ -17,7 +22,20 @@ pub(super) fn principal(claims: &Map<String, Value>, config: &JwtIssuer) -> Opti
     }
     let roles = find(claims, &config.roles_claim).map(roles).unwrap_or_default();
     let expires_at = claims.get("exp").and_then(Value::as_f64).and_then(|exp| instant(exp, config.clock_skew.0));
-    Some(Principal { user: user.into(), roles: roles.into(), expires_at })
+    Some(Principal { user: user.into(), roles: roles.into(), claims: Some(scalars(claims)), expires_at })
+}
+
+/// The claims that are one short value, for placeholders in destination rules.
+fn scalars(claims: &Map<String, Value>) -> Claims {
+    let value = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        _ => None,
+    };
+    let short = claims.iter().filter_map(|(name, claim)| Some((name, value(claim)?)));
+    let short = short.filter(|(name, value)| name.len() + value.len() <= MOST_OF_A_CLAIM && !value.is_empty());
+    short.take(MOST_CLAIMS).map(|(name, value)| (Box::from(&**name), value.into())).collect()
 }
 
 /// A claim by its name, which may itself have dots, or by the way to it.
@@ -96,6 +114,22 @@ mod tests {
             [json!({}), json!({"sub": ""}), json!({"sub": 7}), json!({"sub": "a\nrole:x"}), json!({"sub": null})]
         {
             assert_eq!(read(&claims, "sub", "roles"), None, "{claims}");
+        }
+    }
+
+    #[test]
+    fn claims_of_one_short_value_are_kept_for_the_rules() {
+        let claims = json!({"sub": "ann", "tenant": "t/1", "level": 3, "beta": true, "list": [1], "none": "", "long": "x".repeat(300)});
+        let principal = principal(claims.as_object().unwrap(), &config("sub", "roles")).unwrap();
+        for (name, value) in [
+            ("tenant", Some("t/1")),
+            ("level", Some("3")),
+            ("beta", Some("true")),
+            ("list", None),
+            ("none", None),
+            ("long", None),
+        ] {
+            assert_eq!(principal.claim(name), value, "{name}");
         }
     }
 

@@ -74,7 +74,7 @@ fn ruled(rules: &str) -> Settings {
 }
 
 fn principal(user: &str) -> Principal {
-    Principal { user: user.into(), roles: Arc::from([]), expires_at: None }
+    Principal { user: user.into(), roles: Arc::from([]), claims: None, expires_at: None }
 }
 
 impl Peer {

@@ -41,7 +41,7 @@ const MOST_HEAD: usize = 32 << 10;
 
 /// Serves one accepted connection: TLS and the upgrade here, the session in a task of its own.
 pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, port: Port) {
-    let Some(admission) = Admission::decide(broker, Transport::WebSocket) else { return };
+    let Some(admission) = Admission::decide(broker, Transport::WebSocket, peer) else { return };
     let security = port.security(broker.current().tls.websocket.as_ref());
     let (stop, tasks, broker) = (broker.stop.clone(), broker.tasks.clone(), Arc::clone(broker));
     tasks.spawn(stop.run_until_cancelled_owned(async move {
