@@ -156,6 +156,46 @@ fn cases() -> Vec<Case> {
             &["spec.authorization.rules[].destinations", "/a/**/b", "use * for one segment"],
         ),
         case(
+            "{destinations: [{match: queue/a}]}",
+            "{destinations: [{match: /queue/*-user*, autoDelete: true, expires: 1m}]}",
+            &["spec.destinations[]", "match", "queue/a", "begins with a slash"],
+        ),
+        case(
+            "{destinations: [{match: '/queue/**/a'}]}",
+            "{destinations: [{match: '/queue/**'}]}",
+            &["spec.destinations[]", "match", "/queue/**/a", "use * for one segment"],
+        ),
+        case(
+            "{destinations: [{match: /queue/a, expires: 0s}]}",
+            "{destinations: [{match: /queue/a, expires: 1s}]}",
+            &["spec.destinations[]", "expires", "0s", "60s"],
+        ),
+        case(
+            "{destinations: [{match: /queue/a}, {match: /queue/a}]}",
+            "{destinations: [{match: /queue/a}, {match: /queue/b}]}",
+            &["spec.destinations", "/queue/a", "twice", "merge"],
+        ),
+        case(
+            relay(", destinations: [{match: /queue/a}]"),
+            "{destinations: [{match: /queue/a}]}",
+            &["spec.destinations", "spec.engine.relay", "remove"],
+        ),
+        case(
+            relay(", userDestinations: {}"),
+            "{userDestinations: {}}",
+            &["spec.userDestinations", "spec.engine.relay", "remove"],
+        ),
+        case(
+            "{userDestinations: {prefix: /queue/user/}}",
+            "{userDestinations: {prefix: /me/}}",
+            &["spec.userDestinations.prefix", "/queue/user/", "/user/"],
+        ),
+        case(
+            "{userDestinations: {unresolvedTopic: /queue/a}}",
+            "{userDestinations: {unresolvedTopic: /topic/unresolved-user}}",
+            &["spec.userDestinations.unresolvedTopic", "/queue/a", "/topic/unresolved-user"],
+        ),
+        case(
             "{drain: {deadline: 4s}}",
             "{drain: {deadline: 5s}}",
             &["spec.drain.deadline is 4s", "spec.drain.delay of 5s", "longer"],

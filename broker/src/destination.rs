@@ -3,6 +3,10 @@
 //! Both separators mean the same wherever a wildcard or a rule looks at a destination, so `/topic/a.*` stands for
 //! `/topic/a.b` and for `/topic/a/b`. Two destinations without wildcards are the same only if their texts are.
 
+mod policies;
+
+pub use policies::DestinationPolicies;
+
 /// What a segment stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Segment<'a> {

@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use stompbroker_config::{Config, Engine as EngineConfig, RelayEngine};
-use tokio::{sync::watch, task::spawn_blocking, time::timeout};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::engine::{
@@ -14,6 +18,9 @@ use crate::engine::{
 
 /// How long the tasks of an engine may take to end.
 const STOP_TIME: Duration = Duration::from_secs(5);
+
+/// How often an engine does what is due by time.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
 /// The engine that was started; its kind is for the life of the process, its settings are not.
 pub(crate) enum RunningEngine {
@@ -36,7 +43,11 @@ impl RunningEngine {
     /// Starts the configured engine.
     pub(crate) fn start(config: &Config) -> Result<Self, StoreError> {
         Ok(match &config.engine {
-            EngineConfig::Embedded(embedded) => Self::Embedded(Arc::new(EmbeddedEngine::open(embedded)?)),
+            EngineConfig::Embedded(embedded) => {
+                let engine = EmbeddedEngine::open(embedded)?;
+                engine.set_policies(&config.destinations);
+                Self::Embedded(Arc::new(engine))
+            }
             EngineConfig::Relay(relay) => {
                 let (sender, receiver) = watch::channel(Arc::new(relay.clone()));
                 let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -57,7 +68,10 @@ impl RunningEngine {
     /// Puts changed settings of the same kind of engine in force; another kind waits for a restart.
     pub(crate) fn configure(&self, config: &Config) {
         match (self, &config.engine) {
-            (Self::Embedded(engine), EngineConfig::Embedded(embedded)) => engine.configure(embedded),
+            (Self::Embedded(engine), EngineConfig::Embedded(embedded)) => {
+                engine.configure(embedded);
+                engine.set_policies(&config.destinations);
+            }
             (Self::Relay { config, .. }, EngineConfig::Relay(relay)) => {
                 config.send_if_modified(|current| {
                     let differs = **current != *relay;
@@ -68,6 +82,22 @@ impl RunningEngine {
                 });
             }
             (Self::Embedded(_), EngineConfig::Relay(_)) | (Self::Relay { .. }, EngineConfig::Embedded(_)) => {}
+        }
+    }
+
+    /// Has the engine do what is due by time, for ever; ends only when it is dropped.
+    pub(crate) fn keep_time(&self) -> impl Future<Output = ()> + use<> {
+        let engine = match self {
+            Self::Embedded(engine) => Some(Arc::clone(engine)),
+            Self::Relay { .. } => None,
+        };
+        async move {
+            let Some(engine) = engine else { return };
+            let mut ticks = interval(SWEEP_PERIOD);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                engine.sweep(ticks.tick().await.into_std());
+            }
         }
     }
 

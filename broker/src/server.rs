@@ -130,6 +130,7 @@ impl Server {
         let at_start = broker.current().config.clone();
         tasks.spawn(configuration::watch(Arc::clone(&broker), source, at_start));
         tasks.spawn(stats::sample(Arc::clone(&broker)));
+        tasks.spawn(broker.running_engine.keep_time());
         tasks.spawn(drain::run(Arc::clone(&broker), accepting.clone()));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
         for (listener, port) in stomp.with_their_names() {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use stompbroker_config::GoDuration;
 
 use super::{
-    Authentication, Authorization, Autoscaling, Credentials, Drain, Engine, ImagePullSecret, Limits, Listeners,
-    Resources, StompBrokerStatus, Zone, rules, scalars,
+    Authentication, Authorization, Autoscaling, Credentials, DestinationPolicy, Drain, Engine, ImagePullSecret, Limits,
+    Listeners, Resources, StompBrokerStatus, UserDestinations, Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -60,7 +60,9 @@ use super::{
     validation = rules::replicas_not_fixed_when_autoscaled(),
     validation = rules::distributed_when_autoscaled(),
     validation = rules::cpu_requested_when_autoscaled(),
-    validation = rules::session_outlives_heartbeat()
+    validation = rules::session_outlives_heartbeat(),
+    validation = rules::policies_differ(),
+    validation = rules::destinations_are_ours()
 )]
 pub struct StompBrokerSpec {
     /// Broker image. Absent: the one that the operator was installed with.
@@ -102,6 +104,15 @@ pub struct StompBrokerSpec {
     /// could log in may send and subscribe everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization: Option<Authorization>,
+    /// What destinations keep and for how long, by pattern; of several entries that match, the first counts, alone. Not
+    /// for the relay engine, whose upstream has policies of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub destinations: Vec<DestinationPolicy>,
+    /// Destinations of users. Not for the relay engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_destinations: Option<UserDestinations>,
     /// Bounds that protect a pod. What exceeds one gets an ERROR that names the limit.
     #[serde(default)]
     pub limits: Limits,
@@ -134,6 +145,8 @@ impl Default for StompBrokerSpec {
             credentials: Credentials::default(),
             authentication: Authentication::default(),
             authorization: None,
+            destinations: Vec::new(),
+            user_destinations: None,
             limits: Limits::default(),
             heartbeat: heartbeat(),
             session_timeout: session_timeout(),

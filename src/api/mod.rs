@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `broker` | the kind and its spec |
 //! | `capacity` | zones, resources, limits, autoscaling, drain |
+//! | `destinations` | what destinations keep, and whose they are |
 //! | `engine` | embedded and relay |
 //! | `listeners` | where clients connect |
 //! | `access` | credentials, authentication, authorization |
@@ -18,6 +19,7 @@
 mod access;
 mod broker;
 mod capacity;
+mod destinations;
 mod engine;
 mod listeners;
 mod rules;
@@ -27,6 +29,7 @@ mod status;
 pub use access::{Action, Allow, Authentication, Authorization, AuthorizationRule, Credential, Credentials, Empty};
 pub use broker::{StompBroker, StompBrokerSpec};
 pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
+pub use destinations::{DestinationPolicy, UserDestinations};
 pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, RelayEngine, SecretReference, Upstream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

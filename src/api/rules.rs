@@ -223,6 +223,76 @@ pub(super) fn rest_wildcard_is_last() -> Rule {
     )
 }
 
+/// Destinations begin with a slash, so patterns that can match do.
+pub(super) fn policy_pattern_begins_with_a_slash() -> Rule {
+    rule(
+        "self.match.startsWith('/')",
+        "'spec.destinations[].match ' + self.match + ' matches nothing, for every destination begins with a slash; write for \
+         example /queue/jobs'",
+    )
+}
+
+/// `**` is the rest of a destination.
+pub(super) fn policy_rest_wildcard_is_last() -> Rule {
+    rule(
+        "!self.match.matches('[/.]([*][*]|[#]|[>])[/.]')",
+        "'spec.destinations[].match ' + self.match + ' has segments behind the wildcard for the rest, which can only be last; \
+         use * for one segment'",
+    )
+}
+
+/// A destination needs some time to be used.
+pub(super) fn expiry_is_positive() -> Rule {
+    rule(
+        &format!("!has(self.expires) || !self.expires.{DURATION} || duration(self.expires) > duration('0s')"),
+        "'spec.destinations[].expires of ' + self.match + ' is ' + self.expires + ', which leaves no time to consume \
+         anything; use for example 60s'",
+    )
+}
+
+/// The first entry of a pattern hides the others.
+pub(super) fn policies_differ() -> Rule {
+    rule(
+        "!has(self.destinations) || self.destinations.all(p, self.destinations.exists_one(q, q.match == p.match))",
+        "'spec.destinations lists ' + self.destinations.filter(p, !self.destinations.exists_one(q, q.match == p.match))[0]\
+         .match + ' twice, and only the first counts; merge the two entries'",
+    )
+}
+
+/// An upstream broker has destinations of its own.
+pub(super) fn destinations_are_ours() -> Rule {
+    const FIELD: &str = "(has(self.destinations) ? 'spec.destinations' : 'spec.userDestinations')";
+    rule(
+        "!(has(self.engine) && has(self.engine.relay)) || \
+         !(has(self.destinations) && size(self.destinations) > 0 || has(self.userDestinations))",
+        &format!(
+            "{FIELD} + ' is set, but with spec.engine.relay the upstream broker keeps the messages; set policies there, and \
+             remove the field'"
+        ),
+    )
+}
+
+/// What destinations of other kinds begin with.
+const TAKEN_PREFIX: &str = "matches('^/(topic|queue|temp-queue|temp-topic|reply-queue|reply-topic|exchange|amq)/')";
+
+/// The prefix of user destinations is one that nothing else has.
+pub(super) fn user_prefix_is_a_name() -> Rule {
+    rule(
+        &format!("self.prefix.matches('^/[^*#>]+/$') && !self.prefix.{TAKEN_PREFIX}"),
+        "'spec.userDestinations.prefix ' + self.prefix + ' cannot be told from other destinations; write a name of its own \
+         between two slashes, for example /user/'",
+    )
+}
+
+/// A message goes to one topic.
+pub(super) fn unresolved_topic_is_one_topic() -> Rule {
+    rule(
+        "!has(self.unresolvedTopic) || self.unresolvedTopic.matches('^/topic/[^*#>]+$')",
+        "'spec.userDestinations.unresolvedTopic ' + self.unresolvedTopic + ' is not one topic; write for example \
+         /topic/unresolved-user'",
+    )
+}
+
 /// The deadline counts from the same moment as the delay.
 pub(super) fn drain_deadline_after_delay() -> Rule {
     rule(

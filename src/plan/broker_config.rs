@@ -34,6 +34,8 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
         authentication: config::Authentication { anonymous: broker.anonymous, ..config::Authentication::default() },
         authorization: broker.authorization.clone(),
         engine: engine(&broker.engine),
+        destinations: broker.destinations.clone(),
+        user_destinations: broker.user_destinations.clone(),
         limits: config::Limits {
             connections_per_pod: broker.limits.connections_per_pod,
             messages_per_second_per_pod: broker.limits.messages_per_second_per_pod,

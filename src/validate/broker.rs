@@ -1,7 +1,7 @@
 //! A spec that can be put into effect.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use stompbroker_config::{Authorization, GoDuration};
+use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
 use crate::api::{Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources};
 
@@ -34,6 +34,10 @@ pub struct ValidatedBroker {
     pub anonymous: bool,
     /// Destination rules.
     pub authorization: Option<Authorization>,
+    /// What destinations keep.
+    pub destinations: Vec<DestinationPolicy>,
+    /// Destinations of users.
+    pub user_destinations: UserDestinations,
     /// Bounds that protect a pod.
     pub limits: Limits,
     /// Heart-beat period.

@@ -5,6 +5,7 @@
 
 mod access;
 mod broker;
+mod destinations;
 mod error;
 mod pools;
 mod references;
@@ -32,6 +33,8 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
     shape::check(broker, &mut errors);
     let engine = engine(broker, &mut errors);
     let authorization = access::authorization(broker, &mut errors);
+    let destinations = destinations::policies(broker, &mut errors);
+    let user_destinations = destinations::user_destinations(broker, &mut errors);
     references::check(broker, observed, &mut errors);
     foreign(broker, observed, &mut errors);
     let Some(engine) = engine.filter(|_| errors.is_empty()) else {
@@ -54,6 +57,8 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         client_credential: credential(spec.credentials.client.secret_name.as_ref(), || names::client_secret(&name)),
         anonymous: spec.authentication.anonymous,
         authorization,
+        destinations,
+        user_destinations,
         limits: spec.limits.clone(),
         heartbeat: spec.heartbeat,
         session_timeout: spec.session_timeout,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, ByteSize, GoDuration, JwtIssuer, ListenerTls};
+use crate::{Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, UserDestinations};
 
 /// The whole of one broker pod's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,12 @@ pub struct Config {
     /// Where messages go.
     #[serde(default)]
     pub engine: Engine,
+    /// What destinations keep and for how long, by pattern; the first that matches counts. Read by the embedded engine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<DestinationPolicy>,
+    /// Destinations of users. Read by the embedded engine.
+    #[serde(default, skip_serializing_if = "UserDestinations::is_default")]
+    pub user_destinations: UserDestinations,
     /// Bounds that protect the pod.
     #[serde(default)]
     pub limits: Limits,

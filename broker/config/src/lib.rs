@@ -7,6 +7,7 @@
 
 pub mod admin;
 mod config;
+mod destinations;
 mod duration;
 mod jwt;
 mod load;
@@ -20,6 +21,7 @@ pub use config::{
     Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
     HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, StompListener, Upstream, UserFile, WebSocketListener,
 };
+pub use destinations::{DestinationPolicy, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};
 pub use jwt::JwtIssuer;
 pub use load::{LoadError, config_hash};

@@ -120,6 +120,11 @@ impl Config {
                 .check()
                 .map_err(|error| LoadError::new(&format!("authorization.{}", error.key), error.problem))?;
         }
+        crate::DestinationPolicy::check_all(&self.destinations)
+            .map_err(|(key, problem)| LoadError::new(&format!("destinations{key}"), problem))?;
+        self.user_destinations
+            .check()
+            .map_err(|(key, problem)| LoadError::new(&format!("userDestinations.{key}"), problem))?;
         if let crate::Engine::Embedded(embedded) = &self.engine {
             if embedded.prefetch == 0 {
                 return refuse("engine.embedded.prefetch", "0 would deliver nothing; make it at least 1".to_owned());
@@ -149,6 +154,13 @@ impl Config {
             }
         }
         if let crate::Engine::Relay(relay) = &self.engine {
+            let kept_upstream = "the upstream keeps the messages; set policies there, and remove the key";
+            if !self.destinations.is_empty() {
+                return refuse("destinations", kept_upstream.to_owned());
+            }
+            if !self.user_destinations.is_default() {
+                return refuse("userDestinations", kept_upstream.to_owned());
+            }
             if relay.upstreams.is_empty() {
                 return refuse("engine.relay.upstreams", "the list is empty; name at least one upstream".to_owned());
             }
@@ -251,6 +263,18 @@ mod tests {
                 3,
                 "authentication.tokenHeader",
                 "X-Auth-Token",
+            ),
+            (
+                "listeners: {stomp: {port: 1}}\ndestinations:\n  - match: /queue/**\n  - match: /topic/**\n    expires: 0s\n",
+                5,
+                "destinations[1].expires",
+                "60s",
+            ),
+            (
+                "listeners: {stomp: {port: 1}}\nuserDestinations:\n  prefix: /user\n",
+                3,
+                "userDestinations.prefix",
+                "end with a slash",
             ),
         ] {
             let error = Config::parse(text).unwrap_err();

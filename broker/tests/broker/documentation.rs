@@ -61,7 +61,9 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
                   admin: {tokenFile: /t}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
                   authentication: {users: {file: /u}, tokenHeader: X, jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
                   {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1, connectionsPerAddress: 1, memory: 1}\n\
-                  authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n"
+                  authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n\
+                  destinations: [{match: /queue/a, autoDelete: true, expires: 1m}]\n\
+                  userDestinations: {prefix: /me/, unresolvedTopic: /topic/a}\n"
             .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
                  virtualHost: v, systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";

@@ -45,8 +45,14 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
     ] {
         assert_eq!(relay.pointer(pointer), Some(&value), "{pointer}");
     }
-    let embedded = configuration("{engine: {embedded: {queueSize: 1Mi, prefetch: 16}}}");
+    let embedded = configuration(
+        "{engine: {embedded: {queueSize: 1Mi, prefetch: 16}}, \
+         destinations: [{match: /queue/a, autoDelete: true, expires: 1m}], \
+         userDestinations: {prefix: /me/, unresolvedTopic: /topic/nobody}}",
+    );
     assert_eq!(embedded["engine"], json!({"embedded": {"queueSize": "1Mi", "prefetch": 16}}));
+    assert_eq!(embedded["destinations"], json!([{"match": "/queue/a", "autoDelete": true, "expires": "1m"}]));
+    assert_eq!(embedded["userDestinations"], json!({"prefix": "/me/", "unresolvedTopic": "/topic/nobody"}));
 }
 
 #[test]

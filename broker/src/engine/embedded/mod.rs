@@ -16,10 +16,11 @@
 //! that the store holds back, in order. Nothing here waits; all locks are short.
 //!
 //! # Lock order
-//! changes kept together ([`store`]) → shard of queues → one queue → the store's pending changes, or → mailbox, or → list of stalled receivers of a session. The locks of topics are released
+//! changes kept together ([`store`]) → shard of queues → one queue → the store's pending changes, or → mailbox, or → list of stalled receivers of a session, or → agenda. The locks of topics are released
 //! before anything is delivered. No two queues are ever locked at once, nor two of any other kind. The call on room in
 //! a mailbox comes from its own session's task, which holds no lock.
 
+mod agenda;
 mod names;
 mod outlet;
 mod queue;
@@ -35,14 +36,15 @@ use std::{
         Arc,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
-use stompbroker_config::ByteSize;
+use stompbroker_config::{ByteSize, DestinationPolicy};
 
 pub use self::store::StoreError;
 use self::{queue::FULL_QUEUES, queues::Queues, session::EmbeddedSession, store::Store, topics::Topics};
 use super::{DestinationStatus, Engine, EngineSession, SessionInfo, StoreStatus};
-use crate::mailbox::Mailbox;
+use crate::{destination::DestinationPolicies, mailbox::Mailbox};
 
 /// Topics and queues in the memory of this one process, shared by all its sessions.
 #[derive(Debug)]
@@ -104,6 +106,16 @@ impl EmbeddedEngine {
         let Settings { queue_size, prefetch } = &self.shared.settings;
         queue_size.store(octets(config.queue_size), Ordering::Relaxed);
         prefetch.store(config.prefetch, Ordering::Relaxed);
+    }
+
+    /// Puts changed entries of `destinations` in force, for the queues that there are too.
+    pub fn set_policies(&self, policies: &[DestinationPolicy]) {
+        self.shared.queues.set_policies(DestinationPolicies::new(policies));
+    }
+
+    /// Does what is due by time; to be called about once a second.
+    pub fn sweep(&self, now: Instant) {
+        self.shared.queues.sweep(now);
     }
 }
 

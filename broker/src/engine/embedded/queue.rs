@@ -11,6 +11,7 @@
 mod consumer;
 mod dispatch;
 mod entry;
+mod expiry;
 mod lanes;
 
 use std::{
@@ -19,9 +20,11 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
+use stompbroker_config::DestinationPolicy;
 
 pub(super) use self::entry::Terms;
 use self::{consumer::Consumer, entry::Entry, lanes::Lanes};
@@ -43,7 +46,7 @@ pub(super) struct Queue {
 }
 
 /// What is in a queue, and who takes it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct QueueState {
     ready: Lanes,
     /// Of everything here: ready, unsettled and reserved.
@@ -57,6 +60,12 @@ pub(super) struct QueueState {
     rota: VecDeque<ReceiverId>,
     /// Lives only as long as it has consumers.
     transient: bool,
+    /// What the configuration says of it.
+    policy: Arc<DestinationPolicy>,
+    /// When its last consumer went, or it was made.
+    unused_since: Instant,
+    /// Whether the agenda has an entry for its expiry.
+    expiry_planned: bool,
     /// No longer in the map of queues; whoever finds it looks there again.
     retired: bool,
 }
@@ -71,9 +80,27 @@ pub(super) const FULL_QUEUES: usize = 4;
 
 impl Queue {
     /// An empty queue; `octets_of_all` counts what is in all that share it, `keeper` keeps its persistent messages.
-    pub(super) fn new(name: Box<str>, octets_of_all: Arc<AtomicUsize>, keeper: Option<Keeper>) -> Self {
-        let keeper = keeper.map(Box::new);
-        Self { name, state: Mutex::new(QueueState { octets_of_all, keeper, ..QueueState::default() }) }
+    pub(super) fn new(
+        name: Box<str>,
+        octets_of_all: Arc<AtomicUsize>,
+        keeper: Option<Keeper>,
+        policy: Arc<DestinationPolicy>,
+    ) -> Self {
+        let state = QueueState {
+            ready: Lanes::default(),
+            octets: 0,
+            octets_of_all,
+            next_position: 0,
+            consumers: HashMap::new(),
+            rota: VecDeque::new(),
+            transient: false,
+            policy,
+            unused_since: Instant::now(),
+            expiry_planned: false,
+            retired: false,
+            keeper: keeper.map(Box::new),
+        };
+        Self { name, state: Mutex::new(state) }
     }
 }
 
@@ -162,10 +189,18 @@ impl QueueState {
         for (_, entry) in consumer.unsettled {
             self.put_back(entry);
         }
-        if self.transient && self.consumers.is_empty() {
-            for entry in self.ready.take_all() {
-                self.leave(entry);
+        if self.consumers.is_empty() {
+            self.unused_since = Instant::now();
+            if self.transient || self.policy.auto_delete {
+                self.clear();
             }
+        }
+    }
+
+    /// Drops all that is ready; what is reserved comes to an empty queue.
+    fn clear(&mut self) {
+        for entry in self.ready.take_all() {
+            self.leave(entry);
         }
     }
 

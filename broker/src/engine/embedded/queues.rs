@@ -4,15 +4,18 @@ use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
     sync::{Arc, atomic::AtomicUsize},
+    time::Instant,
 };
 
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
+    agenda::Agenda,
     queue::{Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
 };
-use crate::{engine::DestinationStatus, message::Message};
+use crate::{destination::DestinationPolicies, engine::DestinationStatus, message::Message};
 
 const SHARDS: usize = 32;
 
@@ -25,6 +28,8 @@ pub(super) struct Queues {
     shards: Box<[Shard]>,
     octets: Arc<AtomicUsize>,
     store: Option<Arc<Store>>,
+    policies: ArcSwap<DestinationPolicies>,
+    agenda: Agenda,
 }
 
 /// Room in a queue that was set aside for a message; given back when it is dropped unused.
@@ -42,6 +47,8 @@ impl Default for Queues {
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             octets: Arc::default(),
             store: None,
+            policies: ArcSwap::default(),
+            agenda: Agenda::default(),
         }
     }
 }
@@ -81,7 +88,8 @@ impl Queues {
                     Arc::clone(queue)
                 } else {
                     let keeper = self.store.as_ref().map(|store| Keeper::new(Arc::clone(store), name.into()));
-                    let queue = Arc::new(Queue::new(name.into(), Arc::clone(&self.octets), keeper));
+                    let policy = self.policies.load().of(name);
+                    let queue = Arc::new(Queue::new(name.into(), Arc::clone(&self.octets), keeper, policy));
                     shard.insert(name.into(), Arc::clone(&queue));
                     queue
                 }
@@ -91,11 +99,7 @@ impl Queues {
                 continue;
             }
             let result = work(&queue, &mut state);
-            let idle = state.is_idle();
-            drop(state);
-            if idle {
-                self.prune(&queue);
-            }
+            self.tidy(&queue, state);
             return result;
         }
     }
@@ -104,12 +108,40 @@ impl Queues {
     pub(super) fn with_queue<T>(&self, queue: &Arc<Queue>, work: impl FnOnce(&mut QueueState) -> T) -> T {
         let mut state = queue.state.lock();
         let result = work(&mut state);
-        let idle = state.is_idle();
+        self.tidy(queue, state);
+        result
+    }
+
+    /// Removes a queue that has become idle, and has one that waits for consumers looked at when it expires.
+    fn tidy(&self, queue: &Arc<Queue>, mut state: MutexGuard<'_, QueueState>) {
+        let (idle, expires_at) = (state.is_idle(), state.plan_expiry());
         drop(state);
         if idle {
             self.prune(queue);
+        } else if let Some(at) = expires_at {
+            self.agenda.add(at, queue);
         }
-        result
+    }
+
+    /// Puts changed policies in force, for the queues that there are too.
+    pub(super) fn set_policies(&self, policies: DestinationPolicies) {
+        let policies = Arc::new(policies);
+        self.policies.store(Arc::clone(&policies));
+        for queue in self.all() {
+            self.with_queue(&queue, |state| state.set_policy(policies.of(&queue.name)));
+        }
+    }
+
+    /// Removes the queues that have been without consumers for too long.
+    pub(super) fn sweep(&self, now: Instant) {
+        for queue in self.agenda.due(now) {
+            self.with_queue(&queue, |state| state.expire(now));
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Queue>> {
+        let in_shard = |shard: &Shard| shard.lock().values().cloned().collect::<Vec<_>>();
+        self.shards.iter().flat_map(in_shard).collect()
     }
 
     /// Takes a message into the queue that it names.
@@ -145,14 +177,8 @@ impl Queues {
 
     /// Numbers of every queue.
     pub(super) fn status(&self) -> BTreeMap<Box<str>, DestinationStatus> {
-        let mut status = BTreeMap::new();
-        for shard in &self.shards {
-            let queues: Vec<Arc<Queue>> = shard.lock().values().cloned().collect();
-            for queue in queues {
-                status.insert(queue.name.clone(), queue.state.lock().status());
-            }
-        }
-        status
+        let queues = self.all().into_iter();
+        queues.map(|queue| (queue.name.clone(), queue.state.lock().status())).collect()
     }
 }
 

@@ -118,7 +118,7 @@ impl EmbeddedSession {
             let (receiver, window) = match acknowledge {
                 Acknowledge::WhenWritten => (receive(Weak::new(), destination), None),
                 Acknowledge::ByClient => {
-                    let queue = Arc::new(Queue::new(destination.clone(), Arc::default(), None));
+                    let queue = Arc::new(Queue::new(destination.clone(), Arc::default(), None, Arc::default()));
                     let receiver = receive(Arc::downgrade(&queue), destination);
                     queue.state.lock().attach(Arc::clone(&receiver), prefetch, false);
                     (receiver, Some(queue))

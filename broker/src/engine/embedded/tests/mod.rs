@@ -2,6 +2,7 @@
 
 mod model;
 mod persistence;
+mod policies;
 mod priorities;
 mod queues;
 mod stress;

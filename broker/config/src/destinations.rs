@@ -1,0 +1,169 @@
+//! What destinations keep and for how long, by pattern; and whose `/user/...` destinations are.
+
+use serde::{Deserialize, Serialize};
+
+use crate::GoDuration;
+
+/// What holds for the destinations that a pattern matches. Of a list, the first entry that matches counts, alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DestinationPolicy {
+    /// Pattern of destinations such as `/queue/*-user*`: segments are separated by `/` or `.`, `*` is anything within one
+    /// segment, `**` (also `#` and `>`) at the end is the rest, none included.
+    pub r#match: String,
+    /// Whether a queue goes, with all that is in it, when its last consumer does.
+    #[serde(default)]
+    pub auto_delete: bool,
+    /// How long a queue or a durable subscription may be without consumers before it goes, with all that is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<GoDuration>,
+}
+
+/// Destinations of users: SUBSCRIBE to `/user/queue/a` is for one session alone, SEND to `/user/ann/queue/a` reaches all
+/// sessions of `ann` that have subscribed so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct UserDestinations {
+    /// What such destinations begin with.
+    pub prefix: String,
+    /// Where a message goes that reaches no session; absent: it is dropped, and counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unresolved_topic: Option<String>,
+}
+
+impl Default for UserDestinations {
+    fn default() -> Self {
+        Self { prefix: "/user/".to_owned(), unresolved_topic: None }
+    }
+}
+
+/// What destinations of other kinds begin with, so that no user destination may.
+const TAKEN_PREFIXES: [&str; 8] =
+    ["/topic/", "/queue/", "/temp-queue/", "/temp-topic/", "/reply-queue/", "/reply-topic/", "/exchange/", "/amq/"];
+
+impl DestinationPolicy {
+    /// Checks that the entry can match something and be kept.
+    ///
+    /// # Errors
+    /// The key below the entry, and what is wrong and would be right.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let pattern = &self.r#match;
+        let refuse = |problem: &str| Err(("match", format!("{pattern:?} {problem}")));
+        if !pattern.starts_with('/') {
+            return refuse("matches nothing, for every destination begins with a slash; write one, as in /queue/jobs");
+        }
+        let mut rest = pattern.split(['/', '.']).skip_while(|segment| !is_rest(segment));
+        if rest.next().is_some() && rest.next().is_some() {
+            return refuse("has segments behind the wildcard for the rest; write * for one segment, or end it there");
+        }
+        if self.expires.is_some_and(|expires| expires.0.is_zero()) {
+            return Err((
+                "expires",
+                "0s would leave no time to consume anything; make it longer, such as 60s".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks a list: each entry, and that no pattern stands there twice.
+    ///
+    /// # Errors
+    /// The key, beginning with the index, and what is wrong and would be right.
+    pub fn check_all(policies: &[Self]) -> Result<(), (String, String)> {
+        for (index, policy) in policies.iter().enumerate() {
+            policy.check().map_err(|(key, problem)| (format!("[{index}].{key}"), problem))?;
+            if policies[..index].iter().any(|earlier| earlier.r#match == policy.r#match) {
+                let problem =
+                    format!("{:?} is listed twice, and only the first counts; merge the two entries", policy.r#match);
+                return Err((format!("[{index}].match"), problem));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_rest(segment: &str) -> bool {
+    matches!(segment, "**" | "#" | ">")
+}
+
+impl UserDestinations {
+    /// Whether nothing is said that does not hold anyway.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Checks that the prefix is no other kind's, and that the topic is one.
+    ///
+    /// # Errors
+    /// The key below `userDestinations`, and what is wrong and would be right.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        let prefix = &self.prefix;
+        if prefix.len() < 3 || !prefix.starts_with('/') || !prefix.ends_with('/') {
+            return Err(("prefix", format!("{prefix:?} must begin and end with a slash, with a name between them")));
+        }
+        if prefix.contains(['*', '#', '>']) || TAKEN_PREFIXES.iter().any(|taken| prefix.starts_with(taken)) {
+            return Err((
+                "prefix",
+                format!("{prefix:?} has another meaning; choose a name of its own, such as /user/"),
+            ));
+        }
+        match &self.unresolved_topic {
+            Some(topic) if !topic.starts_with("/topic/") || topic.len() == 7 || topic.contains(['*', '#', '>']) => {
+                let problem = format!("{topic:?} is not one topic; write for example /topic/unresolved-user");
+                Err(("unresolvedTopic", problem))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(pattern: &str) -> DestinationPolicy {
+        DestinationPolicy { r#match: pattern.to_owned(), ..DestinationPolicy::default() }
+    }
+
+    #[test]
+    fn entries_that_can_match_are_accepted() {
+        for pattern in ["/**", "/queue/*-user*", "/queue/a.*.b", "/topic/#", "/queue/jobs"] {
+            assert_eq!(policy(pattern).check(), Ok(()), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn entries_that_cannot_work_are_named_with_the_remedy() {
+        for (bad, key, remedy) in [
+            (policy("queue/a"), "match", "begins with a slash"),
+            (policy("/queue/**/a"), "match", "end it there"),
+            (DestinationPolicy { expires: Some(GoDuration::from_secs(0)), ..policy("/a") }, "expires", "longer"),
+        ] {
+            let (field, problem) = bad.check().unwrap_err();
+            assert!(field == key && problem.contains(remedy), "{field}: {problem}");
+        }
+        let (key, problem) = DestinationPolicy::check_all(&[policy("/a"), policy("/b"), policy("/a")]).unwrap_err();
+        assert!(key == "[2].match" && problem.contains("listed twice"), "{key}: {problem}");
+    }
+
+    #[test]
+    fn a_prefix_of_another_kind_and_a_topic_that_is_none_are_refused() {
+        let destinations = |prefix: &str, topic: Option<&str>| UserDestinations {
+            prefix: prefix.to_owned(),
+            unresolved_topic: topic.map(ToOwned::to_owned),
+        };
+        assert_eq!(destinations("/me/", Some("/topic/unresolved-user")).check(), Ok(()));
+        for (prefix, topic, key) in [
+            ("/user", None, "prefix"),
+            ("user/", None, "prefix"),
+            ("//", None, "prefix"),
+            ("/topic/", None, "prefix"),
+            ("/queue/user/", None, "prefix"),
+            ("/user/", Some("/queue/a"), "unresolvedTopic"),
+            ("/user/", Some("/topic/"), "unresolvedTopic"),
+            ("/user/", Some("/topic/*"), "unresolvedTopic"),
+        ] {
+            assert_eq!(destinations(prefix, topic).check().unwrap_err().0, key, "{prefix} {topic:?}");
+        }
+    }
+}
