@@ -62,6 +62,13 @@ pub const RIGHTS: &[Right] = &[
     },
     Right {
         group: "",
+        resource: "persistentvolumeclaims",
+        verbs: &["get", "create", "patch"],
+        place: Place::Watched,
+        why: "volumes of persistent messages: server-side apply (create, patch), by name only; never deleted",
+    },
+    Right {
+        group: "",
         resource: "pods",
         verbs: &["list", "watch"],
         place: Place::Watched,
@@ -95,6 +102,12 @@ mod tests {
     fn secrets_are_never_listed_watched_or_deleted() {
         let secrets = RIGHTS.iter().find(|right| right.resource == "secrets").unwrap();
         assert_eq!(secrets.verbs, ["get", "create", "patch"]);
+    }
+
+    #[test]
+    fn volumes_are_never_deleted() {
+        let claims = RIGHTS.iter().find(|right| right.resource == "persistentvolumeclaims").unwrap();
+        assert_eq!(claims.verbs, ["get", "create", "patch"]);
     }
 
     #[test]

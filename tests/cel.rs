@@ -49,6 +49,11 @@ fn cases() -> Vec<Case> {
             relay(""),
             &["spec.engine", "both embedded and relay", "remove one"],
         ),
+        case(
+            "{engine: {embedded: {persistence: {size: 100Mi}}}}",
+            "{engine: {embedded: {persistence: {size: 128Mi}}}}",
+            &["spec.engine.embedded.persistence.size", "100Mi", "at least 128Mi"],
+        ),
         case("{engine: {}}", "{engine: {embedded: {}}}", &["spec.engine", "empty", "set embedded", "relay"]),
         case(
             relay(", replicas: 4, zones: [{name: a, replicas: 2}]"),
@@ -227,8 +232,62 @@ fn malformed() -> Vec<Case> {
     ]
 }
 
+/// Changes of a stored spec that a rule refuses, each with one that it does not.
+fn changes() -> Vec<(String, Case)> {
+    let persistence = |fields: &str| format!("{{engine: {{embedded: {{persistence: {{{fields}}}}}}}}}");
+    vec![
+        (
+            persistence("size: 2Gi"),
+            case(
+                persistence("size: 2000Mi"),
+                persistence("size: 3Gi"),
+                &[
+                    "spec.engine.embedded.persistence.size",
+                    "2000Mi",
+                    "2Gi",
+                    "only grow",
+                    "delete the PersistentVolumeClaim",
+                ],
+            ),
+        ),
+        (
+            persistence("storageClassName: fast"),
+            case(
+                persistence("storageClassName: slow"),
+                "{engine: {embedded: {}}}",
+                &["spec.engine.embedded.persistence.storageClassName", "from fast", "delete the PersistentVolumeClaim"],
+            ),
+        ),
+        (
+            persistence(""),
+            case(
+                persistence("storageClassName: slow"),
+                persistence("size: 2Gi"),
+                &["spec.engine.embedded.persistence.storageClassName", "from the default", "leave it"],
+            ),
+        ),
+    ]
+}
+
 fn check(name: &str, spec: &str) -> Result<(), ValidationErrors> {
     Validator::new().validate(&schema(), &manifest(name, spec), None)
+}
+
+fn check_change(old: &str, new: &str) -> Result<(), ValidationErrors> {
+    Validator::new().validate(&schema(), &manifest("trading", new), Some(&manifest("trading", old)))
+}
+
+#[test]
+fn changes_that_cannot_be_made_are_refused_with_the_way_out() {
+    for (old, Case { bad, good, says }) in changes() {
+        let text = check_change(&old, &bad).expect_err(&bad).to_string();
+        for part in says {
+            assert!(text.contains(part), "{old} to {bad}: {text} does not say {part:?}");
+        }
+        if let Err(errors) = check_change(&old, &good) {
+            panic!("{old} to {good}: {errors}");
+        }
+    }
 }
 
 #[test]
@@ -273,6 +332,9 @@ fn every_rule_of_the_schema_has_a_case_that_breaks_it() {
     let mut broken = BTreeSet::new();
     for case in cases().into_iter().chain(malformed()) {
         broken.extend(check("trading", &case.bad).unwrap_err().into_vec().into_iter().map(|error| error.rule));
+    }
+    for (old, case) in changes() {
+        broken.extend(check_change(&old, &case.bad).unwrap_err().into_vec().into_iter().map(|error| error.rule));
     }
     for name in ["1st", "a-name-that-is-longer-than-thirty-five"] {
         broken.extend(check(name, "{}").unwrap_err().into_vec().into_iter().map(|error| error.rule));

@@ -21,7 +21,7 @@ pub struct Engine {
     pub relay: Option<RelayEngine>,
 }
 
-/// Topics and queues in the memory of one pod; a restart loses them.
+/// Topics and queues in the memory of one pod. A restart loses them, except for what `persistence` keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EmbeddedEngine {
@@ -34,6 +34,40 @@ pub struct EmbeddedEngine {
     #[serde(default = "prefetch")]
     #[schemars(with = "i32", range(min = 1, max = 100_000))]
     pub prefetch: u32,
+    /// Keeps `persistent:true` messages of queues on a volume, over restarts. Absent: they are lost with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<Persistence>,
+}
+
+/// The volume of the one pod, as a PersistentVolumeClaim with the Deployment's name. It is never deleted with the
+/// StompBroker or by it: a StompBroker of the same name goes on with it; `kubectl delete pvc` ends it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::volume_is_large_enough(),
+    validation = rules::volume_only_grows(),
+    validation = rules::storage_class_is_kept()
+)]
+pub struct Persistence {
+    /// Size of the volume; three quarters of it are for messages. It can grow later if the storage class allows that, never
+    /// shrink. All that is stored is in the pod's memory too, so more than six times `queueSize` helps nobody.
+    #[serde(default = "volume_size")]
+    #[schemars(schema_with = "scalars::byte_size")]
+    pub size: ByteSize,
+    /// Storage class of the volume. Absent: the cluster's default. It cannot be changed later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub storage_class_name: Option<String>,
+}
+
+impl Persistence {
+    /// The smallest volume that leaves room for messages.
+    pub const MIN_SIZE: ByteSize = ByteSize(128 << 20);
+
+    /// What of the volume the store's file may have; the rest is for its log and the file system.
+    pub const fn store_size(&self) -> ByteSize {
+        ByteSize(self.size.0 / 4 * 3)
+    }
 }
 
 /// The upstream brokers that every pod relays to.
@@ -115,7 +149,7 @@ impl Default for Engine {
 
 impl Default for EmbeddedEngine {
     fn default() -> Self {
-        Self { queue_size: queue_size(), prefetch: prefetch() }
+        Self { queue_size: queue_size(), prefetch: prefetch(), persistence: None }
     }
 }
 
@@ -127,6 +161,10 @@ impl Default for HeartbeatPair {
 
 fn queue_size() -> ByteSize {
     stompbroker_config::EmbeddedEngine::default().queue_size
+}
+
+fn volume_size() -> ByteSize {
+    ByteSize(1 << 30)
 }
 
 fn prefetch() -> u32 {

@@ -30,7 +30,7 @@ pub use access::{Action, Allow, Authentication, Authorization, AuthorizationRule
 pub use broker::{StompBroker, StompBrokerSpec};
 pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
 pub use destinations::{DestinationPolicy, UserDestinations};
-pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, RelayEngine, SecretReference, Upstream};
+pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, Persistence, RelayEngine, SecretReference, Upstream};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };

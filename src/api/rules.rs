@@ -301,3 +301,34 @@ pub(super) fn drain_deadline_after_delay() -> Rule {
          make it longer'",
     )
 }
+
+/// The store needs room before it takes the first message.
+pub(super) fn volume_is_large_enough() -> Rule {
+    rule(
+        "!isQuantity(string(self.size)) || quantity(string(self.size)).compareTo(quantity('128Mi')) >= 0",
+        "'spec.engine.embedded.persistence.size is ' + string(self.size) + ', which leaves no room for messages; make it at \
+         least 128Mi'",
+    )
+}
+
+/// No storage class takes room back.
+pub(super) fn volume_only_grows() -> Rule {
+    rule(
+        "!isQuantity(string(self.size)) || !isQuantity(string(oldSelf.size)) || \
+         quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
+        "'spec.engine.embedded.persistence.size is ' + string(self.size) + ', less than the ' + string(oldSelf.size) + ' that \
+         the volume has, and volumes only grow; leave it, or remove persistence, delete the PersistentVolumeClaim and set \
+         it again'",
+    )
+}
+
+/// A claim is bound to its class.
+pub(super) fn storage_class_is_kept() -> Rule {
+    rule(
+        "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || \
+         self.storageClassName == oldSelf.storageClassName)",
+        "'spec.engine.embedded.persistence.storageClassName cannot change from ' + (has(oldSelf.storageClassName) ? \
+         oldSelf.storageClassName : 'the default') + ' while there is a volume; leave it, or remove persistence, delete the \
+         PersistentVolumeClaim and set it again'",
+    )
+}

@@ -37,11 +37,13 @@ pub(crate) async fn apply(
     broker: &StompBroker,
     objects: &Objects,
     secrets: &BTreeMap<String, GeneratedSight>,
+    claims: &BTreeMap<String, ChildEntry>,
     context: &Context,
 ) -> Result<Outcome, Error> {
     let Objects {
         service_accounts,
         secrets: generated,
+        persistent_volume_claims,
         config_maps,
         services,
         network_policies,
@@ -54,6 +56,9 @@ pub(crate) async fn apply(
     for secret in generated {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         secrets::apply(&mut pass, secret, secrets.get(name)).await?;
+    }
+    for claim in persistent_volume_claims {
+        pass.one(claim, claims.get(&claim.name_any())).await?;
     }
     pass.all(config_maps).await?;
     pass.all(services).await?;

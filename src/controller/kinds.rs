@@ -7,7 +7,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -22,6 +22,7 @@ use super::views::ChildEntry;
 pub(crate) enum ChildKind {
     ServiceAccount,
     Secret,
+    PersistentVolumeClaim,
     ConfigMap,
     Service,
     NetworkPolicy,
@@ -36,6 +37,7 @@ impl ChildKind {
         match self {
             Self::ServiceAccount => "ServiceAccount",
             Self::Secret => "Secret",
+            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::NetworkPolicy => "NetworkPolicy",
@@ -69,7 +71,16 @@ pub(crate) trait Child:
 macro_rules! children {
     ($($kind:ident),+) => { $(impl Child for $kind { const KIND: ChildKind = ChildKind::$kind; })+ };
 }
-children!(ServiceAccount, Secret, ConfigMap, Service, NetworkPolicy, PodDisruptionBudget, HorizontalPodAutoscaler);
+children!(
+    ServiceAccount,
+    Secret,
+    PersistentVolumeClaim,
+    ConfigMap,
+    Service,
+    NetworkPolicy,
+    PodDisruptionBudget,
+    HorizontalPodAutoscaler
+);
 
 impl Child for Deployment {
     const KIND: ChildKind = ChildKind::Deployment;

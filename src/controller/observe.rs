@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{
+    api::core::v1::{PersistentVolumeClaim, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{Api, Client, ResourceExt as _};
 
 use super::{
@@ -16,7 +19,7 @@ use crate::{
     api::StompBroker,
     error::Error,
     observed::{DeploymentView, ForeignObject, Observed, SecretView},
-    plan::{Objects, names},
+    plan::{Objects, labels, names},
     validate::referenced_secrets,
 };
 
@@ -110,16 +113,26 @@ async fn secret(api: &Api<Secret>, name: &str) -> Result<GeneratedSight, Error> 
     }
 }
 
-/// The objects of others that have the name of a desired object.
-pub(crate) async fn foreign(
+/// What stands where the plan puts its objects.
+#[derive(Debug, Default)]
+pub(crate) struct Sites {
+    /// The objects of others that have the name of a desired object.
+    pub(crate) foreign: Vec<ForeignObject>,
+    /// Our PersistentVolumeClaims, which no watch shows, by name.
+    pub(crate) claims: BTreeMap<String, ChildEntry>,
+}
+
+/// Looks at what stands where the desired objects go.
+pub(crate) async fn sites(
     broker: &StompBroker,
     objects: &Objects,
     secrets: &BTreeMap<String, GeneratedSight>,
     context: &Context,
-) -> Result<Vec<ForeignObject>, Error> {
+) -> Result<Sites, Error> {
     let Objects {
         service_accounts,
         secrets: generated,
+        persistent_volume_claims,
         config_maps,
         services,
         network_policies,
@@ -127,13 +140,14 @@ pub(crate) async fn foreign(
         deployments,
         horizontal_pod_autoscalers,
     } = objects;
-    let mut search = Search { broker, context, found: Vec::new() };
+    let mut search = Search { broker, context, found: Sites::default() };
     search.all(service_accounts).await?;
     for secret in generated {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         let seen = secrets.get(name).and_then(|seen| seen.entry.as_ref());
         search.judge(ChildKind::Secret, name, seen)?;
     }
+    search.claims(persistent_volume_claims).await?;
     search.all(config_maps).await?;
     search.all(services).await?;
     search.all(network_policies).await?;
@@ -146,7 +160,7 @@ pub(crate) async fn foreign(
 struct Search<'a> {
     broker: &'a StompBroker,
     context: &'a Context,
-    found: Vec<ForeignObject>,
+    found: Sites,
 }
 
 impl Search<'_> {
@@ -161,14 +175,33 @@ impl Search<'_> {
             }
             // The watches show only what carries our label. Before something is written for the first time, the API
             // server itself is asked.
-            let api: Api<K> = Api::namespaced(self.context.client.clone(), &namespace);
-            let live = api.get_metadata_opt(&name).await.map_err(|source| Error::Observe {
-                kind: K::KIND.name(),
-                name: name.clone(),
-                source,
-            })?;
-            let entry = live.map(|live| ChildEntry::from_meta(&live.metadata));
+            let entry = self.ask::<K>(&name).await?.map(|live| ChildEntry::from_meta(&live));
             self.judge(K::KIND, &name, entry.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// The metadata of an object as the API server has it.
+    async fn ask<K: Child>(&self, name: &str) -> Result<Option<ObjectMeta>, Error> {
+        let namespace = self.broker.namespace().unwrap_or_default();
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &namespace);
+        let live = api.get_metadata_opt(name).await;
+        let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.to_owned(), source })?;
+        Ok(live.map(|live| live.metadata))
+    }
+
+    /// Volumes outlive their StompBroker, so they have no owner and are known by their labels.
+    async fn claims(&mut self, claims: &[PersistentVolumeClaim]) -> Result<(), Error> {
+        for claim in claims {
+            let name = claim.name_any();
+            let Some(live) = self.ask::<PersistentVolumeClaim>(&name).await? else { continue };
+            let ours = labels::common(&self.broker.name_any());
+            if ours.iter().all(|(key, value)| live.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value)) {
+                self.found.claims.insert(name, ChildEntry::from_meta(&live));
+            } else {
+                let kind = ChildKind::PersistentVolumeClaim.name().to_owned();
+                self.found.foreign.push(ForeignObject { kind, name, owner: "somebody else, by its labels".to_owned() });
+            }
         }
         Ok(())
     }
@@ -186,7 +219,7 @@ impl Search<'_> {
             }
             Some(owner) => format!("{} {namespace}/{}", owner.kind, owner.name),
         };
-        self.found.push(ForeignObject { kind: kind.name().to_owned(), name: name.to_owned(), owner });
+        self.found.foreign.push(ForeignObject { kind: kind.name().to_owned(), name: name.to_owned(), owner });
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Step `prune`: deletes own children that the spec no longer wants, after everything that it wants was written.
 //!
 //! Only what a watch has shown to be owned by this very StompBroker, and only while it still is the object that was
-//! seen. Generated Secrets stay until the StompBroker goes: somebody may still log in with them.
+//! seen. Generated Secrets stay until the StompBroker goes: somebody may still log in with them. Volumes stay for ever: the
+//! messages on them are the user's.
 
 use k8s_openapi::api::{
     apps::v1::Deployment,

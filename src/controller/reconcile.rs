@@ -97,7 +97,8 @@ impl Attempt {
         };
         let plan = plan(&validated, observed, &context.settings.plan)?;
         // Only the plan knows which names are needed, so the second look at the world comes after it.
-        observed.foreign = observe::foreign(broker, &plan.objects, &gathered.secrets, context).await?;
+        let sites = observe::sites(broker, &plan.objects, &gathered.secrets, context).await?;
+        observed.foreign = sites.foreign;
         if !observed.foreign.is_empty()
             && let Err(errors) = validate(broker, observed)
         {
@@ -105,7 +106,7 @@ impl Attempt {
             return Ok(());
         }
         let (_, plan) = self.planned.insert((validated, plan));
-        let outcome = apply::apply(broker, &plan.objects, &gathered.secrets, context).await?;
+        let outcome = apply::apply(broker, &plan.objects, &gathered.secrets, &sites.claims, context).await?;
         self.created = outcome.created;
         prune::prune(broker, &outcome, context).await?;
         // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.

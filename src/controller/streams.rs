@@ -75,7 +75,7 @@ impl Watches {
                     ChildKind::PodDisruptionBudget => Box::pin(this.metadata::<PodDisruptionBudget>()),
                     ChildKind::HorizontalPodAutoscaler => Box::pin(this.metadata::<HorizontalPodAutoscaler>()),
                     ChildKind::Deployment => Box::pin(this.deployments()),
-                    ChildKind::Secret => return None,
+                    ChildKind::Secret | ChildKind::PersistentVolumeClaim => return None,
                 };
                 Some((kind, task))
             })

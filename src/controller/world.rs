@@ -10,7 +10,7 @@ use super::{
     views::{ChildEntry, PodEntry},
 };
 
-/// All that the watches have shown of children and pods. Secrets are not watched.
+/// All that the watches have shown of children and pods. Secrets and PersistentVolumeClaims are not watched.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     service_accounts: Mutex<Cache<ChildEntry>>,
@@ -36,11 +36,11 @@ impl World {
         ChildKind::HorizontalPodAutoscaler,
     ];
 
-    /// The children of a kind; absent for the kind that is not watched.
+    /// The children of a kind; absent for the kinds that are not watched.
     pub(crate) fn children(&self, kind: ChildKind) -> Option<&Mutex<Cache<ChildEntry>>> {
         match kind {
             ChildKind::ServiceAccount => Some(&self.service_accounts),
-            ChildKind::Secret => None,
+            ChildKind::Secret | ChildKind::PersistentVolumeClaim => None,
             ChildKind::ConfigMap => Some(&self.config_maps),
             ChildKind::Service => Some(&self.services),
             ChildKind::NetworkPolicy => Some(&self.network_policies),

@@ -58,7 +58,10 @@ fn engine(engine: &Engine) -> config::Engine {
         Engine::Embedded(embedded) => config::Engine::Embedded(config::EmbeddedEngine {
             queue_size: embedded.queue_size,
             prefetch: embedded.prefetch,
-            persistence: None,
+            persistence: embedded.persistence.as_ref().map(|persistence| config::Persistence {
+                directory: names::STORE_PATH.into(),
+                size: persistence.store_size(),
+            }),
         }),
         Engine::Relay(relay) => {
             let HeartbeatPair { send, receive } = relay.heartbeat;

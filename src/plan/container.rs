@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::{
     api::core::v1::{
         Capabilities, Container, ContainerPort, HTTPGetAction, PodSecurityContext, Probe, ResourceRequirements,
-        SeccompProfile, SecurityContext, VolumeMount,
+        SeccompProfile, SecurityContext,
     },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
@@ -13,7 +13,7 @@ use k8s_openapi::{
 use super::{names, volume};
 use crate::{
     api::{ADMIN_PORT, Resources},
-    validate::ValidatedBroker,
+    validate::{Pool, ValidatedBroker},
 };
 
 /// Name of the container.
@@ -22,7 +22,7 @@ const NAME: &str = "broker";
 const USER: i64 = 65532;
 
 /// The broker.
-pub(super) fn container(broker: &ValidatedBroker, image: &str) -> Container {
+pub(super) fn container(broker: &ValidatedBroker, pool: &Pool, image: &str) -> Container {
     let port = |name: &str, number: u16| ContainerPort {
         name: Some(name.to_owned()),
         container_port: i32::from(number),
@@ -42,12 +42,7 @@ pub(super) fn container(broker: &ValidatedBroker, image: &str) -> Container {
         readiness_probe: Some(probe("/readyz", 3, 2)),
         resources: resources(broker),
         security_context: Some(security_context()),
-        volume_mounts: Some(vec![VolumeMount {
-            name: volume::NAME.to_owned(),
-            mount_path: names::MOUNT_PATH.to_owned(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        }]),
+        volume_mounts: Some(volume::mounts(broker, pool)),
         ..Container::default()
     }
 }

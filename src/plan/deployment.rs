@@ -103,14 +103,14 @@ fn pod(broker: &ValidatedBroker, pool: &Pool, image: &str, grace: i64) -> PodSpe
     PodSpec {
         affinity: placement::affinity(pool),
         automount_service_account_token: Some(false),
-        containers: vec![container::container(broker, image)],
+        containers: vec![container::container(broker, pool, image)],
         enable_service_links: Some(false),
         image_pull_secrets: (!pull_secrets.is_empty()).then_some(pull_secrets),
         security_context: Some(container::pod_security_context()),
         service_account_name: Some(broker.name.clone()),
         termination_grace_period_seconds: Some(grace),
         topology_spread_constraints: Some(placement::spread(broker, pool)),
-        volumes: Some(vec![volume::volume(broker, pool)]),
+        volumes: Some(volume::volumes(broker, pool)),
         ..PodSpec::default()
     }
 }

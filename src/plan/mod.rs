@@ -14,6 +14,7 @@ mod metadata;
 pub mod names;
 mod network_policy;
 mod objects;
+mod persistent_volume_claim;
 mod placement;
 mod secrets;
 mod service;
@@ -84,6 +85,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
     let mut objects = Objects {
         service_accounts: vec![service_account::service_account(broker)],
         secrets: secrets::secrets(broker, settings),
+        persistent_volume_claims: Vec::new(),
         config_maps: Vec::new(),
         services: vec![service::service(broker)],
         network_policies: vec![network_policy::network_policy(broker, settings)],
@@ -100,6 +102,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
             config.start_hash().map_err(|source| PlanError::HashConfig { pool: pool.name.clone(), source })?;
         config_hashes.insert(pool.name.clone(), stompbroker_config::config_hash(&yaml));
         let live = observed.deployments.get(&pool.name);
+        objects.persistent_volume_claims.extend(persistent_volume_claim::persistent_volume_claim(broker, pool));
         objects.config_maps.push(config_map::config_map(broker, pool, yaml));
         objects.deployments.push(deployment::deployment(broker, pool, &image, start_hash, live));
         objects.horizontal_pod_autoscalers.extend(autoscaler::autoscaler(broker, pool));

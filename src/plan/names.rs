@@ -33,6 +33,9 @@ pub const RELAY_CLIENT_FOLDER: &str = "relay-client";
 /// Folder below [`MOUNT_PATH`] with the token of the admin port.
 pub const ADMIN_FOLDER: &str = "admin";
 
+/// Where the pod finds the volume of its store.
+pub const STORE_PATH: &str = "/var/lib/stompbroker";
+
 /// Name of the port of STOMP over TCP.
 pub const STOMP_PORT: &str = "stomp";
 /// Name of the port of STOMP over WebSocket.

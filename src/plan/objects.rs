@@ -6,7 +6,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -23,6 +23,8 @@ pub struct Objects {
     pub service_accounts: Vec<ServiceAccount>,
     /// Secrets whose values are made once.
     pub secrets: Vec<GeneratedSecret>,
+    /// What pods keep over restarts; never deleted.
+    pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     /// One `broker.yaml` for each pool.
     pub config_maps: Vec<ConfigMap>,
     /// Where clients connect.
@@ -65,6 +67,7 @@ impl Objects {
         let Self {
             service_accounts,
             secrets,
+            persistent_volume_claims,
             config_maps,
             services,
             network_policies,
@@ -80,6 +83,7 @@ impl Objects {
                 text.extend(["# ", key, ": random, made when the Secret is created\n"]);
             }
         }
+        write_all(&mut text, persistent_volume_claims)?;
         write_all(&mut text, config_maps)?;
         write_all(&mut text, services)?;
         write_all(&mut text, network_policies)?;

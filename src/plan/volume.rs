@@ -1,19 +1,47 @@
-//! The one volume of a pod: configuration and Secrets together, so that they change together.
+//! The volumes of a pod: configuration and Secrets in one, so that they change together, and the store where there is one.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapProjection, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeProjection,
+    ConfigMapProjection, KeyToPath, PersistentVolumeClaimVolumeSource, ProjectedVolumeSource, SecretProjection, Volume,
+    VolumeMount, VolumeProjection,
 };
 
-use super::names;
+use super::{names, persistent_volume_claim::persistence};
 use crate::validate::{Engine, LOGIN_KEYS, Pool, ValidatedBroker};
 
-/// Name of the volume.
-pub(super) const NAME: &str = "configuration";
+/// Name of the volume with configuration and Secrets.
+const CONFIGURATION: &str = "configuration";
+/// Name of the volume of the store.
+const STORE: &str = "store";
 /// Readable by the broker's group, by nobody else.
 const MODE: i32 = 0o440;
 
-/// The volume of the pods of `pool`. The kubelet brings changes of its sources to running pods.
-pub(super) fn volume(broker: &ValidatedBroker, pool: &Pool) -> Volume {
+/// The volumes of the pods of `pool`.
+pub(super) fn volumes(broker: &ValidatedBroker, pool: &Pool) -> Vec<Volume> {
+    let store = persistence(broker, pool).map(|_| Volume {
+        name: STORE.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: pool.name.clone(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    });
+    [configuration(broker, pool)].into_iter().chain(store).collect()
+}
+
+/// Where the container finds the [`volumes`].
+pub(super) fn mounts(broker: &ValidatedBroker, pool: &Pool) -> Vec<VolumeMount> {
+    let mount = |name: &str, path: &str, read_only| VolumeMount {
+        name: name.to_owned(),
+        mount_path: path.to_owned(),
+        read_only,
+        ..VolumeMount::default()
+    };
+    let store = persistence(broker, pool).map(|_| mount(STORE, names::STORE_PATH, None));
+    [mount(CONFIGURATION, names::MOUNT_PATH, Some(true))].into_iter().chain(store).collect()
+}
+
+/// Configuration and Secrets. The kubelet brings changes of the sources to running pods.
+fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
     let admin = names::admin_secret(&broker.name);
     let mut sources = vec![
         config(&pool.name),
@@ -26,7 +54,7 @@ pub(super) fn volume(broker: &ValidatedBroker, pool: &Pool) -> Volume {
         sources.push(secret(&relay.client_credentials.secret_name, names::RELAY_CLIENT_FOLDER, &LOGIN_KEYS));
     }
     Volume {
-        name: NAME.to_owned(),
+        name: CONFIGURATION.to_owned(),
         projected: Some(ProjectedVolumeSource { default_mode: Some(MODE), sources: Some(sources) }),
         ..Volume::default()
     }

@@ -3,7 +3,7 @@
 use stompbroker_config::GoDuration;
 
 use crate::{
-    api::{ADMIN_PORT, StompBroker, StompBrokerSpec},
+    api::{ADMIN_PORT, Persistence, StompBroker, StompBrokerSpec},
     validate::SpecError,
 };
 
@@ -20,6 +20,7 @@ pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
     name(broker.metadata.name.as_deref().unwrap_or_default(), &mut refuse);
     size(&broker.spec, &mut refuse);
     zones(&broker.spec, &mut refuse);
+    persistence(&broker.spec, &mut refuse);
     relay(&broker.spec, &mut refuse);
     listeners(&broker.spec, &mut refuse);
     times(&broker.spec, &mut refuse);
@@ -127,6 +128,18 @@ fn zones(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
         if spec.zones.iter().take(index).any(|earlier| earlier.name == zone.name) {
             refuse("spec.zones[].name", zone.name.clone(), "it stands there twice; remove one of the two".to_owned());
         }
+    }
+}
+
+fn persistence(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let embedded = spec.engine.as_ref().and_then(|engine| engine.embedded.as_ref());
+    let Some(persistence) = embedded.and_then(|embedded| embedded.persistence.as_ref()) else { return };
+    if persistence.size < Persistence::MIN_SIZE {
+        refuse(
+            "spec.engine.embedded.persistence.size",
+            persistence.size.to_string(),
+            format!("it leaves no room for messages; make it at least {}", Persistence::MIN_SIZE),
+        );
     }
 }
 

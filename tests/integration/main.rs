@@ -13,6 +13,7 @@ mod conflicts;
 mod faults;
 mod leadership;
 mod loose_schema;
+mod persistence;
 mod pods;
 mod scale;
 mod secrets;

@@ -53,6 +53,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, create, patch]
+# Volumes of persistent messages: applied (get, create, patch) by name only, never deleted.
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, create, patch]
 # Where the admin ports are, and why a pod does not run.
 - apiGroups: [""]
   resources: [pods]

@@ -1,5 +1,7 @@
 //! How many pods run where, and with which rights.
 
+use stompbroker_config::{ByteSize, Config, Engine};
+
 use super::*;
 
 #[test]
@@ -50,6 +52,32 @@ fn an_embedded_pod_is_gone_before_the_next_one_starts() {
         strategy(relayed("")),
         json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}})
     );
+}
+
+#[test]
+fn persistent_messages_get_a_volume_without_an_owner_and_the_pod_mounts_it_where_its_configuration_says() {
+    let spec = "{zones: [{name: a}, {name: b, replicas: 0}], \
+                engine: {embedded: {persistence: {size: 2Gi, storageClassName: fast}}}}";
+    let plan = planned(&spec.replace("{name: a}", "{name: a, replicas: 1}"));
+    let [claim] = &plan.objects.persistent_volume_claims[..] else { panic!("{plan:?}") };
+    let claim = serde_json::to_value(claim).unwrap();
+    assert_eq!((&claim["metadata"]["name"], claim["metadata"].get("ownerReferences")), (&json!("trading-a"), None));
+    assert_eq!(
+        claim["spec"],
+        json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "2Gi"}}, "storageClassName": "fast"})
+    );
+    let pods: Vec<_> = templates(&plan).into_iter().map(|template| template.spec.unwrap()).collect();
+    let [with, without] = &pods[..] else { panic!("{pods:?}") };
+    let volume = with.volumes.as_ref().unwrap().last().unwrap();
+    assert_eq!(volume.persistent_volume_claim.as_ref().unwrap().claim_name, "trading-a");
+    let mount = with.containers[0].volume_mounts.as_ref().unwrap().last().unwrap().clone();
+    assert_eq!((&mount.name, mount.read_only), (&volume.name, None));
+    let config = &plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"];
+    let Engine::Embedded(embedded) = Config::parse(config).unwrap().engine else { panic!("{config}") };
+    let persistence = embedded.persistence.unwrap();
+    assert_eq!((persistence.directory.to_str(), persistence.size), (Some(&*mount.mount_path), ByteSize(3 << 29)));
+    assert_eq!(without.volumes.as_ref().unwrap().len(), 1, "a zone without a pod needs no volume");
+    assert!(planned("{}").objects.persistent_volume_claims.is_empty());
 }
 
 #[test]

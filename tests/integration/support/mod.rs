@@ -13,7 +13,7 @@ use k8s_openapi::{
     api::{
         apps::v1::Deployment,
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{ConfigMap, Namespace, Secret, Service, ServiceAccount},
+        core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -180,6 +180,7 @@ impl World {
         let mut children = BTreeMap::new();
         self.collect::<ServiceAccount>(&mut children).await;
         self.collect::<Secret>(&mut children).await;
+        self.collect::<PersistentVolumeClaim>(&mut children).await;
         self.collect::<ConfigMap>(&mut children).await;
         self.collect::<Service>(&mut children).await;
         self.collect::<NetworkPolicy>(&mut children).await;
