@@ -26,7 +26,7 @@ use crate::{
     memory::Memory,
     metrics::{EngineCollector, Metrics},
     stats::Rates,
-    transport::{ConnectionLimit, Transport},
+    transport::{ConnectionLimit, Transport, sockjs},
 };
 
 /// Octets of the random part of session ids, so that two pods, or one before and after a restart, share none.
@@ -55,6 +55,8 @@ pub(crate) struct Broker {
     pub(crate) refused_logins: RefusedLogins,
     /// `limits.memory`.
     pub(crate) memory: Memory,
+    /// The SockJS sessions whose clients come by HTTP requests.
+    pub(crate) sockjs: sockjs::Service,
     /// `limits.messagesPerSecondPerPod`.
     pub(crate) throttle: Throttle,
     /// Messages a second.
@@ -93,6 +95,7 @@ impl Broker {
             addresses: Addresses::default(),
             refused_logins: RefusedLogins::default(),
             memory,
+            sockjs: sockjs::Service::default(),
             throttle,
             rates: Rates::default(),
             drain: Drain::default(),
@@ -178,7 +181,10 @@ impl Broker {
         Sessions {
             stomp: count(Transport::Tcp),
             websocket: count(Transport::WebSocket),
-            total: total(Transport::Tcp) + total(Transport::WebSocket),
+            sock_js_websocket: count(Transport::SockJsWebSocket),
+            sock_js_streaming: count(Transport::SockJsStreaming),
+            sock_js_polling: count(Transport::SockJsPolling),
+            total: Transport::ALL.into_iter().map(total).sum(),
             closed_abnormally: self.metrics.closed_abnormally.get(),
             inbound_per_second,
             outbound_per_second,

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
+use stompbroker_config::SockJs;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -131,6 +132,7 @@ impl Server {
         tasks.spawn(configuration::watch(Arc::clone(&broker), source, at_start));
         tasks.spawn(stats::sample(Arc::clone(&broker)));
         tasks.spawn(broker.running_engine.keep_time());
+        tasks.spawn(tend_sockjs(Arc::clone(&broker)));
         tasks.spawn(drain::run(Arc::clone(&broker), accepting.clone()));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
         for (listener, port) in stomp.with_their_names() {
@@ -185,6 +187,16 @@ fn listen_if(port: Option<u16>, key: &'static str) -> Result<Option<Listener>, S
 
 fn listen(port: u16, key: &'static str) -> Result<Listener, StartError> {
     Listener::bind(port).map_err(|source| StartError::Listen { port, key, source })
+}
+
+/// Ends SockJS sessions whose clients have stopped coming, for ever.
+async fn tend_sockjs(broker: Arc<Broker>) {
+    let delay = || {
+        let current = broker.current();
+        let sock_js = current.config.listeners.websocket.as_ref().and_then(|websocket| websocket.sock_js.as_ref());
+        sock_js.map_or_else(|| SockJs::default().disconnect_delay.0, |sock_js| sock_js.disconnect_delay.0)
+    };
+    broker.sockjs.tend(delay).await;
 }
 
 /// Serves the admin port for ever, also during and after a drain; owns its connections.

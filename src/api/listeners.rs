@@ -3,7 +3,9 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use stompbroker_config::{ByteSize, GoDuration};
+
+use super::{rules, scalars};
 
 /// Port of the admin endpoints of each pod; no listener may have it.
 pub const ADMIN_PORT: u16 = 15020;
@@ -54,6 +56,40 @@ pub struct WebSocketListener {
     #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed_origins: Vec<String>,
+    /// SockJS below the same path, for browsers whose proxies take WebSocket away. Absent: WebSocket alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sock_js: Option<SockJs>,
+}
+
+/// STOMP over SockJS. A client that comes by HTTP requests must reach the same pod with each of them: with several pods, let
+/// the load balancer choose by the first segment below the path, by the client's address, or by the cookie.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::sock_js_times_are_not_zero(), validation = rules::sock_js_client_is_a_url())]
+pub struct SockJs {
+    /// Whether it is served.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// How long nothing may be sent to a client, that did not agree on STOMP heart-beats, before a heart-beat of SockJS is.
+    #[serde(default = "sock_js_heartbeat")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub heartbeat: GoDuration,
+    /// How long a session lives without a request that waits for its messages.
+    #[serde(default = "disconnect_delay")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub disconnect_delay: GoDuration,
+    /// Octets after which a streaming response ends and the client asks for the next one, for browsers keep all of it.
+    #[serde(default = "response_limit")]
+    #[schemars(schema_with = "scalars::byte_size")]
+    pub response_limit: ByteSize,
+    /// Whether to set the cookie JSESSIONID, by which load balancers find the pod of a session again.
+    #[serde(default)]
+    pub session_cookie: bool,
+    /// Where the page for old browsers, which is shown in an iframe, gets sockjs-client from. Such browsers also need the
+    /// broker's own origin in `allowedOrigins`.
+    #[serde(default = "client_url")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub client_url: String,
 }
 
 impl Default for Listeners {
@@ -70,7 +106,7 @@ impl Default for StompListener {
 
 impl Default for WebSocketListener {
     fn default() -> Self {
-        Self { port: websocket_port(), path: websocket_path(), allowed_origins: Vec::new() }
+        Self { port: websocket_port(), path: websocket_path(), allowed_origins: Vec::new(), sock_js: None }
     }
 }
 
@@ -84,4 +120,24 @@ fn websocket_port() -> u16 {
 
 fn websocket_path() -> String {
     "/ws".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn sock_js_heartbeat() -> GoDuration {
+    stompbroker_config::SockJs::default().heartbeat
+}
+
+fn disconnect_delay() -> GoDuration {
+    stompbroker_config::SockJs::default().disconnect_delay
+}
+
+fn response_limit() -> ByteSize {
+    stompbroker_config::SockJs::default().response_limit
+}
+
+fn client_url() -> String {
+    stompbroker_config::SockJs::default().client_url
 }

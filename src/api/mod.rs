@@ -35,7 +35,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
-pub use listeners::{ADMIN_PORT, Listeners, StompListener, WebSocketListener};
+pub use listeners::{ADMIN_PORT, Listeners, SockJs, StompListener, WebSocketListener};
 pub use status::{CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
 
 /// The definition of the kind as it is installed.

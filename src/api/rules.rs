@@ -175,6 +175,24 @@ pub(super) fn allowed_origins_are_origins() -> Rule {
     )
 }
 
+/// A session that may live for no time is over before it begins.
+pub(super) fn sock_js_times_are_not_zero() -> Rule {
+    rule(
+        "self.heartbeat.matches('[1-9]') && self.disconnectDelay.matches('[1-9]')",
+        "'spec.listeners.websocket.sockJs.' + (self.heartbeat.matches('[1-9]') ? 'disconnectDelay' : 'heartbeat') + ' of 0 \
+         would end every session at once; make it some seconds'",
+    )
+}
+
+/// What a browser can load a script from.
+pub(super) fn sock_js_client_is_a_url() -> Rule {
+    rule(
+        "self.clientUrl.matches('^(https?:/)?/[^ ]+$')",
+        "'spec.listeners.websocket.sockJs.clientUrl ' + self.clientUrl + ' is no URL; begin it with https://, http:// or a \
+         slash'",
+    )
+}
+
 /// STOMP destinations that go upstream are given by path.
 pub(super) fn prefixes_begin_with_a_slash() -> Rule {
     rule(

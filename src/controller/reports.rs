@@ -77,7 +77,7 @@ fn news(old: &Report, new: &Report) -> News {
     };
     if relayed(old) != relayed(new) {
         News::Matter
-    } else if (old.sessions.stomp, old.sessions.websocket) == (new.sessions.stomp, new.sessions.websocket) {
+    } else if old.sessions.live() == new.sessions.live() {
         News::None
     } else {
         News::Sessions

@@ -6,7 +6,7 @@ use stompbroker_config as config;
 
 use super::names;
 use crate::{
-    api::{ADMIN_PORT, HeartbeatPair, Upstream},
+    api::{ADMIN_PORT, HeartbeatPair, SockJs, Upstream},
     validate::{Engine, Pool, ValidatedBroker},
 };
 
@@ -21,6 +21,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
                 path: websocket.path.clone(),
                 allowed_origins: websocket.allowed_origins.clone(),
                 tls: None,
+                sock_js: websocket.sock_js.as_ref().map(sock_js),
             }),
         },
         admin: config::Admin {
@@ -50,6 +51,17 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             connections_per_second: broker.drain.connections_per_second,
             deadline: broker.drain.deadline,
         },
+    }
+}
+
+fn sock_js(sock_js: &SockJs) -> config::SockJs {
+    config::SockJs {
+        enabled: sock_js.enabled,
+        heartbeat: sock_js.heartbeat,
+        disconnect_delay: sock_js.disconnect_delay,
+        response_limit: sock_js.response_limit,
+        session_cookie: sock_js.session_cookie,
+        client_url: sock_js.client_url.clone(),
     }
 }
 

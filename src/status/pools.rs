@@ -81,7 +81,7 @@ impl<'a> PoolFacts<'a> {
     /// Sessions logged in, also on pods that are about to go.
     pub(super) fn sessions(&self) -> i64 {
         let answers = self.pods.iter().filter_map(|pod| pod.admin.as_ref()?.as_ref().ok());
-        let sessions = answers.map(|status| status.sessions.stomp.saturating_add(status.sessions.websocket));
+        let sessions = answers.map(|status| status.sessions.live());
         i64::try_from(sessions.fold(0, u64::saturating_add)).unwrap_or(i64::MAX)
     }
 }

@@ -198,6 +198,24 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
             "begin it with a slash and use no space, ? or #, for example /ws".to_owned(),
         );
     }
+    if let Some(sock_js) = &websocket.sock_js {
+        for (field, duration) in [("heartbeat", sock_js.heartbeat), ("disconnectDelay", sock_js.disconnect_delay)] {
+            if duration.0.is_zero() {
+                refuse(
+                    &format!("spec.listeners.websocket.sockJs.{field}"),
+                    duration.to_string(),
+                    "it would end every session at once; make it some seconds".to_owned(),
+                );
+            }
+        }
+        if !["https://", "http://", "/"].iter().any(|begin| sock_js.client_url.starts_with(begin)) {
+            refuse(
+                "spec.listeners.websocket.sockJs.clientUrl",
+                sock_js.client_url.clone(),
+                "begin it with https://, http:// or a slash".to_owned(),
+            );
+        }
+    }
     for origin in websocket.allowed_origins.iter().filter(|origin| !is_origin(origin)) {
         refuse(
             "spec.listeners.websocket.allowedOrigins",

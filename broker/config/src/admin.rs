@@ -56,6 +56,15 @@ pub struct Sessions {
     pub stomp: u64,
     /// Sessions over WebSocket that have logged in.
     pub websocket: u64,
+    /// Sessions over SockJS by WebSocket.
+    #[serde(default)]
+    pub sock_js_websocket: u64,
+    /// Sessions over SockJS by HTTP responses that go on.
+    #[serde(default)]
+    pub sock_js_streaming: u64,
+    /// Sessions over SockJS by an HTTP response a frame.
+    #[serde(default)]
+    pub sock_js_polling: u64,
     /// All sessions since the start.
     pub total: u64,
     /// Sessions since the start that did not end by DISCONNECT or an orderly close.
@@ -64,6 +73,13 @@ pub struct Sessions {
     pub inbound_per_second: f64,
     /// MESSAGE frames in a second, over the last ten seconds.
     pub outbound_per_second: f64,
+}
+
+impl Sessions {
+    /// Live sessions over all transports.
+    pub const fn live(&self) -> u64 {
+        self.stomp + self.websocket + self.sock_js_websocket + self.sock_js_streaming + self.sock_js_polling
+    }
 }
 
 /// Sessions, and what the engine knows of each destination.

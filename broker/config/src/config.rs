@@ -98,6 +98,27 @@ pub struct WebSocketListener {
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
+    /// SockJS below the same path. Absent: WebSocket alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sock_js: Option<SockJs>,
+}
+
+/// STOMP over SockJS, for browsers whose proxies take WebSocket away.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SockJs {
+    /// Whether it is served.
+    pub enabled: bool,
+    /// How long nothing may be sent to a client, that did not agree on STOMP heart-beats, before a heart-beat of SockJS is.
+    pub heartbeat: GoDuration,
+    /// How long a session lives without a request that waits for its messages.
+    pub disconnect_delay: GoDuration,
+    /// Octets after which a streaming response ends and the client asks for the next one, for browsers keep all of it.
+    pub response_limit: ByteSize,
+    /// Whether to set the cookie `JSESSIONID`, by which load balancers find the pod of a session again.
+    pub session_cookie: bool,
+    /// Where the page for old browsers, which is shown in an iframe, gets `sockjs-client` from.
+    pub client_url: String,
 }
 
 /// An origin such as `https://app.example.com`, a pattern such as `https://*.example.com`, or `*` for all.
@@ -322,6 +343,19 @@ impl Default for EmbeddedEngine {
 impl Default for HeartbeatPair {
     fn default() -> Self {
         Self { send: defaults::heartbeat(), receive: defaults::heartbeat() }
+    }
+}
+
+impl Default for SockJs {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            heartbeat: GoDuration::from_secs(25),
+            disconnect_delay: GoDuration::from_secs(5),
+            response_limit: ByteSize(128 << 10),
+            session_cookie: false,
+            client_url: "https://cdn.jsdelivr.net/npm/sockjs-client@1/dist/sockjs.min.js".to_owned(),
+        }
     }
 }
 

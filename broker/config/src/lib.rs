@@ -19,7 +19,8 @@ mod tls;
 
 pub use config::{
     Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
-    HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, StompListener, Upstream, UserFile, WebSocketListener,
+    HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, SockJs, StompListener, Upstream, UserFile,
+    WebSocketListener,
 };
 pub use destinations::{DestinationPolicy, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};

@@ -4,7 +4,37 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Config, locate::line_of};
+use crate::{Config, SockJs, locate::line_of};
+
+impl crate::Listeners {
+    fn check_sock_js(&self) -> Result<(), LoadError> {
+        let Some(sock_js) = self.websocket.as_ref().and_then(|websocket| websocket.sock_js.as_ref()) else {
+            return Ok(());
+        };
+        let refuse = |(key, problem)| LoadError::new(&format!("listeners.websocket.sockJs.{key}"), problem);
+        sock_js.check().map_err(refuse)
+    }
+}
+
+impl SockJs {
+    /// The key whose value cannot work, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        for (key, duration) in [("heartbeat", self.heartbeat), ("disconnectDelay", self.disconnect_delay)] {
+            if duration.0.is_zero() {
+                return Err((key, "0 would end every session at once; make it some seconds".to_owned()));
+            }
+        }
+        if self.response_limit.0 == 0 {
+            return Err(("responseLimit", "0 would end every response at once; make it at least 4Ki".to_owned()));
+        }
+        let is_url = ["https://", "http://", "/"].iter().any(|begin| self.client_url.starts_with(begin));
+        if !is_url {
+            let url = &self.client_url;
+            return Err(("clientUrl", format!("{url:?} is no URL; begin it with https://, http:// or a slash")));
+        }
+        Ok(())
+    }
+}
 
 /// Why a text is not a usable configuration: where, which key, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +119,7 @@ impl Config {
                 return refuse(&format!("listeners.{listener}.tls.{key}"), problem);
             }
         }
+        self.listeners.check_sock_js()?;
         if self.session_timeout.0 < self.heartbeat.0 * 2 {
             return refuse(
                 "sessionTimeout",
@@ -275,6 +306,18 @@ mod tests {
                 3,
                 "userDestinations.prefix",
                 "end with a slash",
+            ),
+            (
+                "listeners:\n  websocket:\n    port: 1\n    sockJs:\n      disconnectDelay: 0s\n",
+                5,
+                "listeners.websocket.sockJs.disconnectDelay",
+                "some seconds",
+            ),
+            (
+                "listeners:\n  websocket:\n    port: 1\n    sockJs:\n      clientUrl: sockjs.js\n",
+                5,
+                "listeners.websocket.sockJs.clientUrl",
+                "https://",
             ),
         ] {
             let error = Config::parse(text).unwrap_err();

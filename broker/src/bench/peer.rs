@@ -18,7 +18,7 @@ use tokio::{
 use super::{BenchError, PeerTransport, Url, client::with_buffer, scan::Splitter};
 use crate::transport::websocket::{
     accept_key,
-    frames::{FrameReader, write_message},
+    frames::{FrameReader, Part, write_message},
 };
 
 /// The longest upgrade request.
@@ -120,8 +120,12 @@ async fn serve(mut stream: TcpStream, transport: PeerTransport, directory: Arc<D
             let mut frame = |frame: &[u8]| session.take(frame);
             let mut intact = true;
             if websocket {
-                let payload = |payload: &[u8]| intact &= splitter.push(payload, &mut frame).is_ok();
-                let whole = reader.read(&mut buffer[..octets], payload, |_| ()).is_ok();
+                let take = |part: Part<'_>| {
+                    if let Part::Payload(payload) = part {
+                        intact &= splitter.push(payload, &mut frame).is_ok();
+                    }
+                };
+                let whole = reader.read(&mut buffer[..octets], take).is_ok();
                 intact &= whole;
             } else {
                 intact = splitter.push(&buffer[..octets], &mut frame).is_ok();

@@ -80,6 +80,10 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             let (session, mut sink, effects) = self.sink(turn);
             session.on_event(event, &mut sink, effects);
             progress = true;
+            if self.wire.has_refused() {
+                let (session, mut sink, effects) = self.sink(turn);
+                session.on_unsendable(W::TRANSPORT.as_str(), &mut sink, effects);
+            }
             // The session gathers the settlements of a batch, so they are carried out at its end only.
             let ends = turn.effects.close.is_some();
             if self.backlog.is_empty() || self.output.is_full() || ends {
@@ -198,6 +202,9 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         let now = turn.now;
         let (session, mut sink, effects) = self.sink(turn);
         session.on_login(Ok(principal), now, &mut sink, effects);
+        if self.session.sends_heartbeats() {
+            self.wire.heartbeats_agreed(self.output.buffer());
+        }
         if let Some(version) = self.session.version() {
             self.decoder.set_version(version);
         }

@@ -188,6 +188,11 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             timer: Box::pin(sleep_until(now.into())),
             permit,
         };
+        let mut opening = Vec::new();
+        connection.wire.open(&mut opening);
+        if !opening.is_empty() {
+            connection.output.buffer().extend_from_slice(&opening);
+        }
         if !read_ahead.is_empty() {
             let mut turn = Turn::new(now);
             connection.receive(&mut read_ahead.to_vec(), &mut turn);
@@ -325,7 +330,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 let throttled = self.broker().throttle.wait(now);
                 let refusal = self.refused_login.map(|(at, _)| at);
                 let paused = self.paused_until.filter(|until| *until > now);
-                [self.session.next_tick(), refusal, stalled, throttled, paused].into_iter().flatten().min()
+                let session = [self.session.next_tick(), self.wire.next_tick(), refusal];
+                session.into_iter().chain([stalled, throttled, paused]).flatten().min()
             }
         }
     }
@@ -349,6 +355,9 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 }
                 if self.session.next_tick().is_some_and(|at| now >= at) {
                     self.tick(turn);
+                }
+                if self.wire.next_tick().is_some_and(|at| now >= at) {
+                    self.wire.tick(now, self.output.buffer());
                 }
             }
             _ => {}
@@ -445,7 +454,7 @@ fn send_buffer_size(config: &stompbroker_config::Config) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::{tcp::TcpWire, websocket::WebSocketWire};
+    use crate::transport::{SockJsWebSocketWire, tcp::TcpWire, websocket::WebSocketWire};
 
     #[test]
     fn a_connection_is_small() {
@@ -454,6 +463,11 @@ mod tests {
             size_of::<Connection<TcpStream, WebSocketWire>>() <= 832,
             "{}",
             size_of::<Connection<TcpStream, WebSocketWire>>()
+        );
+        assert!(
+            size_of::<Connection<TcpStream, SockJsWebSocketWire>>() <= 896,
+            "{}",
+            size_of::<Connection<TcpStream, SockJsWebSocketWire>>()
         );
     }
 }

@@ -23,8 +23,7 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics {
     registry: Registry,
     /// What happens on connections, by transport.
-    tcp: TransportMetrics,
-    websocket: TransportMetrics,
+    transports: [TransportMetrics; Transport::ALL.len()],
     received: FrameCounters,
     sent: FrameCounters,
     certificate_expiry: Family<ListenerLabel, Gauge>,
@@ -41,7 +40,7 @@ pub struct Metrics {
     pub memory_refusals: Counter,
     /// Times that a connection waited for `limits.messagesPerSecondPerPod`.
     pub throttled: Counter,
-    /// WebSocket requests refused for their origin.
+    /// WebSocket and SockJS requests refused for their origin.
     pub origins_refused: Counter,
     /// 1 while the file on disk is not in force because it was rejected.
     pub config_rejected: Gauge,
@@ -212,7 +211,7 @@ impl Metrics {
         let memory_refusals =
             counter(registry, "memory_refusals", "SEND frames and connections refused by limits.memory");
         let throttled = counter(registry, "throttled", "Waits for limits.messagesPerSecondPerPod");
-        let origins_refused = counter(registry, "origins_refused", "WebSocket requests refused for their origin");
+        let origins_refused = counter(registry, "origins_refused", "Requests refused for their origin");
         let config_rejected =
             gauge(registry, "config_rejected", "1 while the file on disk is rejected and an older one is in force");
         let config_reloads = Family::<ResultLabel, Counter>::default();
@@ -240,8 +239,7 @@ impl Metrics {
             }
         };
         Self {
-            tcp: transport(Transport::Tcp),
-            websocket: transport(Transport::WebSocket),
+            transports: Transport::ALL.map(transport),
             received: FrameCounters::new(&frames, "in", 0..10),
             sent: FrameCounters::new(&frames, "out", 10..14),
             certificate_expiry,
@@ -268,10 +266,7 @@ impl Metrics {
 
     /// The metrics of one transport.
     pub const fn transport(&self, transport: Transport) -> &TransportMetrics {
-        match transport {
-            Transport::Tcp => &self.tcp,
-            Transport::WebSocket => &self.websocket,
-        }
+        &self.transports[transport as usize]
     }
 
     /// Shows until when the certificates of these listeners are valid, in seconds since 1970, and no others.
@@ -380,6 +375,13 @@ mod tests {
     fn the_table_of_commands_is_in_the_order_of_the_type() {
         for (index, (command, _)) in FrameTally::COMMANDS.into_iter().enumerate() {
             assert_eq!(command as usize, index);
+        }
+    }
+
+    #[test]
+    fn the_transports_are_listed_in_the_order_of_the_type() {
+        for (index, transport) in Transport::ALL.into_iter().enumerate() {
+            assert_eq!(transport as usize, index);
         }
     }
 

@@ -83,6 +83,8 @@ pub enum CloseReason {
     HeartbeatTimeout,
     /// The client took its messages too slowly.
     SlowConsumer,
+    /// A message cannot be carried by the client's transport.
+    Unsendable,
     /// The engine could not do what was asked, or is away.
     EngineFailure,
     /// The broker is shutting down or draining.
@@ -124,6 +126,7 @@ impl CloseReason {
             Self::AccessDenied => "access_denied",
             Self::HeartbeatTimeout => "heartbeat_timeout",
             Self::SlowConsumer => "slow_consumer",
+            Self::Unsendable => "unsendable",
             Self::EngineFailure => "engine_failure",
             Self::Drained => "drained",
             Self::ClosedByOperator => "closed_by_operator",

@@ -50,6 +50,10 @@ pub(super) enum SessionError {
     Silent(GoDuration),
     #[error("the client took none of its messages for limits.sendTimeout, which is {0}")]
     SlowConsumer(GoDuration),
+    #[error(
+        "a message has a body that is not UTF-8, which {0} cannot carry; connect over WebSocket, or have text sent"
+    )]
+    Unsendable(&'static str),
     #[error("the broker lets its sessions go; connect again")]
     Drained,
     #[error("an operator of the broker has closed this session")]
@@ -104,6 +108,7 @@ impl SessionError {
             Self::LoginTimeout(_) => "Login timeout",
             Self::Silent(_) => "Heart-beat timeout",
             Self::SlowConsumer(_) | Self::Engine(EngineError::SlowConsumer(_)) => "Slow consumer",
+            Self::Unsendable(_) => "Binary body over SockJS",
             Self::Drained => "Broker is draining",
             Self::ClosedByOperator => "Closed by an operator",
             Self::Engine(EngineError::UnknownDestination { .. }) => "Unknown destination",
@@ -127,6 +132,7 @@ impl SessionError {
             Self::LoginExpired => CloseReason::LoginExpired,
             Self::Silent(_) => CloseReason::HeartbeatTimeout,
             Self::SlowConsumer(_) | Self::Engine(EngineError::SlowConsumer(_)) => CloseReason::SlowConsumer,
+            Self::Unsendable(_) => CloseReason::Unsendable,
             Self::Drained => CloseReason::Drained,
             Self::ClosedByOperator => CloseReason::ClosedByOperator,
             Self::Engine(EngineError::InvalidHeader { .. }) => CloseReason::ProtocolError,

@@ -33,6 +33,11 @@ impl Heartbeat {
         }
     }
 
+    /// Whether there are beats to the client.
+    pub(super) const fn sends(&self) -> bool {
+        self.send.is_some()
+    }
+
     /// Any octet from the client counts as life.
     pub(super) const fn received(&mut self, now: Instant) {
         self.received = now;

@@ -129,6 +129,11 @@ impl Session {
         }
     }
 
+    /// Whether heart-beats to the client were agreed on.
+    pub fn sends_heartbeats(&self) -> bool {
+        matches!(&self.state, State::Live(live) if live.heartbeat.sends())
+    }
+
     fn expires_at(&self) -> Option<Instant> {
         self.principal.as_ref().and_then(|principal| principal.expires_at)
     }
@@ -152,6 +157,11 @@ impl Session {
             let about = About { receipt: frame.header("receipt").map(Into::into), subscription: None };
             self.fail(&SessionError::limit("one more message", "memory", bound), &about, sink, effects);
         }
+    }
+
+    /// A message cannot be carried by the transport of this name.
+    pub fn on_unsendable(&mut self, transport: &'static str, sink: &mut dyn FrameSink, effects: &mut Effects) {
+        self.fail(&SessionError::Unsendable(transport), &About::default(), sink, effects);
     }
 
     /// The broker lets its sessions go.

@@ -58,7 +58,7 @@ impl ConnectionPermit {
     ///
     /// # Errors
     /// The limit that is reached, for the client.
-    fn take(broker: &Arc<Broker>, transport: Transport, address: IpAddr) -> Result<Self, String> {
+    pub(crate) fn take(broker: &Arc<Broker>, transport: Transport, address: IpAddr) -> Result<Self, String> {
         let current = broker.current();
         let limits = &current.config.limits;
         if let Some(bound) = broker.memory.is_full(broker.connections.open()) {
@@ -84,6 +84,14 @@ impl ConnectionPermit {
         }
         broker.metrics.transport(transport).connections.inc();
         Ok(Self { broker: Arc::clone(broker), transport, address })
+    }
+
+    /// The same right for a connection that has turned out to be of another transport.
+    pub(crate) fn for_transport(mut self, transport: Transport) -> Self {
+        self.broker.metrics.transport(self.transport).connections.dec();
+        self.broker.metrics.transport(transport).connections.inc();
+        self.transport = transport;
+        self
     }
 
     /// The broker that the connection belongs to.

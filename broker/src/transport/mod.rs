@@ -1,17 +1,23 @@
-//! How octets of a client become STOMP octets and back: TCP as they are, WebSocket in messages.
+//! How octets of a client become STOMP octets and back: TCP as they are, WebSocket and SockJS in messages.
 //!
 //! A transport accepts connections and gives the driver of `connection` a stream and a `Wire`; all else, from reading to
 //! lingering close, is the same for all of them. TLS is another stream below the same wire.
 
 mod accept;
+pub mod http;
 mod limit;
+mod over_sockjs;
+pub mod sockjs;
 pub(crate) mod tcp;
 pub(crate) mod tls;
 pub(crate) mod websocket;
 
+use std::time::Instant;
+
 pub(crate) use accept::{Listener, accept_loop};
 use bytes::BytesMut;
 pub(crate) use limit::{Admission, ConnectionLimit, ConnectionPermit};
+pub(crate) use over_sockjs::{SockJsPipeWire, SockJsWebSocketWire};
 pub(crate) use tls::Port;
 pub use tls::{TlsError, TlsServer, TlsServers};
 
@@ -24,14 +30,27 @@ pub enum Transport {
     Tcp,
     /// STOMP over WebSocket.
     WebSocket,
+    /// STOMP over SockJS, which has found that WebSocket works.
+    SockJsWebSocket,
+    /// STOMP over SockJS, by HTTP responses that go on: `xhr_streaming`, `eventsource`, `htmlfile`.
+    SockJsStreaming,
+    /// STOMP over SockJS, by an HTTP response a frame: `xhr`, `jsonp`.
+    SockJsPolling,
 }
 
 impl Transport {
+    /// All of them, in the order of the type.
+    pub const ALL: [Self; 5] =
+        [Self::Tcp, Self::WebSocket, Self::SockJsWebSocket, Self::SockJsStreaming, Self::SockJsPolling];
+
     /// The value of the metric label and the log field.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::WebSocket => "websocket",
+            Self::SockJsWebSocket => "sockjs_websocket",
+            Self::SockJsStreaming => "sockjs_streaming",
+            Self::SockJsPolling => "sockjs_polling",
         }
     }
 }
@@ -54,6 +73,9 @@ pub(crate) trait Wire: Send + Unpin + 'static {
     /// Which transport this is, for metrics and logs.
     const TRANSPORT: Transport;
 
+    /// Appends what comes before anything else.
+    fn open(&mut self, _: &mut Vec<u8>) {}
+
     /// Takes octets as they came; appends STOMP octets to `stomp` and what has to be answered at once to `out`.
     ///
     /// # Errors
@@ -65,6 +87,22 @@ pub(crate) trait Wire: Send + Unpin + 'static {
 
     /// Appends a heart-beat.
     fn heartbeat(&mut self, out: &mut Vec<u8>);
+
+    /// Learns that the session sends heart-beats, so that the transport needs none of its own.
+    fn heartbeats_agreed(&mut self, _: &mut Vec<u8>) {}
+
+    /// When [`Self::tick`] has something to do at the earliest.
+    fn next_tick(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Appends what the transport itself has to send by time.
+    fn tick(&mut self, _: Instant, _: &mut Vec<u8>) {}
+
+    /// Whether a frame came that this transport cannot carry; it was left out.
+    fn has_refused(&self) -> bool {
+        false
+    }
 
     /// Appends what says goodbye after the last STOMP frame.
     fn close(&mut self, close: &Close, out: &mut Vec<u8>);

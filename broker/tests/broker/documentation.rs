@@ -57,7 +57,7 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
     let tls = "{port: 3, directory: /t, certificateFile: /c, keyFile: /k, \
                clientCertificates: {caFile: /a, login: Uri}}";
     let common =
-        "zone: a\nlisteners: {stomp: {port: 1, tls: TLS}, websocket: {port: 2, allowedOrigins: ['*'], tls: TLS}}\n\
+        "zone: a\nlisteners: {stomp: {port: 1, tls: TLS}, websocket: {port: 2, allowedOrigins: ['*'], tls: TLS, sockJs: {}}}\n\
                   admin: {tokenFile: /t}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
                   authentication: {users: {file: /u}, tokenHeader: X, jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
                   {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1, connectionsPerAddress: 1, memory: 1}\n\
@@ -79,7 +79,7 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
 #[test]
 fn the_readme_has_the_defaults() {
     let documented = documented_keys();
-    let minimal = keys(&Config::parse("listeners: {websocket: {port: 1}}").unwrap());
+    let minimal = keys(&Config::parse("listeners: {websocket: {port: 1, sockJs: {}}}").unwrap());
     for (key, value) in minimal.into_iter().filter(|(key, _)| key != "listeners.websocket.port") {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         assert_eq!(documented[&key].as_ref(), Some(&value), "{key}");

@@ -19,6 +19,7 @@ mod persistence;
 mod relay;
 mod reload;
 mod sessions;
+mod sockjs;
 mod spring;
 mod support;
 mod tls;

@@ -10,7 +10,8 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
     };
     let relay = configuration(
         "{zones: [{name: a}], heartbeat: 1s, sessionTimeout: 2s, authentication: {anonymous: true}, \
-         listeners: {stomp: {port: 2001}, websocket: {port: 2002, path: /p, allowedOrigins: ['https://o']}}, \
+         listeners: {stomp: {port: 2001}, websocket: {port: 2002, path: /p, allowedOrigins: ['https://o'], \
+           sockJs: {heartbeat: 16s, disconnectDelay: 17s, responseLimit: 18, sessionCookie: true, clientUrl: /c}}}, \
          limits: {connectionsPerPod: 11, messagesPerSecondPerPod: 12, subscriptionsPerSession: 13, messageSize: 14}, \
          drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
          authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
@@ -25,7 +26,9 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
         ("/authentication/anonymous", json!(true)),
         (
             "/listeners",
-            json!({"stomp": {"port": 2001}, "websocket": {"port": 2002, "path": "/p", "allowedOrigins": ["https://o"]}}),
+            json!({"stomp": {"port": 2001}, "websocket": {"port": 2002, "path": "/p", "allowedOrigins": ["https://o"],
+                "sockJs": {"enabled": true, "heartbeat": "16s", "disconnectDelay": "17s", "responseLimit": "18",
+                    "sessionCookie": true, "clientUrl": "/c"}}}),
         ),
         ("/limits/connectionsPerPod", json!(11)),
         ("/limits/messagesPerSecondPerPod", json!(12)),

@@ -14,6 +14,8 @@ pub(crate) enum CloseCode {
     Normal,
     /// 1002: the client broke the rules of WebSocket or STOMP.
     Protocol,
+    /// 1003: data of a kind that cannot be taken.
+    Unsupported,
     /// 1007: a text message that is not UTF-8.
     InvalidText,
     /// 1008: a policy was not met: login, destination rule, too slow.
@@ -32,6 +34,7 @@ impl CloseCode {
         match self {
             Self::Normal => 1000,
             Self::Protocol => 1002,
+            Self::Unsupported => 1003,
             Self::InvalidText => 1007,
             Self::Policy => 1008,
             Self::TooBig => 1009,
@@ -74,13 +77,26 @@ impl Violation {
     }
 }
 
-/// A control frame that the server has to react to; a Pong asks for nothing.
+/// What a client sent; a Pong asks for nothing and is passed over.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Control<'a> {
+pub(crate) enum Part<'a> {
+    /// A piece of a message's payload, as it came.
+    Payload(&'a [u8]),
+    /// The message that the pieces before made up is whole.
+    End(MessageKind),
     /// To be answered with a Pong of the same payload.
     Ping(&'a [u8]),
     /// To be answered with a Close, unless one has been sent; carries the client's status code.
     Close(Option<u16>),
+}
+
+/// What a message says that its payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageKind {
+    /// UTF-8, which the reader has checked.
+    Text,
+    /// Any octets.
+    Binary,
 }
 
 const CONTINUATION: u8 = 0x0;
@@ -111,12 +127,6 @@ pub(crate) struct FrameReader {
     closed: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MessageKind {
-    Text,
-    Binary,
-}
-
 #[derive(Debug)]
 struct Incoming {
     remaining: u64,
@@ -127,16 +137,11 @@ struct Incoming {
 }
 
 impl FrameReader {
-    /// Takes all of `octets` (unmasking them in place); payload goes to `data`, control frames to `control`.
+    /// Takes all of `octets` (unmasking them in place) and hands on what they hold.
     ///
     /// # Errors
     /// The rule that the client broke; nothing more is read after that.
-    pub(crate) fn read(
-        &mut self,
-        mut octets: &mut [u8],
-        mut data: impl FnMut(&[u8]),
-        mut control: impl FnMut(Control<'_>),
-    ) -> Result<(), Violation> {
+    pub(crate) fn read(&mut self, mut octets: &mut [u8], mut hand_on: impl FnMut(Part<'_>)) -> Result<(), Violation> {
         while !octets.is_empty() && !self.closed {
             if let Some(frame) = &mut self.frame {
                 let n = usize::try_from(frame.remaining).map_or(octets.len(), |remaining| remaining.min(octets.len()));
@@ -150,14 +155,14 @@ impl FrameReader {
                     if self.message == Some(MessageKind::Text) && !self.utf8.push(payload) {
                         return self.fail(Violation::InvalidText);
                     }
-                    data(payload);
+                    hand_on(Part::Payload(payload));
                 }
             } else {
                 let taken = self.read_head(octets)?;
                 octets = octets.split_at_mut(taken).1;
             }
             if self.frame.as_ref().is_some_and(|frame| frame.remaining == 0) {
-                self.finish_frame(&mut control)?;
+                self.finish_frame(&mut hand_on)?;
             }
         }
         Ok(())
@@ -226,19 +231,20 @@ impl FrameReader {
         Ok(Incoming { remaining, mask, fin, control })
     }
 
-    fn finish_frame(&mut self, control: &mut impl FnMut(Control<'_>)) -> Result<(), Violation> {
+    fn finish_frame(&mut self, hand_on: &mut impl FnMut(Part<'_>)) -> Result<(), Violation> {
         let Some(frame) = self.frame.take() else { return Ok(()) };
         match frame.control {
             Some((CLOSE, payload)) => {
                 self.closed = true;
-                control(Control::Close(close_status(&payload)?));
+                hand_on(Part::Close(close_status(&payload)?));
             }
-            Some((PING, payload)) => control(Control::Ping(&payload)),
+            Some((PING, payload)) => hand_on(Part::Ping(&payload)),
             None if frame.fin => {
-                let text = self.message.take() == Some(MessageKind::Text);
-                if text && !self.utf8.finish() {
+                let Some(kind) = self.message.take() else { return Ok(()) };
+                if kind == MessageKind::Text && !self.utf8.finish() {
                     return self.fail(Violation::InvalidText);
                 }
+                hand_on(Part::End(kind));
             }
             Some(_) | None => {}
         }
@@ -285,14 +291,20 @@ fn unmask(payload: &mut [u8], mask: &mut [u8; 4]) {
 
 /// Appends one data message that holds `parts`: text where all of it is UTF-8, else binary.
 pub(crate) fn write_message(parts: [&[u8]; 2], out: &mut Vec<u8>) {
-    let [head, tail] = parts;
-    let text = match std::str::from_utf8(head) {
-        Ok(_) => std::str::from_utf8(tail).is_ok(),
-        Err(_) => false,
+    let text = parts.iter().all(|part| std::str::from_utf8(part).is_ok());
+    write_message_as(if text { MessageKind::Text } else { MessageKind::Binary }, parts, out);
+}
+
+/// Appends one data message that holds `parts`, which must be UTF-8 where it is called text.
+pub(crate) fn write_message_as(kind: MessageKind, parts: [&[u8]; 2], out: &mut Vec<u8>) {
+    let opcode = match kind {
+        MessageKind::Text => TEXT,
+        MessageKind::Binary => BINARY,
     };
-    write_head(if text { TEXT } else { BINARY }, head.len() + tail.len(), 0, out);
-    out.extend_from_slice(head);
-    out.extend_from_slice(tail);
+    write_head(opcode, parts.iter().map(|part| part.len()).sum(), 0, out);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
 /// Appends a Pong.

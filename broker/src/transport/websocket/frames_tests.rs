@@ -17,6 +17,7 @@ fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
     data: Vec<u8>,
+    messages: Vec<MessageKind>,
     pings: Vec<Vec<u8>>,
     closes: Vec<Option<u16>>,
 }
@@ -24,22 +25,18 @@ struct Seen {
 fn read_in_pieces(wire: &[u8], size: usize) -> (Seen, Result<(), Violation>) {
     let mut reader = FrameReader::default();
     let mut seen = Seen::default();
-    let (mut data, mut pings, mut closes) = (Vec::new(), Vec::new(), Vec::new());
     let mut result = Ok(());
     for piece in wire.to_vec().chunks_mut(size) {
-        result = reader.read(
-            piece,
-            |octets| data.extend_from_slice(octets),
-            |control| match control {
-                Control::Ping(payload) => pings.push(payload.to_vec()),
-                Control::Close(code) => closes.push(code),
-            },
-        );
+        result = reader.read(piece, |part| match part {
+            Part::Payload(octets) => seen.data.extend_from_slice(octets),
+            Part::End(kind) => seen.messages.push(kind),
+            Part::Ping(payload) => seen.pings.push(payload.to_vec()),
+            Part::Close(code) => seen.closes.push(code),
+        });
         if result.is_err() {
             break;
         }
     }
-    (seen.data, seen.pings, seen.closes) = (data, pings, closes);
     (seen, result)
 }
 
@@ -64,6 +61,7 @@ fn a_message_may_come_in_fragments_with_control_frames_between() {
         assert_eq!(result, Ok(()), "in pieces of {size}");
         assert_eq!(seen.data, "SEND\ngr\u{fc}\u{df}e\0".as_bytes());
         assert_eq!(seen.pings, [b"are you there"]);
+        assert_eq!(seen.messages, [MessageKind::Text]);
         assert_eq!(seen.closes, [Some(1000)]);
     }
 }
@@ -99,7 +97,13 @@ fn what_the_rfc_forbids_is_refused() {
 fn a_declared_length_costs_no_memory() {
     let mut head = [FIN | BINARY, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0, b'x'];
     let mut got = 0;
-    FrameReader::default().read(&mut head, |data| got += data.len(), |_| ()).unwrap();
+    FrameReader::default()
+        .read(&mut head, |part| {
+            if let Part::Payload(data) = part {
+                got += data.len();
+            }
+        })
+        .unwrap();
     assert_eq!(got, 1);
 }
 
@@ -135,11 +139,12 @@ proptest! {
         let wire = payloads.iter().map(|payload| client_frame(FIN | BINARY, payload)).collect::<Vec<_>>().concat();
         let (seen, result) = read_in_pieces(&wire, size);
         prop_assert_eq!(result, Ok(()));
+        prop_assert_eq!(seen.messages.len(), payloads.len());
         prop_assert_eq!(seen.data, payloads.concat());
     }
 
     #[test]
     fn no_octets_make_the_reader_panic(mut octets in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = FrameReader::default().read(&mut octets, |_| (), |_| ());
+        let _ = FrameReader::default().read(&mut octets, |_| ());
     }
 }

@@ -4,8 +4,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::{
     HeaderMap, Method, Request, Version,
     header::{
-        CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, HOST, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
     },
 };
 use sha1::{Digest as _, Sha1};
@@ -54,7 +54,7 @@ pub(crate) struct Accepted {
 }
 
 /// The subprotocols of STOMP, the best first.
-const PROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
+pub(crate) const PROTOCOLS: [&str; 3] = ["v12.stomp", "v11.stomp", "v10.stomp"];
 
 /// What RFC 6455 section 1.3 appends to the client's key.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -71,19 +71,7 @@ pub(crate) fn judge<B>(request: &Request<B>, path: &str, allowed: &[AllowedOrigi
     if request.method() != Method::GET {
         return Err(Refusal::Method);
     }
-    if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade") {
-        return Err(Refusal::UpgradeRequired);
-    }
-    if request.version() < Version::HTTP_11 {
-        return Err(Refusal::BadRequest("it must be HTTP/1.1"));
-    }
-    if header(headers, &SEC_WEBSOCKET_VERSION) != Some("13") {
-        return Err(Refusal::Version);
-    }
-    let key = header(headers, &SEC_WEBSOCKET_KEY).ok_or(Refusal::BadRequest("Sec-WebSocket-Key is missing"))?;
-    if STANDARD.decode(key).map(|key| key.len()) != Ok(16) {
-        return Err(Refusal::BadRequest("Sec-WebSocket-Key is not 16 octets in base64"));
-    }
+    let accept = accept(request, &["13"])?;
     let page = match headers.get(ORIGIN) {
         Some(value) => Some(value.to_str().map_err(|_| Refusal::BadRequest("Origin is not ASCII"))?),
         None => None,
@@ -91,7 +79,29 @@ pub(crate) fn judge<B>(request: &Request<B>, path: &str, allowed: &[AllowedOrigi
     if !origin::is_allowed(page, header(headers, &HOST), allowed) {
         return Err(Refusal::Origin(page.unwrap_or_default().to_owned()));
     }
-    Ok(Accepted { accept: accept_key(key), protocol: choose_protocol(headers) })
+    Ok(Accepted { accept, protocol: choose_protocol(headers, &PROTOCOLS) })
+}
+
+/// The value of `Sec-WebSocket-Accept`, if the request asks for an upgrade to one of these versions of WebSocket.
+///
+/// # Errors
+/// The first thing that is in the way.
+pub(crate) fn accept<B>(request: &Request<B>, versions: &[&str]) -> Result<String, Refusal> {
+    let headers = request.headers();
+    if !has_token(headers, &UPGRADE, "websocket") || !has_token(headers, &CONNECTION, "upgrade") {
+        return Err(Refusal::UpgradeRequired);
+    }
+    if request.version() < Version::HTTP_11 {
+        return Err(Refusal::BadRequest("it must be HTTP/1.1"));
+    }
+    if !header(headers, &SEC_WEBSOCKET_VERSION).is_some_and(|version| versions.contains(&version)) {
+        return Err(Refusal::Version);
+    }
+    let key = header(headers, &SEC_WEBSOCKET_KEY).ok_or(Refusal::BadRequest("Sec-WebSocket-Key is missing"))?;
+    if STANDARD.decode(key).map(|key| key.len()) != Ok(16) {
+        return Err(Refusal::BadRequest("Sec-WebSocket-Key is not 16 octets in base64"));
+    }
+    Ok(accept_key(key))
 }
 
 /// What answers a key and shows that the request was understood.
@@ -99,9 +109,22 @@ pub(crate) fn accept_key(key: &str) -> String {
     STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
-/// The best subprotocol that is offered, whatever the order of the offer.
-fn choose_protocol(headers: &HeaderMap) -> Option<&'static str> {
-    PROTOCOLS.into_iter().find(|protocol| tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|token| token == *protocol))
+/// The first of the subprotocols that is offered, whatever the order of the offer.
+pub(crate) fn choose_protocol(headers: &HeaderMap, protocols: &[&'static str]) -> Option<&'static str> {
+    let is_offered = |protocol: &str| tokens(headers, &SEC_WEBSOCKET_PROTOCOL).any(|token| token == protocol);
+    protocols.iter().copied().find(|protocol| is_offered(protocol))
+}
+
+/// Adds what the response with status 101 has to say.
+pub(crate) fn switch(accept: String, protocol: Option<&'static str>, headers: &mut HeaderMap) {
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::try_from(accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(protocol) = protocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+    }
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -113,7 +136,7 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+pub(crate) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn is_allowed(origin: Option<&str>, host: Option<&str>, allowed: &[Al
 }
 
 /// Whether the authority of `origin` is `host`, default ports left out on either side.
-fn is_same(origin: &str, host: Option<&str>) -> bool {
+pub(crate) fn is_same(origin: &str, host: Option<&str>) -> bool {
     let (Some((scheme, authority)), Some(host)) = (origin.split_once("://"), host) else { return false };
     let default_port = match scheme {
         "http" => ":80",

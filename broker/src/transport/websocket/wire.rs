@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::frames::{CloseCode, Control, FrameReader, Violation, write_close, write_message, write_pong};
+use super::frames::{CloseCode, FrameReader, Part, Violation, write_close, write_message, write_pong};
 use crate::{
     session::{Close, CloseReason},
     transport::{Received, Transport, Wire, WireError},
@@ -25,18 +25,15 @@ impl Wire for WebSocketWire {
     fn receive(&mut self, octets: &mut [u8], stomp: &mut BytesMut, out: &mut Vec<u8>) -> Result<Received, WireError> {
         let (mut received, mut closed_by_client) = (Received::Open, None);
         let close_sent = self.close_sent;
-        let result = self.reader.read(
-            octets,
-            |payload| stomp.extend_from_slice(payload),
-            |control| match control {
-                Control::Ping(payload) if !close_sent => write_pong(payload, out),
-                Control::Ping(_) => {}
-                Control::Close(code) => {
-                    received = Received::Closed;
-                    closed_by_client = Some(code.unwrap_or(CloseCode::Normal.number()));
-                }
-            },
-        );
+        let result = self.reader.read(octets, |part| match part {
+            Part::Payload(payload) => stomp.extend_from_slice(payload),
+            Part::Ping(payload) if !close_sent => write_pong(payload, out),
+            Part::End(_) | Part::Ping(_) => {}
+            Part::Close(code) => {
+                received = Received::Closed;
+                closed_by_client = Some(code.unwrap_or(CloseCode::Normal.number()));
+            }
+        });
         self.closed_by_client = closed_by_client;
         match result {
             Ok(()) => Ok(received),
@@ -70,10 +67,11 @@ impl Wire for WebSocketWire {
 }
 
 /// The status code for the end of a session.
-const fn code_of(reason: CloseReason) -> CloseCode {
+pub(crate) const fn code_of(reason: CloseReason) -> CloseCode {
     match reason {
         CloseReason::Disconnect | CloseReason::ClientClosed | CloseReason::ConnectionLost => CloseCode::Normal,
         CloseReason::ProtocolError => CloseCode::Protocol,
+        CloseReason::Unsendable => CloseCode::Unsupported,
         CloseReason::LimitExceeded => CloseCode::TooBig,
         CloseReason::LoginRefused
         | CloseReason::LoginTimeout

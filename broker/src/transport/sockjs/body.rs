@@ -1,0 +1,91 @@
+//! What a response carries: all at once, or frames as they come.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    body::{Body, Frame, SizeHint},
+    header::{CONTENT_TYPE, HeaderValue},
+};
+
+use super::stream::FrameStream;
+
+/// The body of a response.
+#[derive(Debug)]
+pub enum ResponseBody {
+    /// All at once.
+    Whole(Full<Bytes>),
+    /// The frames of a session, each in a piece of its own.
+    Frames(Box<FrameStream>),
+}
+
+impl ResponseBody {
+    /// Nothing.
+    pub fn empty() -> Self {
+        Self::Whole(Full::default())
+    }
+
+    /// A response of words for whoever reads them.
+    pub fn text(status: StatusCode, words: impl Into<Bytes>) -> Response<Self> {
+        text(status, words)
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(context),
+            Self::Frames(frames) => frames.poll_piece(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Frames(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Frames(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// A response with nothing in it, and no word on what that would be.
+pub(super) fn empty(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A response that is complete.
+pub(super) fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Whole(Full::new(body.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Words for whoever reads them.
+pub(super) fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<ResponseBody> {
+    whole(status, "text/plain; charset=UTF-8", body)
+}
+
+/// A response whose body comes bit by bit.
+pub(super) fn frames(kind: &'static str, frames: FrameStream) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Frames(Box::new(frames)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,153 @@
+//! Requests that send messages: `xhr_send`, `jsonp_send`. All of a request counts, or nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::{Request, Response, StatusCode, body::Incoming, header::CONTENT_TYPE};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use super::{
+    ResponseBody, body, headers,
+    json::{Accept, Piece, StringsReader},
+    pipe::END,
+    service::{Application, Context, origin_of},
+    session::Upload,
+};
+
+/// Octets of one request that do not count against the budget of all.
+const FREE: usize = 16 << 10;
+
+/// How messages are brought and the bringer is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// JSON; 204.
+    Xhr,
+    /// JSON, or a form's field `d`; some browsers do strange things after a 204.
+    Jsonp,
+}
+
+/// Why messages were not taken; the text goes to the client.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum SendError {
+    #[error("Payload expected.")]
+    Empty,
+    #[error("Broken JSON encoding.")]
+    Broken,
+    #[error("The request has more than {0} octets.")]
+    TooLarge(usize),
+    #[error("The request did not arrive in time.")]
+    Late,
+}
+
+impl SendError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Empty | Self::Broken => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Late => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+}
+
+/// Answers one.
+pub(super) async fn answer<A: Application>(
+    context: &Context<'_, A>,
+    id: &str,
+    form: Form,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let Ok(session) = context.service.find(id, origin_of(request.headers())) else {
+        return body::text(StatusCode::NOT_FOUND, "No such session.\n");
+    };
+    let is_form = form == Form::Jsonp
+        && headers::text(request.headers(), &CONTENT_TYPE)
+            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let limit = context.options.request_limit;
+    let arriving = collect(request.into_body(), limit, &context.service.budget);
+    let taken = match timeout(context.options.request_timeout, arriving).await {
+        Ok(Ok((payload, budget))) => messages(&payload, is_form).map(|octets| Upload { octets, _budget: budget }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(SendError::Late),
+    };
+    let mut response = match taken {
+        Ok(upload) => {
+            session.send(upload).await;
+            match form {
+                Form::Xhr => body::text(StatusCode::NO_CONTENT, ""),
+                Form::Jsonp => body::text(StatusCode::OK, "ok"),
+            }
+        }
+        Err(error) => body::text(error.status(), format!("{error}\n")),
+    };
+    headers::forbid_keeping(&mut response);
+    response
+}
+
+/// Reads a body; memory beyond a little is taken from the budget, which may mean to wait.
+async fn collect(
+    mut body: Incoming,
+    limit: usize,
+    budget: &Arc<Semaphore>,
+) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), SendError> {
+    let (mut payload, mut held) = (Vec::new(), None::<OwnedSemaphorePermit>);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| SendError::Broken)?.into_data() else { continue };
+        if payload.len() + data.len() > limit {
+            return Err(SendError::TooLarge(limit));
+        }
+        payload.extend_from_slice(&data);
+        let owed = payload.len().saturating_sub(FREE + held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if owed > 0 {
+            let more = u32::try_from(owed).map_err(|_| SendError::TooLarge(limit))?;
+            let permit = Arc::clone(budget).acquire_many_owned(more).await.map_err(|_| SendError::Late)?;
+            match &mut held {
+                Some(held) => held.merge(permit),
+                None => held = Some(permit),
+            }
+        }
+    }
+    Ok((payload, held))
+}
+
+/// The messages of a payload, as the pipe has them.
+fn messages(payload: &[u8], is_form: bool) -> Result<Bytes, SendError> {
+    let field;
+    let json = if is_form {
+        field = form_urlencoded::parse(payload).find(|(name, _)| name == "d").map(|(_, value)| value);
+        field.as_ref().map_or(&b""[..], |value| value.as_bytes())
+    } else {
+        payload
+    };
+    let mut octets = Vec::new();
+    let mut reader = StringsReader::new(Accept::Array);
+    let hand_on = |piece: Piece<'_>| match piece {
+        Piece::Text(text) => octets.extend_from_slice(text),
+        Piece::End => octets.push(END),
+    };
+    match reader.read(json, hand_on).and_then(|()| reader.finish()) {
+        Ok(true) => Ok(octets.into()),
+        Ok(false) => Err(SendError::Empty),
+        Err(_) => Err(SendError::Broken),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_come_as_json_or_in_a_form() {
+        assert_eq!(messages(br#"["a","%61"]"#, false).unwrap(), b"a\xFF%61\xFF"[..]);
+        assert_eq!(messages(b"d=%5B%22a+b%22%5D", true).unwrap(), b"a b\xFF"[..]);
+        assert_eq!(messages(b"[]", false).unwrap(), b""[..]);
+        for empty in ["", "d=", "p=p"] {
+            assert_eq!(messages(empty.as_bytes(), true), Err(SendError::Empty), "{empty}");
+        }
+        assert_eq!(messages(b"d=%5B%22x", true), Err(SendError::Broken));
+        assert_eq!(messages(b"\"x\"", false), Err(SendError::Broken));
+    }
+}

@@ -1,0 +1,83 @@
+//! What the port for browsers answers, before the upgrade.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue, UPGRADE},
+};
+
+use super::{
+    handshake::{self, Refusal, has_token},
+    sockjs,
+};
+use crate::{
+    broker::Broker,
+    transport::{
+        http::Answer,
+        sockjs::{Framing, ResponseBody},
+    },
+};
+
+/// What a connection becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upgrade {
+    /// STOMP in WebSocket messages.
+    Stomp,
+    /// STOMP in the frames of SockJS, with the period of `h`.
+    SockJs { heartbeat: Duration },
+}
+
+/// Answers one request; `refusal` is what a connection hears that is not let in.
+pub(super) async fn answer(
+    broker: &Arc<Broker>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+    refusal: Option<&str>,
+) -> Answer<ResponseBody, Upgrade> {
+    if let Some(words) = refusal {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, words.to_owned());
+    }
+    let current = broker.current();
+    let Some(listener) = &current.config.listeners.websocket else {
+        return refuse(StatusCode::NOT_FOUND, "There is no WebSocket endpoint any more.".to_owned());
+    };
+    let asks_for_websocket =
+        request.uri().path() == listener.path && has_token(request.headers(), &UPGRADE, "websocket");
+    if !asks_for_websocket && let Some(options) = sockjs::options(listener, &current.config.limits) {
+        drop(current);
+        let answer = sockjs::answer(broker, &options, peer, request).await;
+        let upgrade = answer.upgrade.map(|framing| match framing {
+            Framing::Raw => Upgrade::Stomp,
+            Framing::SockJs => Upgrade::SockJs { heartbeat: options.heartbeat },
+        });
+        return Answer { response: answer.response, upgrade };
+    }
+    match handshake::judge(&request, &listener.path, &listener.allowed_origins) {
+        Ok(accepted) => {
+            let mut response = Response::new(ResponseBody::empty());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            handshake::switch(accepted.accept, accepted.protocol, response.headers_mut());
+            Answer { response, upgrade: Some(Upgrade::Stomp) }
+        }
+        Err(refusal) => {
+            if let Refusal::Origin(origin) = &refusal {
+                broker.metrics.origins_refused.inc();
+                tracing::warn!(client.addr = %peer, origin, "WebSocket refused: the origin is not allowed");
+            }
+            let (status, header) = refusal.status();
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            let mut answer = refuse(status, refusal.to_string());
+            answer.response.headers_mut().extend(header);
+            answer
+        }
+    }
+}
+
+fn refuse(status: StatusCode, words: String) -> Answer<ResponseBody, Upgrade> {
+    let mut response = ResponseBody::text(status, words + "\n");
+    // Not by `keep_alive(false)`: hyper would then write `Upgrade, close` into a 101, which strict clients refuse.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Answer { response, upgrade: None }
+}
