@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_capacity_bounds_what_waits_but_one_delivery_always_fits() {
-        let mailbox = Mailbox::new(1000);
+        let mailbox = Mailbox::new(2 * delivery(300).message.size());
         mailbox.deliver(delivery(5000)).unwrap();
         assert_eq!(mailbox.deliver(delivery(1)), Err(Full));
         mailbox.release(mailbox.octets());
@@ -237,7 +237,8 @@ mod tests {
 
     #[test]
     fn who_waits_for_room_is_called_once_when_there_is_enough() {
-        let mailbox = Arc::new(Mailbox::new(1000));
+        let size = delivery(150).message.size();
+        let mailbox = Arc::new(Mailbox::new(3 * size));
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         mailbox.on_room(move || {
@@ -246,7 +247,6 @@ mod tests {
         for _ in 0..3 {
             mailbox.deliver(delivery(150)).unwrap();
         }
-        let size = delivery(150).message.size();
         assert!(!mailbox.wait_for_room(size * 2));
         mailbox.release(size);
         assert_eq!(calls.load(Ordering::Relaxed), 0, "not enough room yet");
