@@ -8,8 +8,9 @@ use std::{
 };
 
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::support::BrokerUnderTest;
+use crate::support::{BrokerUnderTest, within};
 
 /// How long a script with all its waits may take; each of them has a shorter one.
 const SCRIPT_TIME: Duration = Duration::from_mins(5);
@@ -74,4 +75,38 @@ async fn stompjs_works_over_websocket() {
     let mut command = tokio::process::Command::new("node");
     command.arg(script("stompjs.mjs")).arg(broker.websocket().port().to_string()).arg(clients.join("node"));
     assert_ok(command).await;
+}
+
+/// The configuration with SockJS, for pages of any origin.
+fn with_sockjs(keys: &str) -> String {
+    CONFIG.replace("path: /chat", &format!("path: /chat, allowedOrigins: ['*'], sockJs: {{{keys}}}"))
+}
+
+#[tokio::test]
+async fn sockjs_client_works_in_node_through_every_transport() {
+    let clients = clients();
+    let broker = BrokerUnderTest::start_in(secrets(), &with_sockjs("responseLimit: 4Ki"));
+    let mut command = tokio::process::Command::new("node");
+    command.arg(script("sockjs.mjs")).arg(broker.websocket().port().to_string()).arg(clients.join("node"));
+    assert_ok(command).await;
+}
+
+#[tokio::test]
+async fn sockjs_client_works_in_a_browser_through_every_transport() {
+    let mut command = tokio::process::Command::new("node");
+    command.arg(script("sockjs_browser.mjs")).arg(clients().join("node"));
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut pages = command.spawn().unwrap();
+    let mut lines = BufReader::new(pages.stdout.take().unwrap()).lines();
+    let line = within("the pages to be served", lines.next_line()).await.unwrap().unwrap();
+    let port = line.strip_prefix("pages ").unwrap();
+    let keys = format!("clientUrl: 'http://127.0.0.1:{port}/sockjs.js'");
+    let broker = BrokerUnderTest::start_in(secrets(), &with_sockjs(&keys));
+    let told = format!("{}\n", broker.websocket().port());
+    pages.stdin.as_mut().unwrap().write_all(told.as_bytes()).await.unwrap();
+    let mut passed = String::new();
+    let mut stderr = pages.stderr.take().unwrap();
+    let run = async { tokio::join!(lines.next_line(), stderr.read_to_string(&mut passed)) };
+    let (outcome, _) = tokio::time::timeout(SCRIPT_TIME, run).await.expect("the browser ends in time");
+    assert_eq!(outcome.unwrap().as_deref(), Some("ok"), "{passed}");
 }

@@ -1,4 +1,8 @@
 #!/usr/bin/env bash
-# Installs the STOMP clients that the broker's tests drive: the same ones as the demo's.
+# Installs the STOMP clients that the broker's tests drive, the same ones as the demo's, and the browser for those in pages.
 set -euo pipefail
-exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../../hack/demo/clients/setup"
+HERE=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
+# shellcheck source=../../../hack/lib/common.sh
+. "$HERE/../../../hack/lib/common.sh"
+need chromium chromium
+exec "$HERE/../../../hack/demo/clients/setup"
