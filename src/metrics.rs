@@ -34,10 +34,10 @@ pub struct ResultLabel {
     pub result: &'static str,
 }
 
-/// Label of an error.
+/// Label of a cause.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
-    /// Name of the error, from a closed list.
+    /// Name of the error, or of the reason of a restart; from a closed list.
     pub reason: &'static str,
 }
 
@@ -69,6 +69,8 @@ pub struct Metrics {
     pub pod_polls: Family<ResultLabel, Counter>,
     /// Events: `published`, `failed` or `dropped` because too many waited.
     pub events: Family<ResultLabel, Counter>,
+    /// Zones whose pods were replaced, by reason.
+    pub zone_restarts: Family<ReasonLabel, Counter>,
     /// 1 when this replica is the one that works.
     pub leader: Gauge,
     /// 1 when the API server does not know the kind StompBroker.
@@ -108,6 +110,7 @@ impl Metrics {
             reconcile_duration: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0]),
             pod_polls: Family::default(),
             events: Family::default(),
+            zone_restarts: Family::default(),
             leader: Gauge::default(),
             crd_missing: Gauge::default(),
             broker_ready: Family::default(),
@@ -125,6 +128,7 @@ impl Metrics {
         );
         registry.register("pod_polls", "Questions to broker pods by outcome", metrics.pod_polls.clone());
         registry.register("events", "Events by outcome", metrics.events.clone());
+        registry.register("zone_restarts", "Zones whose pods were replaced", metrics.zone_restarts.clone());
         registry.register("leader", "1 on the replica that works", metrics.leader.clone());
         registry.register("crd_missing", "1 when the CRD is not installed", metrics.crd_missing.clone());
         registry.register("broker_ready", "1 when the StompBroker is Ready", metrics.broker_ready.clone());

@@ -2,7 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::jiff::Timestamp;
 use stompbroker_config::admin;
+
+use crate::{
+    api::{RolloutStatus, StompBroker},
+    validate::{LOGIN_KEYS, referenced_secrets},
+};
 
 /// What one pass has seen of one broker's surroundings.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +23,20 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// Objects that have the name of a child of ours but belong to somebody else.
     pub foreign: Vec<ForeignObject>,
+    /// What the status says of the last rollout.
+    pub last_rollout: Option<RolloutStatus>,
+    /// The time of the pass. It decides when something is done, and never what: no object has it in it.
+    pub now: Timestamp,
+}
+
+impl Observed {
+    /// A world without anything but the Secrets that `broker` refers to.
+    pub fn assuming_references(broker: &StompBroker) -> Self {
+        let keys = || LOGIN_KEYS.map(str::to_owned).into();
+        let secrets = referenced_secrets(broker).into_iter();
+        let referenced_secrets = secrets.map(|used| (used.secret_name, SecretView::Present(keys()))).collect();
+        Self { referenced_secrets, ..Self::default() }
+    }
 }
 
 /// What is known of a Secret; never its values.
@@ -45,8 +65,14 @@ pub struct DeploymentView {
     pub updated: i32,
     /// `status.availableReplicas`.
     pub available: i32,
-    /// Annotation `deployment.kubernetes.io/revision`.
+    /// Its annotation [`crate::plan::REVISION`].
     pub revision: Option<String>,
+    /// Its annotation [`crate::plan::PREVIOUS`].
+    pub previous: Option<String>,
+    /// Its annotation [`crate::plan::FAILED`].
+    pub failed: Option<String>,
+    /// `metadata.resourceVersion` as it was seen, as a number.
+    pub version: u64,
     /// Message of the condition `ReplicaFailure`, when pods cannot be created (quota, admission).
     pub replica_failure: Option<String>,
     /// Message of the condition `Progressing` when its reason is `ProgressDeadlineExceeded`.

@@ -205,6 +205,11 @@ fn cases() -> Vec<Case> {
             "{drain: {deadline: 5s}}",
             &["spec.drain.deadline is 4s", "spec.drain.delay of 5s", "longer"],
         ),
+        case(
+            "{maintenanceWindow: {start: '02:00', duration: 25h}}",
+            "{maintenanceWindow: {start: '02:00', duration: 24h, days: [Sat, Sun]}}",
+            &["spec.maintenanceWindow.duration is 25h", "at most 24h", "upgradePolicy"],
+        ),
     ]
 }
 
@@ -216,6 +221,12 @@ fn malformed() -> Vec<Case> {
         case("{heartbeat: soon}", "{heartbeat: 1.5s}", duration),
         case("{sessionTimeout: soon}", "{sessionTimeout: 1m30s}", duration),
         case("{drain: {delay: soon}}", "{drain: {delay: 0s}}", duration),
+        case("{rollout: {sessionWait: soon}}", "{rollout: {sessionWait: 0s}}", duration),
+        case(
+            "{maintenanceWindow: {start: '02:00', duration: soon}}",
+            "{maintenanceWindow: {start: '02:00', duration: 1m}}",
+            duration,
+        ),
         case("{drain: {deadline: soon}}", "{drain: {deadline: 1h}}", duration),
         case(
             format!("{{engine: {{relay: {{connectTimeout: soon, {RELAY}}}}}}}"),

@@ -6,7 +6,8 @@ use stompbroker_config::GoDuration;
 
 use super::{
     Authentication, Authorization, Autoscaling, Credentials, DestinationPolicy, Drain, Engine, ImagePullSecret, Limits,
-    Listeners, Resources, StompBrokerStatus, UserDestinations, Zone, rules, scalars,
+    Listeners, MaintenanceWindow, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules,
+    scalars,
 };
 
 /// What the broker is to be.
@@ -130,6 +131,17 @@ pub struct StompBrokerSpec {
     /// How a pod lets its sessions go when it stops.
     #[serde(default)]
     pub drain: Drain,
+    /// How pods are replaced when something changes that only a restart brings into effect: one zone after the other in
+    /// the order of `zones`.
+    #[serde(default)]
+    pub rollout: Rollout,
+    /// When pods are restarted only because a newer operator would make them otherwise; the condition `UpdateAvailable`
+    /// tells that it would.
+    #[serde(default)]
+    pub upgrade_policy: UpgradePolicy,
+    /// When pods may also be restarted for a newer operator. Absent: at no such time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance_window: Option<MaintenanceWindow>,
 }
 
 impl Default for StompBrokerSpec {
@@ -152,6 +164,9 @@ impl Default for StompBrokerSpec {
             session_timeout: session_timeout(),
             autoscaling: None,
             drain: Drain::default(),
+            rollout: Rollout::default(),
+            upgrade_policy: UpgradePolicy::default(),
+            maintenance_window: None,
         }
     }
 }

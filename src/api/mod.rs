@@ -8,6 +8,7 @@
 //! | `engine` | embedded and relay |
 //! | `listeners` | where clients connect |
 //! | `access` | credentials, authentication, authorization |
+//! | `rollout` | how and when pods are replaced, and what is reported of it |
 //! | `status` | what the operator reports |
 //! | `rules` | the CEL rules with their messages |
 //! | `scalars` | schemas of durations, sizes and quantities |
@@ -22,6 +23,7 @@ mod capacity;
 mod destinations;
 mod engine;
 mod listeners;
+mod rollout;
 mod rules;
 mod scalars;
 mod status;
@@ -36,6 +38,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 pub use listeners::{ADMIN_PORT, Listeners, SockJs, StompListener, WebSocketListener};
+pub use rollout::{
+    MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
+};
 pub use status::{CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
 
 /// The definition of the kind as it is installed.

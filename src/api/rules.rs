@@ -350,3 +350,15 @@ pub(super) fn storage_class_is_kept() -> Rule {
          PersistentVolumeClaim and set it again'",
     )
 }
+
+/// A window that never opens, or never closes, is a mistake.
+pub(super) fn window_is_open_at_some_time() -> Rule {
+    rule(
+        &unless_malformed(
+            &["duration"],
+            "duration(self.duration) >= duration('1m') && duration(self.duration) <= duration('24h')",
+        ),
+        "'spec.maintenanceWindow.duration is ' + self.duration + '; make it at least 1m and at most 24h, or leave \
+         spec.maintenanceWindow out and set spec.upgradePolicy to Automatic for any time'",
+    )
+}

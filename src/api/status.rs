@@ -4,6 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::RolloutStatus;
+
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -46,6 +48,9 @@ pub struct StompBrokerStatus {
     /// The image that the pods are to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The last time that pods were replaced by the operator; absent while all are as they were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_rollout: Option<RolloutStatus>,
 }
 
 /// The state of one zone.
@@ -66,7 +71,7 @@ pub struct ZoneStatus {
     /// Sessions logged in.
     #[serde(default)]
     pub sessions: i64,
-    /// Revision of the zone's Deployment.
+    /// Revision that the zone's pods have or are being given; the same in all zones once a rollout is through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
 }

@@ -9,9 +9,9 @@ use std::{
 use super::{ManifestError, brokers};
 use crate::{
     api::StompBroker,
-    observed::{Observed, SecretView},
+    observed::Observed,
     plan::{self, PlanError, Settings},
-    validate::{LOGIN_KEYS, SpecError, referenced_secrets, validate},
+    validate::{SpecError, validate},
 };
 
 /// Arguments of `stompbroker-operator render`.
@@ -123,7 +123,7 @@ fn read(file: &Path) -> io::Result<String> {
 
 fn objects(file: &Path, broker: &StompBroker, settings: &Settings) -> Result<String, RenderError> {
     let name = broker.metadata.name.clone().unwrap_or_default();
-    let observed = nothing_but_references(broker);
+    let observed = Observed::assuming_references(broker);
     let validated = validate(broker, &observed).map_err(|errors| RenderError::Refused {
         file: file.to_owned(),
         name: name.clone(),
@@ -131,14 +131,4 @@ fn objects(file: &Path, broker: &StompBroker, settings: &Settings) -> Result<Str
     })?;
     let plan = plan::plan(&validated, &observed, settings).map_err(|source| RenderError::Plan { name, source })?;
     Ok(plan.objects.to_yaml()?)
-}
-
-/// A world without anything but the Secrets that `broker` refers to.
-fn nothing_but_references(broker: &StompBroker) -> Observed {
-    let keys = || LOGIN_KEYS.map(str::to_owned).into();
-    let secrets = referenced_secrets(broker).into_iter();
-    Observed {
-        referenced_secrets: secrets.map(|used| (used.secret_name, SecretView::Present(keys()))).collect(),
-        ..Observed::default()
-    }
 }

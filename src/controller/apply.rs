@@ -1,6 +1,9 @@
 //! Step `apply`: writes what differs, in the order in which the objects need each other, Deployments last (a pod must not
 //! start before what it mounts is there) but for the autoscalers, which need a Deployment to scale.
 //!
+//! A Deployment whose pods are replaced is only written if it still is what the decision was made on: a zone must not lose
+//! its pods because it was seen as it was some time ago.
+//!
 //! A child is not written when its desired form is the one that was last written and nobody has touched a field of ours
 //! since, so that a pass over an unchanged world writes nothing.
 
@@ -9,6 +12,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams},
@@ -23,19 +27,30 @@ use super::{
     secrets,
     views::ChildEntry,
 };
-use crate::{FIELD_MANAGER, api::StompBroker, error::Error, plan::Objects};
+use crate::{
+    FIELD_MANAGER,
+    api::StompBroker,
+    error::Error,
+    metrics::ReasonLabel,
+    observed::Observed,
+    plan::{Objects, Plan, ZoneStep, gate::Act},
+};
 
-/// The children that are to exist now, and how many of them were not there before.
+/// The children that are to exist now, and what became of them.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) wanted: BTreeSet<(ChildKind, String)>,
+    /// How many of them were not there before.
     pub(crate) created: usize,
+    /// A decision was made on a world that had changed by then; it has to be made again.
+    pub(crate) outdated: bool,
 }
 
-/// Writes `objects` as far as they differ from what is there.
+/// Writes the objects of `plan`, which was made of `observed`, as far as they differ from what is there.
 pub(crate) async fn apply(
     broker: &StompBroker,
-    objects: &Objects,
+    plan: &Plan,
+    observed: &Observed,
     secrets: &BTreeMap<String, GeneratedSight>,
     claims: &BTreeMap<String, ChildEntry>,
     context: &Context,
@@ -50,7 +65,7 @@ pub(crate) async fn apply(
         pod_disruption_budgets,
         deployments,
         horizontal_pod_autoscalers,
-    } = objects;
+    } = &plan.objects;
     let mut pass = Pass::new(broker, context);
     pass.all(service_accounts).await?;
     for secret in generated {
@@ -64,7 +79,9 @@ pub(crate) async fn apply(
     pass.all(services).await?;
     pass.all(network_policies).await?;
     pass.all(pod_disruption_budgets).await?;
-    pass.all(deployments).await?;
+    for (deployment, zone) in deployments.iter().zip(&plan.rollout.zones) {
+        pass.deployment(deployment, zone, observed).await?;
+    }
     pass.all(horizontal_pod_autoscalers).await?;
     Ok(pass.outcome)
 }
@@ -96,8 +113,41 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Writes a Deployment, and counts why its pods are replaced.
+    async fn deployment(&mut self, object: &Deployment, zone: &ZoneStep, observed: &Observed) -> Result<(), Error> {
+        let name = object.name_any();
+        let live = self.context.world.child(ChildKind::Deployment, &Key::new(self.namespace.clone(), name.clone()));
+        if !matches!(zone.act, Act::Roll | Act::Return) {
+            return self.one(object, live.as_ref()).await;
+        }
+        let seen = observed.deployments.get(&name).map(|seen| seen.version.to_string());
+        match self.guarded(object, seen, live.as_ref()).await {
+            Err(Error::Apply { source: kube::Error::Api(status), .. }) if status.is_conflict() => {
+                self.outcome.outdated = true;
+                return Ok(());
+            }
+            written => written?,
+        }
+        let names: Vec<_> = zone.reasons.iter().map(|reason| reason.as_str()).collect();
+        info!(name, revision = zone.revision.id, reasons = names.join(","), "replacing pods");
+        for reason in names {
+            self.context.metrics.zone_restarts.get_or_create(&ReasonLabel { reason }).inc();
+        }
+        Ok(())
+    }
+
     /// Writes `object` unless `live` still is what was made of it before.
     pub(crate) async fn one<K: Child>(&mut self, object: &K, live: Option<&ChildEntry>) -> Result<(), Error> {
+        self.guarded(object, None, live).await
+    }
+
+    /// [`Self::one`], which fails when the object no longer has the version that was `seen`.
+    async fn guarded<K: Child>(
+        &mut self,
+        object: &K,
+        seen: Option<String>,
+        live: Option<&ChildEntry>,
+    ) -> Result<(), Error> {
         let name = object.name_any();
         let kind = K::KIND;
         self.outcome.wanted.insert((kind, name.clone()));
@@ -107,7 +157,9 @@ impl<'a> Pass<'a> {
         }
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let written = api.patch(&name, &parameters, &Patch::Apply(object)).await;
+        let mut body = object.clone();
+        body.meta_mut().resource_version = seen;
+        let written = api.patch(&name, &parameters, &Patch::Apply(body)).await;
         let written = written.map_err(|source| Error::Apply { kind: kind.name(), name: name.clone(), source })?;
         let entry = written.entry();
         self.outcome.created += usize::from(live.is_none());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::{
     api::core::v1::{PersistentVolumeClaim, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    jiff::Timestamp,
 };
 use kube::{Api, Client, ResourceExt as _};
 
@@ -59,6 +60,8 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         deployments: deployments(broker, context),
         pods: pods.into_iter().map(|(_, view)| view).collect(),
         foreign: Vec::new(),
+        last_rollout: broker.status.as_ref().and_then(|status| status.last_rollout.clone()),
+        now: Timestamp::now(),
     };
     Ok(Gathered { observed, secrets: sight.generated })
 }
@@ -70,7 +73,11 @@ pub(crate) fn deployments(broker: &StompBroker, context: &Context) -> BTreeMap<S
     let Some(cache) = context.world.children(ChildKind::Deployment) else { return BTreeMap::new() };
     let cache = cache.lock();
     let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
-    own.filter_map(|(name, entry)| Some((name.to_owned(), entry.deployment.as_deref()?.clone()))).collect()
+    own.filter_map(|(name, entry)| {
+        let view = entry.deployment.as_deref()?.clone();
+        Some((name.to_owned(), DeploymentView { version: entry.version, ..view }))
+    })
+    .collect()
 }
 
 async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Result<SecretSight, Error> {

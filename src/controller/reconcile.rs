@@ -22,6 +22,8 @@ use crate::{
 
 /// When to look again for what somebody else has to make: nothing is watched that could tell.
 const UNRESOLVED: Duration = Duration::from_secs(5);
+/// A pass comes at most so often for the sake of time that goes by.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Deadline of the status write; it comes after the pass and has its own.
 const STATUS: Duration = Duration::from_secs(15);
 
@@ -32,6 +34,7 @@ struct Attempt {
     planned: Option<(ValidatedBroker, Plan)>,
     errors: Vec<SpecError>,
     created: usize,
+    outdated: bool,
 }
 
 /// Makes one pass over `broker`.
@@ -106,8 +109,9 @@ impl Attempt {
             return Ok(());
         }
         let (_, plan) = self.planned.insert((validated, plan));
-        let outcome = apply::apply(broker, &plan.objects, &gathered.secrets, &sites.claims, context).await?;
+        let outcome = apply::apply(broker, plan, observed, &gathered.secrets, &sites.claims, context).await?;
         self.created = outcome.created;
+        self.outdated = outcome.outdated;
         prune::prune(broker, &outcome, context).await?;
         // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.
         observed.deployments = observe::deployments(broker, context);
@@ -148,6 +152,14 @@ impl Attempt {
 
     /// When to come again though nothing happens; absent: at the usual time.
     fn next(&self) -> Option<Duration> {
+        if self.outdated {
+            return Some(LEAST_WAIT);
+        }
+        if let Some((_, plan)) = &self.planned
+            && plan.rollout.decision.awaits_sessions
+        {
+            return Some(plan.rollout.session_wait.max(LEAST_WAIT));
+        }
         let waits =
             |error: &SpecError| error.condition == ConditionType::ResolvedRefs || error.reason == Reason::NameConflict;
         self.errors.iter().any(waits).then_some(UNRESOLVED)

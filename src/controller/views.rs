@@ -16,7 +16,7 @@ use crate::{
     FIELD_MANAGER,
     api::StompBroker,
     observed::{DeploymentView, PodView},
-    plan::labels,
+    plan::{FAILED, PREVIOUS, REVISION, labels},
 };
 
 /// What is kept of a child.
@@ -179,6 +179,7 @@ fn deployment_view(deployment: &Deployment) -> DeploymentView {
     };
     let owns_replicas = own_entries(&deployment.metadata)
         .any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some()));
+    let annotation = |name: &str| deployment.metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     DeploymentView {
         current: status.observed_generation >= deployment.metadata.generation,
         desired: spec.and_then(|spec| spec.replicas).unwrap_or(1),
@@ -186,12 +187,11 @@ fn deployment_view(deployment: &Deployment) -> DeploymentView {
         ready: status.ready_replicas.unwrap_or_default(),
         updated: status.updated_replicas.unwrap_or_default(),
         available: status.available_replicas.unwrap_or_default(),
-        revision: deployment
-            .metadata
-            .annotations
-            .as_ref()
-            .and_then(|annotations| annotations.get("deployment.kubernetes.io/revision"))
-            .cloned(),
+        revision: annotation(REVISION),
+        previous: annotation(PREVIOUS),
+        failed: annotation(FAILED),
+        // The entry has it; here it would make every version look like news.
+        version: 0,
         replica_failure: condition("ReplicaFailure", &|status, _| status == "True"),
         stalled: condition("Progressing", &|_, reason| reason == Some("ProgressDeadlineExceeded")),
         owns_replicas,
@@ -308,7 +308,7 @@ mod tests {
     fn a_deployment_counts_only_when_its_controller_has_seen_the_newest_spec() {
         let deployment = |observed: i64| -> Deployment {
             serde_json::from_value(json!({
-                "metadata": {"name": "trading", "generation": 3, "annotations": {"deployment.kubernetes.io/revision": "2"},
+                "metadata": {"name": "trading", "generation": 3, "annotations": {REVISION: "r2"},
                     "managedFields": [entry(FIELD_MANAGER, None, json!({"f:spec": {"f:replicas": {}}}))]},
                 "spec": {"replicas": 2, "selector": {}, "template": {}},
                 "status": {"observedGeneration": observed, "readyReplicas": 1, "conditions": [
@@ -318,7 +318,7 @@ mod tests {
         };
         let view = deployment_view(&deployment(3));
         assert!(view.current && view.owns_replicas);
-        assert_eq!((view.desired, view.ready, view.revision.as_deref()), (2, 1, Some("2")));
+        assert_eq!((view.desired, view.ready, view.revision.as_deref()), (2, 1, Some("r2")));
         assert_eq!(view.stalled.as_deref(), Some("too long"));
         assert!(!deployment_view(&deployment(2)).current);
     }

@@ -2,7 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::{api::StompBrokerStatus, status::ConditionType};
+use crate::{
+    api::{RolloutPhase, RolloutStatus, StompBrokerStatus},
+    status::ConditionType,
+};
 
 /// One turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +59,26 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
         let note = format!("from {} to {} pods over all zones", desired(old), desired(new));
         turns.push(Transition { warning: false, reason: "Scaled".to_owned(), note });
     }
+    turns.extend(rollout(old.and_then(|old| old.last_rollout.as_ref()), new.last_rollout.as_ref()));
     turns
+}
+
+/// One event for each zone whose pods are replaced, and one in the end. What goes wrong is said by a condition.
+fn rollout(before: Option<&RolloutStatus>, after: Option<&RolloutStatus>) -> Option<Transition> {
+    let after = after?;
+    let same = |before: &&RolloutStatus| before.started_at == after.started_at && before.revision == after.revision;
+    let before = before.filter(same);
+    let event = |reason: &str, note| Some(Transition { warning: false, reason: reason.to_owned(), note });
+    let back = |phase| matches!(phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
+    if before.is_none_or(|before| before.zone != after.zone || back(before.phase) != back(after.phase)) {
+        let zone = after.zone.as_ref().map_or_else(|| "all pods".to_owned(), |zone| format!("the pods of zone {zone}"));
+        let reasons: Vec<_> = after.reasons.iter().map(|reason| reason.as_str()).collect();
+        return event("Replacing", format!("{zone}, for {}", reasons.join(", ")));
+    }
+    if after.phase == RolloutPhase::Completed && before.is_none_or(|before| before.phase != after.phase) {
+        return event("RolloutCompleted", format!("all pods have revision {}", after.revision));
+    }
+    None
 }
 
 /// The event of a condition that is fine when true.

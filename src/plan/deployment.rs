@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{container, labels, metadata, placement, volume};
+use super::{FAILED, PREVIOUS, REVISION, ZoneStep, container, labels, metadata, placement, volume};
 use crate::{
     observed::DeploymentView,
     validate::{Engine, Pool, PoolSize, ValidatedBroker},
@@ -19,6 +19,8 @@ use crate::{
 /// Annotation of pods: [`stompbroker_config::Config::start_hash`] of what they were started with. It changes only with
 /// what a running broker cannot take up by itself.
 const START_CONFIG: &str = "stompbroker.dev/start-config";
+/// Annotation of pods: `spec.rollout.restart`.
+const RESTART: &str = "stompbroker.dev/restart";
 /// Seconds that a pod may take beyond its drain before the kubelet kills it.
 const GRACE_MARGIN: u64 = 15;
 /// Seconds without a new ready pod, beyond the drain of an old one, after which a rollout counts as stuck.
@@ -26,30 +28,37 @@ const PROGRESS_MARGIN: i64 = 300;
 /// Old ReplicaSets to keep, for `kubectl rollout undo` to show what there was.
 const HISTORY: i32 = 3;
 
-/// The Deployment of `pool`.
+/// The Deployment of `pool` with the revision that `step` gives it.
 pub(super) fn deployment(
     broker: &ValidatedBroker,
     pool: &Pool,
-    image: &str,
-    start_hash: String,
+    step: &ZoneStep,
     live: Option<&DeploymentView>,
 ) -> Deployment {
-    let grace = grace_period(broker);
+    let annotations = [(REVISION, Some(&step.annotation)), (PREVIOUS, step.previous.as_ref())]
+        .into_iter()
+        .chain([(FAILED, step.failed.as_ref())])
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.clone())));
     Deployment {
-        metadata: metadata::of_pool(broker, pool),
+        metadata: ObjectMeta { annotations: Some(annotations.collect()), ..metadata::of_pool(broker, pool) },
         spec: Some(DeploymentSpec {
             replicas: replicas(pool.size, live),
             selector: metadata::pods_of_pool(broker, pool),
             strategy: Some(strategy(&broker.engine)),
             revision_history_limit: Some(HISTORY),
-            progress_deadline_seconds: i32::try_from(grace.saturating_add(PROGRESS_MARGIN)).ok(),
-            template: PodTemplateSpec {
-                metadata: Some(pod_metadata(broker, pool, start_hash)),
-                spec: Some(pod(broker, pool, image, grace)),
-            },
+            progress_deadline_seconds: i32::try_from(grace_period(broker).saturating_add(PROGRESS_MARGIN)).ok(),
+            template: step.revision.template.clone(),
             ..DeploymentSpec::default()
         }),
         status: None,
+    }
+}
+
+/// What the pods of `pool` are made from.
+pub(super) fn template(broker: &ValidatedBroker, pool: &Pool, image: &str, start_hash: String) -> PodTemplateSpec {
+    PodTemplateSpec {
+        metadata: Some(pod_metadata(broker, pool, start_hash)),
+        spec: Some(pod(broker, pool, image, grace_period(broker))),
     }
 }
 
@@ -90,11 +99,9 @@ fn grace_period(broker: &ValidatedBroker) -> i64 {
 fn pod_metadata(broker: &ValidatedBroker, pool: &Pool, start_hash: String) -> ObjectMeta {
     let mut labels = labels::common(&broker.name);
     labels.insert(labels::ZONE.to_owned(), metadata::zone_label(pool));
-    ObjectMeta {
-        labels: Some(labels),
-        annotations: Some(BTreeMap::from([(START_CONFIG.to_owned(), start_hash)])),
-        ..ObjectMeta::default()
-    }
+    let mut annotations = BTreeMap::from([(START_CONFIG.to_owned(), start_hash)]);
+    annotations.extend(broker.spec.rollout.restart.iter().map(|wish| (RESTART.to_owned(), wish.clone())));
+    ObjectMeta { labels: Some(labels), annotations: Some(annotations), ..ObjectMeta::default() }
 }
 
 fn pod(broker: &ValidatedBroker, pool: &Pool, image: &str, grace: i64) -> PodSpec {

@@ -1,7 +1,15 @@
-//! Step `plan` (pure): from a validated broker to the objects that are to exist.
+//! Step `plan` (pure): from a validated broker to the objects that are to exist in this step of a rollout.
+//!
+//! | module | decides |
+//! |---|---|
+//! | `revision` | what pods are made from, and why they would be restarted |
+//! | `gate` | which zones may be given another revision now |
+//! | `rollout` | both together, from what was observed |
+//! | all others | one kind of objects, or a part of one |
 //!
 //! Invariants: the same input gives the same octets; nothing is derived from the time; nothing that a running pod can
-//! take up by itself is in the pod template, so that only changes that need a restart restart pods.
+//! take up by itself is in the pod template, so that only changes that need a restart restart pods;
+//! a Deployment whose zone has to wait keeps the template that it has.
 
 mod autoscaler;
 mod broker_config;
@@ -9,6 +17,7 @@ mod config_map;
 mod container;
 mod deployment;
 mod disruption_budget;
+pub mod gate;
 pub mod labels;
 mod metadata;
 pub mod names;
@@ -16,18 +25,29 @@ mod network_policy;
 mod objects;
 mod persistent_volume_claim;
 mod placement;
+mod revision;
+mod rollout;
 mod secrets;
 mod service;
 mod service_account;
 #[cfg(test)]
 mod tests;
 mod volume;
+mod window;
 
 use std::collections::BTreeMap;
 
 pub use objects::{GeneratedSecret, Objects, RenderError};
+pub(crate) use revision::reasons_of;
+pub use revision::{FAILED, PREVIOUS, REVISION, Revision};
+pub use rollout::{RolloutStep, ZoneStep};
+pub(crate) use rollout::{shown, staying_sessions};
 
-use crate::{api::Endpoints, observed::Observed, validate::ValidatedBroker};
+use crate::{
+    api::Endpoints,
+    observed::Observed,
+    validate::{Pool, ValidatedBroker},
+};
 
 /// What the operator's own settings decide about children.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +71,8 @@ pub struct Plan {
     pub endpoints: Endpoints,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
     pub config_hashes: BTreeMap<String, String>,
+    /// Where a rollout stands, and what is done about it in this pass; its zones are in the order of the pools.
+    pub rollout: RolloutStep,
 }
 
 /// Why there is no plan; no user error, those end in `validate`.
@@ -74,6 +96,9 @@ pub enum PlanError {
         #[source]
         source: serde_json::Error,
     },
+    /// A revision has no JSON form.
+    #[error("failed to write a revision as JSON")]
+    Revision(#[source] serde_json::Error),
 }
 
 /// The objects that `broker` is to have in the world as `observed`.
@@ -81,7 +106,6 @@ pub enum PlanError {
 /// # Errors
 /// When no configuration can be rendered, which is a fault of this program.
 pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) -> Result<Plan, PlanError> {
-    let image = broker.image.clone().unwrap_or_else(|| settings.image.clone());
     let mut objects = Objects {
         service_accounts: vec![service_account::service_account(broker)],
         secrets: secrets::secrets(broker, settings),
@@ -98,14 +122,17 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         let config = broker_config::config(broker, pool);
         let rendered = config.check().and_then(|()| config.to_yaml());
         let yaml = rendered.map_err(|source| PlanError::RenderConfig { pool: pool.name.clone(), source })?;
-        let start_hash =
-            config.start_hash().map_err(|source| PlanError::HashConfig { pool: pool.name.clone(), source })?;
         config_hashes.insert(pool.name.clone(), stompbroker_config::config_hash(&yaml));
-        let live = observed.deployments.get(&pool.name);
         objects.persistent_volume_claims.extend(persistent_volume_claim::persistent_volume_claim(broker, pool));
         objects.config_maps.push(config_map::config_map(broker, pool, yaml));
-        objects.deployments.push(deployment::deployment(broker, pool, &image, start_hash, live));
         objects.horizontal_pod_autoscalers.extend(autoscaler::autoscaler(broker, pool));
     }
-    Ok(Plan { objects, image, endpoints: service::endpoints(broker, settings), config_hashes })
+    let config_hash = |pool: &Pool| config_hashes.get(&pool.name).cloned().unwrap_or_default();
+    let rollout = rollout::step(broker, observed, settings, &config_hash)?;
+    for (pool, step) in broker.pools.iter().zip(&rollout.zones) {
+        let live = observed.deployments.get(&pool.name);
+        objects.deployments.push(deployment::deployment(broker, pool, step, live));
+    }
+    let image = rollout.zones.first().and_then(|zone| zone.revision.image()).unwrap_or_default().to_owned();
+    Ok(Plan { objects, image, endpoints: service::endpoints(broker, settings), config_hashes, rollout })
 }

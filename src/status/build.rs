@@ -10,6 +10,7 @@ use super::{
     config::config_applied,
     pools::PoolFacts,
     relay::relay_connected,
+    rollout::{last_rollout, update_available},
     summary::{self, Parts},
     verdict::{Holds, Verdict},
     zones::zones_satisfied,
@@ -17,7 +18,7 @@ use super::{
 use crate::{
     api::{CredentialStatus, CredentialsStatus, StompBroker, StompBrokerStatus, ZoneStatus},
     observed::Observed,
-    plan::{Plan, labels},
+    plan::{Plan, labels, shown},
     validate::{Engine, SpecError, ValidatedBroker},
 };
 
@@ -70,6 +71,10 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
     if !pools.is_empty() {
         of_pools(&mut status, &pools);
     }
+    if let (Some((_, plan)), Some(observed)) = (input.planned, input.observed) {
+        let before = previous.last_rollout.as_ref();
+        status.last_rollout = last_rollout(before, &plan.rollout, &pools, &observed.pods, input.now);
+    }
     for (kind, verdict) in verdicts(input, &pools) {
         status.conditions.push(condition(kind, verdict, input, &previous.conditions));
     }
@@ -98,7 +103,7 @@ fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
             ready: pool.ready(),
             updated: pool.updated(),
             sessions: pool.sessions(),
-            revision: pool.live.and_then(|live| live.revision.clone()),
+            revision: pool.live.and_then(shown),
         })
         .collect();
     let satisfied = zoned().filter(|(_, pool)| pool.ready() >= pool.desired).count();
@@ -122,6 +127,7 @@ fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionT
         errors: input.errors,
         failure: input.failure,
         pools,
+        rollout: input.planned.filter(|_| !pools.is_empty()).map(|(_, plan)| &plan.rollout),
         zones: &zones,
         config: &config,
         relay: relay.as_ref(),
@@ -142,6 +148,9 @@ fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionT
                 ConditionType::ConfigApplied => config.clone(),
                 ConditionType::RelayConnected => relay.take()?,
                 ConditionType::ZonesSatisfied => zones.clone(),
+                ConditionType::UpdateAvailable => {
+                    input.planned.map_or_else(|| unknown.clone(), |(_, plan)| update_available(&plan.rollout))
+                }
             };
             Some((kind, verdict))
         })

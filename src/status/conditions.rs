@@ -17,6 +17,8 @@ pub enum ConditionType {
     RelayConnected,
     /// Every zone has the pods that it is to have.
     ZonesSatisfied,
+    /// Pods are kept as they are though this operator would make them otherwise.
+    UpdateAvailable,
     /// Something is on its way.
     Progressing,
     /// Something is wrong that does not pass by itself.
@@ -27,7 +29,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All types in the order in which they stand in the status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ready,
         Self::Progressing,
         Self::Degraded,
@@ -36,6 +38,7 @@ impl ConditionType {
         Self::ConfigApplied,
         Self::RelayConnected,
         Self::ZonesSatisfied,
+        Self::UpdateAvailable,
     ];
 
     /// The value of `type`.
@@ -46,6 +49,7 @@ impl ConditionType {
             Self::ConfigApplied => "ConfigApplied",
             Self::RelayConnected => "RelayConnected",
             Self::ZonesSatisfied => "ZonesSatisfied",
+            Self::UpdateAvailable => "UpdateAvailable",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
             Self::Ready => "Ready",
@@ -88,6 +92,12 @@ pub enum Reason {
     PodsFailing,
     /// A rollout has not come forward for too long.
     ProgressDeadlineExceeded,
+    /// A zone does not come up, and the others keep the revision that they have.
+    RolloutHalted,
+    /// A zone did not come up, and all zones went back to the revision before.
+    RolledBack,
+    /// The operator is newer than the pods.
+    OperatorUpgraded,
     /// No node of a zone has room for a pod.
     ZoneUnschedulable,
     /// All pods of a zone are on nodes that stopped reporting.
@@ -122,6 +132,9 @@ impl Reason {
             Self::PodsNotCreated => "PodsNotCreated",
             Self::PodsFailing => "PodsFailing",
             Self::ProgressDeadlineExceeded => "ProgressDeadlineExceeded",
+            Self::RolloutHalted => "RolloutHalted",
+            Self::RolledBack => "RolledBack",
+            Self::OperatorUpgraded => "OperatorUpgraded",
             Self::ZoneUnschedulable => "ZoneUnschedulable",
             Self::ZoneLost => "ZoneLost",
             Self::ObserveFailed => "ObserveFailed",

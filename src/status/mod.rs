@@ -8,6 +8,7 @@ mod conditions;
 mod config;
 mod pools;
 mod relay;
+mod rollout;
 mod summary;
 #[cfg(test)]
 mod tests;

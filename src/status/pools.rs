@@ -21,6 +21,8 @@ pub(super) struct PoolFacts<'a> {
     pub(super) desired: i32,
     /// Hash of the configuration wanted.
     pub(super) config_hash: &'a str,
+    /// Whether it is to get another revision, but not yet.
+    pub(super) held: bool,
 }
 
 impl<'a> PoolFacts<'a> {
@@ -29,7 +31,8 @@ impl<'a> PoolFacts<'a> {
         broker
             .pools
             .iter()
-            .map(|pool| {
+            .enumerate()
+            .map(|(index, pool)| {
                 let live = observed.deployments.get(&pool.name);
                 let zone = pool.zone.as_deref().unwrap_or_default();
                 let desired = match pool.size {
@@ -38,7 +41,8 @@ impl<'a> PoolFacts<'a> {
                 };
                 let config_hash = plan.config_hashes.get(&pool.name).map_or("", String::as_str);
                 let pods = observed.pods.iter().filter(|pod| pod.zone == zone).collect();
-                Self { pool, live, pods, desired, config_hash }
+                let held = plan.rollout.decision.held.get(index).copied().unwrap_or_default();
+                Self { pool, live, pods, desired, config_hash, held }
             })
             .collect()
     }
@@ -55,7 +59,7 @@ impl<'a> PoolFacts<'a> {
 
     /// Pods of the newest revision.
     pub(super) fn updated(&self) -> i32 {
-        self.live.map_or(0, |live| live.updated)
+        self.live.filter(|_| !self.held).map_or(0, |live| live.updated)
     }
 
     /// Whether the Deployment's controller has nothing left to start or replace, ready or not.

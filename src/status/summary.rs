@@ -6,15 +6,17 @@ use super::{
     Reason,
     build::Failure,
     pools::PoolFacts,
+    rollout,
     verdict::{Holds, Verdict},
 };
-use crate::validate::SpecError;
+use crate::{plan::RolloutStep, validate::SpecError};
 
 /// The conditions that `Degraded` and `Ready` sum up.
 pub(super) struct Parts<'a> {
     pub(super) errors: &'a [SpecError],
     pub(super) failure: Option<&'a Failure>,
     pub(super) pools: &'a [PoolFacts<'a>],
+    pub(super) rollout: Option<&'a RolloutStep>,
     pub(super) zones: &'a Verdict,
     pub(super) config: &'a Verdict,
     pub(super) relay: Option<&'a Verdict>,
@@ -28,13 +30,16 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, zones, config, relay } = parts;
+    let Parts { errors, failure, pools, rollout, zones, config, relay } = parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
     if let Some(first) = errors.first() {
         return yes(first.reason, list(errors.iter()));
     }
     if let Some(failure) = failure {
         return yes(failure.reason, failure.message.clone());
+    }
+    if let Some(failed) = rollout.and_then(|step| rollout::failure(step, pools)) {
+        return failed;
     }
     for pool in *pools {
         if let Some(why) = pool.live.and_then(|live| live.replica_failure.as_ref()) {
@@ -65,7 +70,7 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
 
 /// Something is on its way: pods, or a configuration to them.
 pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, zones: _, config, relay } = parts;
+    let Parts { errors, failure, pools, rollout, zones: _, config, relay } = parts;
     if !errors.is_empty() {
         return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
     }
@@ -82,6 +87,9 @@ pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
     if let Some(pool) = pools.iter().find(|pool| !pool.is_rolled_out()) {
         let text = format!("{} has {} of {} pods of the newest revision", pool.label(), pool.updated(), pool.desired);
         return Verdict::new(Holds::True, Reason::RollingOut, text);
+    }
+    if let Some(waiting) = rollout.and_then(|step| rollout::waiting(step, pools)) {
+        return waiting;
     }
     if let Some(pool) = pools.iter().find(|pool| pool.ready() < pool.desired) {
         let text = format!("{} has {} of {} pods ready", pool.label(), pool.ready(), pool.desired);

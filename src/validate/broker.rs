@@ -3,13 +3,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
-use crate::api::{Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources};
+use crate::api::{Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources, StompBrokerSpec};
 
 /// A spec that can be put into effect, with everything decided that the spec leaves open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValidatedBroker {
     /// `metadata.name`, also the name of the shared children.
     pub name: String,
+    /// The spec as the user wrote it, for what takes effect over several passes.
+    pub spec: StompBrokerSpec,
     /// `metadata.namespace`.
     pub namespace: String,
     /// What makes children belong to the broker; absent when it was never stored, as in `render`.

@@ -44,6 +44,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
     let name = broker.metadata.name.clone().unwrap_or_default();
     let pools = pools::pools(&name, spec);
     Ok(ValidatedBroker {
+        spec: spec.clone(),
         namespace: broker.metadata.namespace.clone().unwrap_or_default(),
         owner: broker.controller_owner_ref(&()),
         image: spec.image.clone(),

@@ -1,5 +1,7 @@
 //! The rules of the schema once more, in Rust. A test holds both together.
 
+use std::time::Duration;
+
 use stompbroker_config::GoDuration;
 
 use crate::{
@@ -11,6 +13,9 @@ use crate::{
 const NAME_LENGTH: usize = 35;
 /// Room for a zone's name in the names of its Deployments.
 const ZONE_LENGTH: usize = 27;
+
+/// Shortest and longest maintenance window.
+const WINDOW: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(24));
 
 /// Errors for all that the schema's rules refuse, except what the parsing steps refuse themselves.
 pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
@@ -246,6 +251,17 @@ fn times(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
             "spec.drain.deadline",
             spec.drain.deadline.to_string(),
             format!("it is over before the spec.drain.delay of {} is; make it longer", spec.drain.delay),
+        );
+    }
+    if let Some(window) = &spec.maintenance_window
+        && !(WINDOW.0..=WINDOW.1).contains(&window.duration.0)
+    {
+        refuse(
+            "spec.maintenanceWindow.duration",
+            window.duration.to_string(),
+            "make it at least 1m and at most 24h, or leave spec.maintenanceWindow out and set spec.upgradePolicy to \
+             Automatic for any time"
+                .to_owned(),
         );
     }
 }

@@ -15,5 +15,6 @@ mod leadership;
 mod loose_schema;
 mod persistence;
 mod pods;
+mod rollouts;
 mod scale;
 mod secrets;

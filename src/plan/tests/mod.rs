@@ -1,10 +1,14 @@
 //! Effects of specs on objects. The broker is not called like the product, so that swapped labels show.
 
+mod cluster;
 mod configuration;
 mod network;
 mod objects;
 mod pods;
 mod restarts;
+mod rollouts;
+mod simulation;
+mod upgrades;
 
 use std::collections::BTreeMap;
 
@@ -14,8 +18,8 @@ use serde_json::{Value, json};
 use super::{Plan, Settings, plan};
 use crate::{
     cli::brokers,
-    observed::{DeploymentView, Observed, SecretView},
-    validate::{LOGIN_KEYS, referenced_secrets, validate},
+    observed::{DeploymentView, Observed},
+    validate::{LOGIN_KEYS, validate},
 };
 
 const RELAY: &str = "engine: {relay: {upstreams: [{host: rabbitmq, port: 61614}], \
@@ -36,11 +40,7 @@ fn planned_in(spec: &str, deployments: BTreeMap<String, DeploymentView>) -> Plan
          metadata: {{name: trading, namespace: markets, uid: 7f, labels: {{argocd: x}}, annotations: {{note: mine}}}}\nspec: {spec}\n"
     );
     let broker = brokers(&text).unwrap().remove(0);
-    let referenced_secrets = referenced_secrets(&broker)
-        .into_iter()
-        .map(|used| (used.secret_name, SecretView::Present(LOGIN_KEYS.map(str::to_owned).into())))
-        .collect();
-    let observed = Observed { referenced_secrets, deployments, ..Observed::default() };
+    let observed = Observed { deployments, ..Observed::assuming_references(&broker) };
     plan(&validate(&broker, &observed).unwrap(), &observed, &settings()).unwrap()
 }
 

@@ -16,7 +16,10 @@ fn every_object_carries_our_labels_and_owner_and_nothing_of_the_users() {
         ] {
             assert_eq!(labels[label], value, "{object}");
         }
-        assert!(labels.get("argocd").is_none() && metadata.get("annotations").is_none(), "{object}");
+        assert!(labels.get("argocd").is_none(), "{object}");
+        let ours =
+            |annotations: &Value| annotations.as_object().unwrap().keys().all(|key| key == super::super::REVISION);
+        assert!(metadata.get("annotations").is_none_or(ours), "{object}");
         let owner = &metadata["ownerReferences"][0];
         assert_eq!((&owner["kind"], &owner["controller"]), (&json!("StompBroker"), &json!(true)));
         assert!(owner.get("blockOwnerDeletion").is_none());

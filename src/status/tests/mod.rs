@@ -49,7 +49,7 @@ impl World {
             world.observed.referenced_secrets.insert(used.secret_name, SecretView::Present(keys));
         }
         let (_, plan) = world.planned().unwrap();
-        for deployment in &plan.objects.deployments {
+        for (deployment, zone_step) in plan.objects.deployments.iter().zip(&plan.rollout.zones) {
             let name = deployment.metadata.name.clone().unwrap();
             let size = deployment.spec.as_ref().unwrap().replicas.unwrap();
             let zone = deployment.metadata.labels.as_ref().unwrap()["stompbroker.dev/zone"].clone();
@@ -69,7 +69,7 @@ impl World {
                 ready: size,
                 updated: size,
                 available: size,
-                revision: Some("3".to_owned()),
+                revision: Some(zone_step.annotation.clone()),
                 ..DeploymentView::default()
             };
             world.observed.deployments.insert(name, view);
@@ -139,5 +139,6 @@ fn expect(world: &World, expected: &[(ConditionType, &str, &str)], says: &str) {
 }
 
 use ConditionType::{
-    Accepted, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, ZonesSatisfied,
+    Accepted, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, UpdateAvailable,
+    ZonesSatisfied,
 };

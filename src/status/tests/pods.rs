@@ -16,6 +16,7 @@ fn all_is_well() {
             (ConfigApplied, "True", "AsExpected"),
             (RelayConnected, "True", "Connected"),
             (ZonesSatisfied, "True", "AsExpected"),
+            (UpdateAvailable, "False", "AsExpected"),
         ],
         "all 4 pods are ready",
     );
@@ -33,7 +34,7 @@ fn all_is_well() {
     );
     let zone = &status.zones[1];
     assert_eq!((zone.name.as_str(), zone.desired, zone.ready, zone.updated, zone.sessions), ("b", 2, 2, 2, 14));
-    assert_eq!(zone.revision.as_deref(), Some("3"));
+    assert_eq!(zone.revision, Some(world.planned().unwrap().1.rollout.newest));
     let endpoints = status.endpoints.unwrap();
     assert_eq!(endpoints.stomp.as_deref(), Some("trading.markets.svc.cluster.local:61613"));
     assert_eq!(endpoints.websocket.as_deref(), Some("ws://trading.markets.svc.cluster.local:8080/ws"));
