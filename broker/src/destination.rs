@@ -3,9 +3,12 @@
 //! Both separators mean the same wherever a wildcard or a rule looks at a destination, so `/topic/a.*` stands for
 //! `/topic/a.b` and for `/topic/a/b`. Two destinations without wildcards are the same only if their texts are.
 
+pub mod alias;
 mod policies;
+pub mod user;
 
 pub use policies::DestinationPolicies;
+pub use user::UserDestinations;
 
 /// What a segment stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

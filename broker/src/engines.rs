@@ -46,6 +46,7 @@ impl RunningEngine {
             EngineConfig::Embedded(embedded) => {
                 let engine = EmbeddedEngine::open(embedded)?;
                 engine.set_policies(&config.destinations);
+                engine.set_user_destinations(&config.user_destinations);
                 Self::Embedded(Arc::new(engine))
             }
             EngineConfig::Relay(relay) => {
@@ -71,6 +72,7 @@ impl RunningEngine {
             (Self::Embedded(engine), EngineConfig::Embedded(embedded)) => {
                 engine.configure(embedded);
                 engine.set_policies(&config.destinations);
+                engine.set_user_destinations(&config.user_destinations);
             }
             (Self::Relay { config, .. }, EngineConfig::Relay(relay)) => {
                 config.send_if_modified(|current| {

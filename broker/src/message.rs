@@ -61,6 +61,14 @@ impl Message {
         message
     }
 
+    /// The same message for another destination, with a header more in place of one of that name.
+    pub(crate) fn sent_on(&self, destination: Box<str>, header: Option<Header>) -> Self {
+        let replaced = |name: &str| header.as_ref().is_some_and(|(new, _)| **new == *name);
+        let mut headers: Vec<Header> = self.headers.iter().filter(|(name, _)| !replaced(name)).cloned().collect();
+        headers.extend(header);
+        Self::new(self.id.clone(), destination, headers, self.body.clone(), self.content_length)
+    }
+
     /// Everything of the MESSAGE frame that does not depend on its receiver but for the version: `message-id`,
     /// `destination`, the user's headers, `content-length`, the body and its NUL. Encoded once a version.
     pub fn tail(&self, version: Version) -> &[u8] {

@@ -195,6 +195,11 @@ pub trait Engine: Send + Sync {
     /// Depth and consumers by destination, for `/websocket-stats` and `/metrics`; empty where only the upstream knows.
     fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus>;
 
+    /// Messages for users that reached no session, where this engine resolves destinations of users.
+    fn unresolved_messages(&self) -> Option<u64> {
+        None
+    }
+
     /// The store of persistent messages, where there is one.
     fn store_status(&self) -> Option<StoreStatus> {
         None

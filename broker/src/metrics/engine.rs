@@ -65,6 +65,10 @@ impl Collector for EngineCollector {
                 value.encode(family.encode_family(&label)?)?;
             }
         }
+        if let Some(unresolved) = self.0.unresolved_messages() {
+            let help = "Messages for users that reached no session";
+            counter(&mut encoder, "stompbroker_unresolved_user_messages", help, unresolved)?;
+        }
         self.encode_store(&mut encoder)?;
         self.encode_relay(&mut encoder)
     }

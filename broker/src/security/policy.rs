@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use stompbroker_config::{Action, Allow, Authorization, CLAIM, Rule, RuleError, pattern_segments};
 
 use super::{Principal, upstream};
-use crate::destination::{Segment, segments};
+use crate::destination::{Segment, alias, segments};
 
 /// The destination rules, compiled.
 #[derive(Clone, Debug, Default)]
@@ -84,14 +84,15 @@ impl Policy {
         Self { for_upstream: true, ..self }
     }
 
-    /// Whether this session may do this with this destination, which may have wildcards.
+    /// Whether this session may do this with this destination, which may have wildcards. An alias is decided on as what it
+    /// stands for.
     pub fn allows(&self, principal: &Principal, action: Action, destination: &str) -> bool {
         let Some(rules) = &self.rules else { return true };
         if self.for_upstream {
             upstream::readings(destination)
                 .all(|reading| decide(rules, principal, action, &segments_for_upstream(&reading)))
         } else {
-            decide(rules, principal, action, &segments(destination))
+            decide(rules, principal, action, &segments(&alias::canonical(destination)))
         }
     }
 }

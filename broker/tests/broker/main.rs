@@ -24,4 +24,5 @@ mod spring;
 mod support;
 mod tls;
 mod tokens;
+mod user_destinations;
 mod websocket;

@@ -7,6 +7,7 @@
 //! * `/topic/...`: every message goes to each of the current subscriptions, also to those with wildcards. A subscription
 //!   with acknowledgements gets a private queue of its own. A session that takes its messages too slowly is closed with
 //!   [`super::EngineError::SlowConsumer`]; nobody else notices.
+//! * `/user/...`: a session subscribes for itself alone, and is reached by the name of its user or its own id, see [`route`].
 //! * A transaction is checked and its room in queues reserved before any of it is applied, so applying cannot fail.
 //!
 //! * `persistent:true` messages of queues are also in a [`store`] on a volume, where the configuration names one; answers that
@@ -25,6 +26,7 @@ mod names;
 mod outlet;
 mod queue;
 mod queues;
+mod route;
 mod session;
 mod store;
 mod topics;
@@ -39,12 +41,16 @@ use std::{
     time::Instant,
 };
 
+use arc_swap::ArcSwap;
 use stompbroker_config::{ByteSize, DestinationPolicy};
 
 pub use self::store::StoreError;
 use self::{queue::FULL_QUEUES, queues::Queues, session::EmbeddedSession, store::Store, topics::Topics};
 use super::{DestinationStatus, Engine, EngineSession, SessionInfo, StoreStatus};
-use crate::{destination::DestinationPolicies, mailbox::Mailbox};
+use crate::{
+    destination::{DestinationPolicies, UserDestinations},
+    mailbox::Mailbox,
+};
 
 /// Topics and queues in the memory of this one process, shared by all its sessions.
 #[derive(Debug)]
@@ -57,6 +63,11 @@ pub struct EmbeddedEngine {
 struct Shared {
     queues: Queues,
     topics: Topics,
+    /// Subscriptions to destinations of users, by [`route::user_key`].
+    users: Topics,
+    user_destinations: ArcSwap<UserDestinations>,
+    /// Messages for users that reached no session.
+    unresolved: AtomicU64,
     settings: Settings,
     receivers: AtomicU64,
 }
@@ -89,7 +100,15 @@ impl EmbeddedEngine {
 
     fn with_queues(config: &stompbroker_config::EmbeddedEngine, queues: Queues) -> Self {
         let settings = Settings { queue_size: AtomicUsize::new(0), prefetch: AtomicU32::new(0) };
-        let shared = Shared { queues, topics: Topics::default(), settings, receivers: AtomicU64::new(0) };
+        let shared = Shared {
+            queues,
+            topics: Topics::default(),
+            users: Topics::default(),
+            user_destinations: ArcSwap::default(),
+            unresolved: AtomicU64::new(0),
+            settings,
+            receivers: AtomicU64::new(0),
+        };
         let engine = Self { shared: Arc::new(shared) };
         engine.configure(config);
         engine
@@ -113,6 +132,11 @@ impl EmbeddedEngine {
         self.shared.queues.set_policies(DestinationPolicies::new(policies));
     }
 
+    /// Puts changed `userDestinations` in force, for what is sent and subscribed to from now on.
+    pub fn set_user_destinations(&self, config: &stompbroker_config::UserDestinations) {
+        self.shared.user_destinations.store(Arc::new(UserDestinations::new(config)));
+    }
+
     /// Does what is due by time; to be called about once a second.
     pub fn sweep(&self, now: Instant) {
         self.shared.queues.sweep(now);
@@ -120,8 +144,8 @@ impl EmbeddedEngine {
 }
 
 impl Engine for EmbeddedEngine {
-    fn open(&self, _session: &SessionInfo, mailbox: Arc<Mailbox>) -> Box<dyn EngineSession> {
-        Box::new(EmbeddedSession::new(Arc::clone(&self.shared), mailbox))
+    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Box<dyn EngineSession> {
+        Box::new(EmbeddedSession::new(Arc::clone(&self.shared), session, mailbox))
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -132,9 +156,14 @@ impl Engine for EmbeddedEngine {
         self.shared.queues.store().map(Store::status)
     }
 
+    fn unresolved_messages(&self) -> Option<u64> {
+        Some(self.shared.unresolved.load(Ordering::Relaxed))
+    }
+
     fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus> {
         let mut destinations = self.shared.queues.status();
         self.shared.topics.add_status(&mut destinations);
+        self.shared.users.add_status(&mut destinations);
         destinations
     }
 }

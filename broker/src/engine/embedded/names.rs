@@ -1,17 +1,17 @@
 //! Which destinations there are, and of what kind each is.
 
 use crate::{
-    destination::{Segment, is_pattern, segments},
+    destination::{Segment, alias, is_pattern, segments, user::ORIGINAL_DESTINATION},
     engine::EngineError,
     stomp::Header,
 };
 
 const TOPIC_PREFIX: &str = "/topic/";
 const QUEUE_PREFIX: &str = "/queue/";
+/// What the destinations begin with that mean nothing but themselves.
+pub(super) const PLAIN_PREFIXES: [&str; 2] = [TOPIC_PREFIX, QUEUE_PREFIX];
 /// More segments in a wildcard subscription serve nobody and would make the index of wildcards deep.
 const MAX_PATTERN_SEGMENTS: usize = 64;
-/// The header by which Spring says what a user destination was before it resolved it.
-const SPRING_ORIGINAL_DESTINATION: &str = "simpOrigDestination";
 /// What Spring puts between the name of a user destination and the id of the user's session.
 const SPRING_USER_INFIX: &str = "-user";
 
@@ -22,21 +22,23 @@ pub(super) enum Kind {
     Topic,
     /// Topics by wildcards; only for subscriptions.
     Pattern,
+    /// What a session subscribes to for itself; no message has it for its destination.
+    User,
 }
 
-/// The kind of a destination that a message is sent to.
+/// The kind of a destination that a message is sent to, by the name that it has here.
 pub(super) fn for_send(destination: &str) -> Result<Kind, EngineError> {
     let kind = kind(destination)?;
-    if is_pattern(destination) {
+    if is_pattern(destination) && !is_literal(destination) {
         return refuse(destination, "a message goes to one destination, and wildcards are for subscriptions");
     }
     Ok(kind)
 }
 
-/// The kind of a destination that is subscribed to.
+/// The kind of a destination that is subscribed to, by the name that it has here.
 pub(super) fn for_subscribe(destination: &str) -> Result<Kind, EngineError> {
     let kind = kind(destination)?;
-    if !is_pattern(destination) {
+    if !is_pattern(destination) || is_literal(destination) {
         return Ok(kind);
     }
     if kind == Kind::Queue {
@@ -53,7 +55,7 @@ pub(super) fn for_subscribe(destination: &str) -> Result<Kind, EngineError> {
 
 fn kind(destination: &str) -> Result<Kind, EngineError> {
     let named = |prefix| destination.strip_prefix(prefix).is_some_and(|name: &str| !name.is_empty());
-    if named(TOPIC_PREFIX) {
+    if named(TOPIC_PREFIX) || named(alias::DIRECT_EXCHANGE) || destination == alias::FANOUT_EXCHANGE {
         Ok(Kind::Topic)
     } else if named(QUEUE_PREFIX) {
         Ok(Kind::Queue)
@@ -62,7 +64,12 @@ fn kind(destination: &str) -> Result<Kind, EngineError> {
     }
 }
 
-fn refuse<T>(destination: &str, remedy: &str) -> Result<T, EngineError> {
+/// Whether wildcards in it stand for themselves.
+fn is_literal(destination: &str) -> bool {
+    destination.starts_with(alias::DIRECT_EXCHANGE)
+}
+
+pub(super) fn refuse<T>(destination: &str, remedy: &str) -> Result<T, EngineError> {
     Err(EngineError::UnknownDestination { destination: destination.into(), remedy: remedy.into() })
 }
 
@@ -72,7 +79,7 @@ fn refuse<T>(destination: &str, remedy: &str) -> Result<T, EngineError> {
 /// Such a queue lives as long as it has consumers. What is in it goes with the last of them, and what is sent to it
 /// while it has none is dropped: the session that it was for is gone, and nobody else will ever ask for it.
 pub(super) fn is_transient(destination: &str, headers: &[Header]) -> bool {
-    destination.contains(SPRING_USER_INFIX) && headers.iter().any(|(name, _)| &**name == SPRING_ORIGINAL_DESTINATION)
+    destination.contains(SPRING_USER_INFIX) && headers.iter().any(|(name, _)| &**name == ORIGINAL_DESTINATION)
 }
 
 #[cfg(test)]
@@ -85,7 +92,18 @@ mod tests {
 
     #[test]
     fn other_prefixes_are_refused_with_the_ones_that_there_are() {
-        for destination in ["/user/queue/a", "/app/a", "topic/a", "/topic", "/topic/", "/queue/", "/topics/a", ""] {
+        for destination in [
+            "/user/queue/a",
+            "/app/a",
+            "/exchange/mine/a",
+            "/exchange/amq.direct/",
+            "topic/a",
+            "/topic",
+            "/topic/",
+            "/queue/",
+            "/topics/a",
+            "",
+        ] {
             for text in [remedy(for_send(destination)), remedy(for_subscribe(destination))] {
                 assert!(text.contains(&format!("{destination:?}")), "{text}");
                 assert!(text.contains("/topic/...") && text.contains("/queue/..."), "{text}");
@@ -104,6 +122,9 @@ mod tests {
         assert!(remedy(for_subscribe(&format!("/topic/*{}", "/a".repeat(64)))).contains("at most 64"));
         assert_eq!(for_subscribe("/topic/C#"), Ok(Kind::Topic));
         assert_eq!(for_send("/queue/a.b/c"), Ok(Kind::Queue));
+        assert_eq!(for_send("/exchange/amq.direct/a.*"), Ok(Kind::Topic));
+        assert_eq!(for_subscribe("/exchange/amq.direct/a.*"), Ok(Kind::Topic));
+        assert_eq!(for_subscribe("/exchange/amq.fanout"), Ok(Kind::Topic));
     }
 
     #[test]

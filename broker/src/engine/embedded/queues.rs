@@ -104,6 +104,11 @@ impl Queues {
         }
     }
 
+    /// Whether there is a queue of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.shard(name).lock().contains_key(name)
+    }
+
     /// Works on a queue that is there, and removes it if that left it idle.
     pub(super) fn with_queue<T>(&self, queue: &Arc<Queue>, work: impl FnOnce(&mut QueueState) -> T) -> T {
         let mut state = queue.state.lock();

@@ -13,12 +13,14 @@ use super::{
     outlet::{Outlet, Receiver},
     queue::{FULL_QUEUES, Queue, QueueState, Terms},
     queues::Reservation,
+    route::{self, Route},
     store::{Place, Store},
     topics::Subscriber,
 };
 use crate::{
+    destination::is_pattern,
     engine::{
-        Acknowledge, DeliveryTag, EngineError, EngineSession, Event, Operation, Settlement, Subscription,
+        Acknowledge, DeliveryTag, EngineError, EngineSession, Event, Operation, SessionInfo, Settlement, Subscription,
         SubscriptionKey, Ticket,
     },
     mailbox::Mailbox,
@@ -31,6 +33,9 @@ pub(super) struct EmbeddedSession {
     shared: Arc<Shared>,
     outlet: Arc<Outlet>,
     subscriptions: HashMap<SubscriptionKey, Attached>,
+    id: Arc<str>,
+    /// The user's name; empty for an anonymous session.
+    user: Arc<str>,
     /// Among the answers that the store holds back.
     place: Place,
 }
@@ -38,11 +43,16 @@ pub(super) struct EmbeddedSession {
 /// Whether an operation changed the store, so that its answer waits for a commit.
 type Stored = bool;
 
+/// The names that a subscription stands under, where they are not its destination.
+type Names = Box<[Box<str>]>;
+
 /// A subscription of this session, and where it is attached.
 #[derive(Debug)]
 struct Attached {
     receiver: Arc<Receiver>,
     kind: Kind,
+    /// The names that it stands under, where they are not its destination.
+    names: Names,
     /// The queue, or the private queue of a topic with acknowledgements.
     queue: Option<Arc<Queue>>,
 }
@@ -51,13 +61,17 @@ struct Attached {
 enum Checked<'a> {
     Queue { message: Arc<Message>, terms: Terms, room: Reservation<'a> },
     Topic { message: Arc<Message>, terms: Terms },
+    Users { key: Box<str>, message: Arc<Message>, terms: Terms },
+    Nowhere,
     Other(Operation),
 }
 
 impl EmbeddedSession {
     /// A session that has done nothing yet.
-    pub(super) fn new(shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
-        Self { shared, outlet: Outlet::new(mailbox), subscriptions: HashMap::new(), place: Place::default() }
+    pub(super) fn new(shared: Arc<Shared>, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Self {
+        let (id, user) = (Arc::clone(&session.id), Arc::clone(&session.user));
+        let (outlet, subscriptions) = (Outlet::new(mailbox), HashMap::new());
+        Self { shared, outlet, subscriptions, id, user, place: Place::default() }
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Stored, EngineError> {
@@ -77,15 +91,18 @@ impl EmbeddedSession {
 
     fn send(&self, message: &Arc<Message>) -> Result<Stored, EngineError> {
         let limit = self.shared.queue_size();
-        let kind = names::for_send(&message.destination)?;
         let terms = Terms::read(message)?;
-        if kind == Kind::Queue {
-            let transient = names::is_transient(&message.destination, &message.headers);
-            let stored = self.admit(message, transient)?;
-            self.shared.queues.push(message, terms, limit, transient).map_err(|_| full(message, limit))?;
-            return Ok(stored);
+        match self.shared.route(Arc::clone(message))? {
+            Route::Queue(message) => {
+                let transient = names::is_transient(&message.destination, &message.headers);
+                let stored = self.admit(&message, transient)?;
+                self.shared.queues.push(&message, terms, limit, transient).map_err(|_| full(&message, limit))?;
+                return Ok(stored);
+            }
+            Route::Topic(message) => self.shared.topics.publish(&message, terms, limit),
+            Route::Users(key, message) => self.shared.users.deliver(&key, &message, terms, limit),
+            Route::Nowhere => {}
         }
-        self.shared.topics.publish(message, terms, limit);
         Ok(false)
     }
 
@@ -99,7 +116,7 @@ impl EmbeddedSession {
 
     fn subscribe(&mut self, subscription: Subscription) -> Result<(), EngineError> {
         let Subscription { key, destination, acknowledge, prefetch, headers } = subscription;
-        let kind = names::for_subscribe(&destination)?;
+        let (kind, names) = self.names(&destination)?;
         self.unsubscribe(key);
         let id = self.shared.next_receiver();
         // 0 means "no limit" to some brokers; here every window is bounded.
@@ -109,10 +126,11 @@ impl EmbeddedSession {
             |from: Weak<Queue>, destination| Receiver::new(id, destination, key, Arc::clone(&self.outlet), from);
 
         let attached = if kind == Kind::Queue {
-            self.shared.queues.with(&destination, |queue, state| {
+            let name = names.first().unwrap_or(&destination).clone();
+            self.shared.queues.with(&name, |queue, state| {
                 let receiver = receive(Arc::downgrade(queue), destination.clone());
                 state.attach(Arc::clone(&receiver), prefetch, transient);
-                Attached { receiver, kind, queue: Some(Arc::clone(queue)) }
+                Attached { receiver, kind, names, queue: Some(Arc::clone(queue)) }
             })
         } else {
             let (receiver, window) = match acknowledge {
@@ -125,15 +143,38 @@ impl EmbeddedSession {
                 }
             };
             let subscriber = Subscriber::new(Arc::clone(&receiver), window.clone());
-            if kind == Kind::Pattern {
-                self.shared.topics.subscribe_pattern(subscriber);
-            } else {
-                self.shared.topics.subscribe(subscriber);
+            let attached = Attached { receiver, kind, names, queue: window };
+            match kind {
+                Kind::Pattern => self.shared.topics.subscribe_pattern(attached.name(), subscriber),
+                Kind::User => {
+                    for name in attached.names.iter().skip(1) {
+                        self.shared.users.subscribe(name, subscriber.again());
+                    }
+                    self.shared.users.subscribe(attached.name(), subscriber);
+                }
+                Kind::Queue | Kind::Topic => self.shared.topics.subscribe(attached.name(), subscriber),
             }
-            Attached { receiver, kind, queue: window }
+            attached
         };
         self.subscriptions.insert(key, attached);
         Ok(())
+    }
+
+    /// The kind of a destination that is subscribed to, and the names that it stands under, where they are others.
+    fn names(&self, destination: &str) -> Result<(Kind, Names), EngineError> {
+        if let Some(own) = self.shared.user_destinations.load().own(destination) {
+            if is_pattern(destination) {
+                return names::refuse(destination, "a destination of a user is subscribed to by its whole name");
+            }
+            let mut keys = vec![route::user_key(&self.id, own)];
+            if !self.user.is_empty() && self.user != self.id {
+                keys.push(route::user_key(&self.user, own));
+            }
+            return Ok((Kind::User, keys.into()));
+        }
+        let name = route::by_own_name(&self.shared, destination)?;
+        let kind = names::for_subscribe(name.as_deref().unwrap_or(destination))?;
+        Ok((kind, name.into_iter().collect()))
     }
 
     fn unsubscribe(&mut self, key: SubscriptionKey) {
@@ -144,11 +185,13 @@ impl EmbeddedSession {
     }
 
     /// Takes a subscription away from its destination, without handing on what it gives back.
-    fn detach(&self, Attached { receiver, kind, queue }: &Attached) {
+    fn detach(&self, attached: &Attached) {
+        let Attached { receiver, kind, names, queue } = attached;
         match kind {
             Kind::Queue => {}
-            Kind::Topic => self.shared.topics.unsubscribe(receiver),
-            Kind::Pattern => self.shared.topics.unsubscribe_pattern(receiver),
+            Kind::Topic => self.shared.topics.unsubscribe(attached.name(), receiver),
+            Kind::Pattern => self.shared.topics.unsubscribe_pattern(attached.name(), receiver),
+            Kind::User => names.iter().for_each(|name| self.shared.users.unsubscribe(name, receiver)),
         }
         if let Some(queue) = queue {
             queue.state.lock().detach(receiver.id);
@@ -180,14 +223,17 @@ impl EmbeddedSession {
         for operation in operations {
             checked.push(match operation {
                 Operation::Send(message) => {
-                    let kind = names::for_send(&message.destination)?;
                     let terms = Terms::read(&message)?;
-                    if kind == Kind::Queue {
-                        stored |= self.admit(&message, names::is_transient(&message.destination, &message.headers))?;
-                        let room = shared.queues.reserve(&message, limit).map_err(|_| full(&message, limit))?;
-                        Checked::Queue { message, terms, room }
-                    } else {
-                        Checked::Topic { message, terms }
+                    match shared.route(message)? {
+                        Route::Queue(message) => {
+                            stored |=
+                                self.admit(&message, names::is_transient(&message.destination, &message.headers))?;
+                            let room = shared.queues.reserve(&message, limit).map_err(|_| full(&message, limit))?;
+                            Checked::Queue { message, terms, room }
+                        }
+                        Route::Topic(message) => Checked::Topic { message, terms },
+                        Route::Users(key, message) => Checked::Users { key, message, terms },
+                        Route::Nowhere => Checked::Nowhere,
                     }
                 }
                 operation => Checked::Other(operation),
@@ -201,10 +247,19 @@ impl EmbeddedSession {
                     room.fill(message, terms, transient);
                 }
                 Checked::Topic { message, terms } => shared.topics.publish(&message, terms, limit),
+                Checked::Users { key, message, terms } => shared.users.deliver(&key, &message, terms, limit),
+                Checked::Nowhere => {}
                 Checked::Other(operation) => stored |= self.apply(operation)?,
             }
         }
         Ok(stored)
+    }
+}
+
+impl Attached {
+    /// The first name that it stands under.
+    fn name(&self) -> &str {
+        self.names.first().unwrap_or(&self.receiver.destination)
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Subscriber {
     /// The receiver's, so that a long list is searched without going through every receiver.
     id: ReceiverId,
     pub(super) receiver: Arc<Receiver>,
+    /// Whether it counts; not where it stands under a second name.
+    counts: bool,
     /// The private queue of a subscription with acknowledgements.
     window: Option<Arc<Queue>>,
 }
@@ -69,28 +71,28 @@ impl Topics {
     }
 
     /// Adds a subscription to one topic.
-    pub(super) fn subscribe(&self, subscriber: Subscriber) {
-        let mut topics = self.shard(&subscriber.receiver.destination).write();
-        if let Some(subscribers) = topics.get_mut(&subscriber.receiver.destination) {
+    pub(super) fn subscribe(&self, topic: &str, subscriber: Subscriber) {
+        let mut topics = self.shard(topic).write();
+        if let Some(subscribers) = topics.get_mut(topic) {
             Arc::make_mut(subscribers).push(subscriber);
         } else {
-            topics.insert(subscriber.receiver.destination.clone(), Arc::new(vec![subscriber]));
+            topics.insert(topic.into(), Arc::new(vec![subscriber]));
         }
     }
 
     /// Adds a subscription to all topics of a pattern.
-    pub(super) fn subscribe_pattern(&self, subscriber: Subscriber) {
-        self.patterns.write().insert(subscriber);
+    pub(super) fn subscribe_pattern(&self, pattern: &str, subscriber: Subscriber) {
+        self.patterns.write().insert(pattern, subscriber);
         self.pattern_count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Removes a subscription to one topic.
-    pub(super) fn unsubscribe(&self, receiver: &Receiver) {
-        let mut topics = self.shard(&receiver.destination).write();
-        let Some(subscribers) = topics.get_mut(&receiver.destination) else { return };
+    pub(super) fn unsubscribe(&self, topic: &str, receiver: &Receiver) {
+        let mut topics = self.shard(topic).write();
+        let Some(subscribers) = topics.get_mut(topic) else { return };
         remove(subscribers, receiver.id);
         if subscribers.is_empty() {
-            topics.remove(&receiver.destination);
+            topics.remove(topic);
             if topics.len() * 4 < topics.capacity() {
                 topics.shrink_to_fit();
             }
@@ -98,18 +100,15 @@ impl Topics {
     }
 
     /// Removes a subscription to a pattern.
-    pub(super) fn unsubscribe_pattern(&self, receiver: &Receiver) {
-        if self.patterns.write().remove(receiver) {
+    pub(super) fn unsubscribe_pattern(&self, pattern: &str, receiver: &Receiver) {
+        if self.patterns.write().remove(pattern, receiver) {
             self.pattern_count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Delivers a message to every current subscription to its topic. `limit` bounds each private queue, in octets.
     pub(super) fn publish(&self, message: &Arc<Message>, terms: Terms, limit: usize) {
-        let subscribers = self.shard(&message.destination).read().get(&message.destination).cloned();
-        for subscriber in subscribers.iter().flat_map(|subscribers| subscribers.iter()) {
-            subscriber.deliver(message, terms, limit);
-        }
+        self.deliver(&message.destination, message, terms, limit);
         if self.pattern_count.load(Ordering::Relaxed) > 0 {
             let mut matching = Vec::new();
             self.patterns.read().collect(&message.destination, &mut matching);
@@ -119,6 +118,19 @@ impl Topics {
         }
     }
 
+    /// Delivers a message to the subscriptions to one topic, whatever its own destination.
+    pub(super) fn deliver(&self, topic: &str, message: &Arc<Message>, terms: Terms, limit: usize) {
+        let subscribers = self.shard(topic).read().get(topic).cloned();
+        for subscriber in subscribers.iter().flat_map(|subscribers| subscribers.iter()) {
+            subscriber.deliver(message, terms, limit);
+        }
+    }
+
+    /// Whether somebody has subscribed to this topic by its name.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        self.shard(topic).read().contains_key(topic)
+    }
+
     /// Adds the numbers of every topic and pattern.
     pub(super) fn add_status(&self, status: &mut BTreeMap<Box<str>, DestinationStatus>) {
         let mut lists: Vec<Subscribers> = Vec::new();
@@ -126,7 +138,7 @@ impl Topics {
             lists.extend(shard.read().values().cloned());
         }
         self.patterns.read().collect_all(&mut lists);
-        for subscriber in lists.iter().flat_map(|list| list.iter()) {
+        for subscriber in lists.iter().flat_map(|list| list.iter()).filter(|subscriber| subscriber.counts) {
             let total = status.entry(subscriber.receiver.destination.clone()).or_default();
             let own = subscriber.window.as_ref().map(|queue| queue.state.lock().status()).unwrap_or_default();
             total.consumers += 1;
@@ -150,7 +162,12 @@ pub(super) fn remove(subscribers: &mut Subscribers, id: ReceiverId) -> bool {
 impl Subscriber {
     /// A subscription, with its private queue if it has one.
     pub(super) fn new(receiver: Arc<Receiver>, window: Option<Arc<Queue>>) -> Self {
-        Self { id: receiver.id, receiver, window }
+        Self { id: receiver.id, receiver, counts: true, window }
+    }
+
+    /// The same subscription under a second name.
+    pub(super) fn again(&self) -> Self {
+        Self { counts: false, ..self.clone() }
     }
 
     fn deliver(&self, message: &Arc<Message>, terms: Terms, limit: usize) {

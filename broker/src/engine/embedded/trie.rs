@@ -20,11 +20,10 @@ pub(super) struct Trie {
 }
 
 impl Trie {
-    /// Adds a subscription to the pattern that is its destination.
-    pub(super) fn insert(&mut self, subscriber: Subscriber) {
-        let receiver = Arc::clone(&subscriber.receiver);
+    /// Adds a subscription to a pattern.
+    pub(super) fn insert(&mut self, pattern: &str, subscriber: Subscriber) {
         let mut node = self;
-        for segment in segments(&receiver.destination) {
+        for segment in segments(pattern) {
             node = match segment {
                 Segment::Literal(text) => node.literals.entry(text.into()).or_default(),
                 Segment::Any => node.any.get_or_insert_default(),
@@ -37,9 +36,9 @@ impl Trie {
         Arc::make_mut(&mut node.here).push(subscriber);
     }
 
-    /// Removes a subscription to the pattern that is its destination; says whether it was there.
-    pub(super) fn remove(&mut self, receiver: &Receiver) -> bool {
-        self.remove_below(segments(&receiver.destination), receiver)
+    /// Removes a subscription to a pattern; says whether it was there.
+    pub(super) fn remove(&mut self, pattern: &str, receiver: &Receiver) -> bool {
+        self.remove_below(segments(pattern), receiver)
     }
 
     fn remove_below<'a>(&mut self, mut path: impl Iterator<Item = Segment<'a>>, receiver: &Receiver) -> bool {

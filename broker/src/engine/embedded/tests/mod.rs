@@ -1,5 +1,6 @@
 //! Rules of the engine, seen through plain mailboxes.
 
+mod aliases;
 mod model;
 mod persistence;
 mod policies;
@@ -8,6 +9,7 @@ mod queues;
 mod stress;
 mod topics;
 mod transactions;
+mod users;
 
 use std::sync::Arc;
 
@@ -64,8 +66,17 @@ impl Session {
     }
 
     fn with_capacity(engine: &EmbeddedEngine, capacity: usize) -> Self {
+        Self::with(engine, capacity, "s", "u")
+    }
+
+    /// The session of this id, of this user.
+    fn open_as(engine: &EmbeddedEngine, id: &str, user: &str) -> Self {
+        Self::with(engine, ROOMY, id, user)
+    }
+
+    fn with(engine: &EmbeddedEngine, capacity: usize, id: &str, user: &str) -> Self {
         let mailbox = Arc::new(Mailbox::new(capacity));
-        let info = SessionInfo { id: "s".into(), user: "u".into(), virtual_host: None };
+        let info = SessionInfo { id: id.into(), user: user.into(), virtual_host: None };
         let half = engine.open(&info, Arc::clone(&mailbox));
         Self { mailbox, half, tickets: 0, deliveries: vec![], others: vec![] }
     }

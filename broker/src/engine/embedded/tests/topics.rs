@@ -139,7 +139,7 @@ fn who_never_acknowledges_a_topic_is_closed_when_the_bound_is_passed() {
 fn a_destination_that_is_none_fails_with_the_remedy() {
     let engine = engine();
     let mut session = Session::open(&engine);
-    let error = session.try_do(Operation::Send(message("/user/queue/a", "1"))).unwrap_err();
+    let error = session.try_do(Operation::Send(message("/app/queue/a", "1"))).unwrap_err();
     assert!(
         matches!(error, EngineError::UnknownDestination { .. }) && error.to_string().contains("/topic/..."),
         "{error}"
