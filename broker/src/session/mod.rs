@@ -24,6 +24,7 @@ mod heartbeat;
 mod live;
 mod output;
 mod receipts;
+mod replies;
 mod send;
 mod settings;
 mod state;

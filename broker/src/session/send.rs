@@ -70,6 +70,7 @@ impl Live {
             self.check_transaction(Command::Send, id, cx.settings)?;
         }
         cx.check(Action::Send, &destination)?;
+        self.subscribe_to_replies(&user, cx)?;
         self.sent += 1;
         let id = format!("{}-{}", cx.id, self.sent).into();
         let message = Message::new(id, destination, user, frame.body, content_length);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use stompbroker_config::{ByteSize, Config, Limits};
+use stompbroker_config::{ByteSize, Config, Engine, Limits};
 
 use crate::{security::Policy, stomp::DecodeLimits};
 
@@ -17,6 +17,8 @@ pub struct Settings {
     pub session_timeout: Duration,
     /// A further header of CONNECT that may bring a token.
     pub token_header: Option<Box<str>>,
+    /// Whether a `reply-to:/temp-queue/...` subscribes to that queue; an upstream does that by itself.
+    pub reply_queues: bool,
     /// Who may send to what and subscribe to what.
     pub policy: Arc<Policy>,
 }
@@ -29,6 +31,7 @@ impl Settings {
             heartbeat: config.heartbeat.0,
             session_timeout: config.session_timeout.0,
             token_header: config.authentication.token_header.as_deref().map(Into::into),
+            reply_queues: matches!(config.engine, Engine::Embedded(_)),
             policy,
         }
     }

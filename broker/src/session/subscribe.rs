@@ -51,10 +51,7 @@ impl Live {
             SessionError::invalid(command, "ack", ack.unwrap_or_default(), "auto, client or client-individual")
         })?;
         let prefetch = if mode == AckMode::Auto { None } else { prefetch(&frame)? };
-        let limit = cx.settings.limits.subscriptions_per_session;
-        if self.subscriptions.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
-            return Err(SessionError::limit("one more subscription", "subscriptionsPerSession", limit));
-        }
+        self.check_room_for_subscription(cx)?;
         cx.check(Action::Subscribe, &destination)?;
 
         let key = self.subscriptions.begin(self.version, id, destination.clone(), mode);
@@ -68,6 +65,15 @@ impl Live {
         // Always with a ticket, so that a failure names the subscription.
         let ticket = self.answers.owe(receipt, Outcome::Subscribed(key));
         cx.submit(Operation::Subscribe(subscription), Some(ticket));
+        Ok(())
+    }
+
+    /// Whether the limits leave room for one more subscription.
+    pub(super) fn check_room_for_subscription(&self, cx: &Context<'_>) -> Result<(), SessionError> {
+        let limit = cx.settings.limits.subscriptions_per_session;
+        if self.subscriptions.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+            return Err(SessionError::limit("one more subscription", "subscriptionsPerSession", limit));
+        }
         Ok(())
     }
 

@@ -22,6 +22,7 @@ mod sessions;
 mod sockjs;
 mod spring;
 mod support;
+mod temp_queues;
 mod tls;
 mod tokens;
 mod user_destinations;

@@ -29,6 +29,7 @@ mod queues;
 mod route;
 mod session;
 mod store;
+mod temporary;
 mod topics;
 mod trie;
 

@@ -1,5 +1,6 @@
 //! Which destinations there are, and of what kind each is.
 
+use super::temporary;
 use crate::{
     destination::{Segment, alias, is_pattern, segments, user::ORIGINAL_DESTINATION},
     engine::EngineError,
@@ -73,13 +74,14 @@ pub(super) fn refuse<T>(destination: &str, remedy: &str) -> Result<T, EngineErro
     Err(EngineError::UnknownDestination { destination: destination.into(), remedy: remedy.into() })
 }
 
-/// Whether a queue is one that Spring made for one session of a user: the frame has `simpOrigDestination`, and the name
+/// Whether a queue is temporary, or one that Spring made for one session of a user: the frame has `simpOrigDestination`, and the name
 /// has `-user` in it (`/queue/replies-user<session id>`). The name alone would not do: `/queue/new-users` is not meant.
 ///
 /// Such a queue lives as long as it has consumers. What is in it goes with the last of them, and what is sent to it
 /// while it has none is dropped: the session that it was for is gone, and nobody else will ever ask for it.
 pub(super) fn is_transient(destination: &str, headers: &[Header]) -> bool {
-    destination.contains(SPRING_USER_INFIX) && headers.iter().any(|(name, _)| &**name == ORIGINAL_DESTINATION)
+    temporary::is_reply_queue(destination)
+        || destination.contains(SPRING_USER_INFIX) && headers.iter().any(|(name, _)| &**name == ORIGINAL_DESTINATION)
 }
 
 #[cfg(test)]

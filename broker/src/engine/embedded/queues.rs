@@ -14,6 +14,7 @@ use super::{
     agenda::Agenda,
     queue::{Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
+    temporary,
 };
 use crate::{destination::DestinationPolicies, engine::DestinationStatus, message::Message};
 
@@ -180,9 +181,9 @@ impl Queues {
         }
     }
 
-    /// Numbers of every queue.
+    /// Numbers of every queue but the temporary ones, whose names are secrets.
     pub(super) fn status(&self) -> BTreeMap<Box<str>, DestinationStatus> {
-        let queues = self.all().into_iter();
+        let queues = self.all().into_iter().filter(|queue| !temporary::is_reply_queue(&queue.name));
         queues.map(|queue| (queue.name.clone(), queue.state.lock().status())).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use super::{
     Shared,
     names::{self, Kind},
+    temporary,
 };
 use crate::{
     destination::{alias, is_pattern},
@@ -45,6 +46,13 @@ impl Shared {
         // By far the most are neither aliases nor for users.
         if names::PLAIN_PREFIXES.iter().any(|prefix| message.destination.starts_with(prefix)) {
             return Ok(Route::to(names::for_send(&message.destination)?, message));
+        }
+        if temporary::is_reply_queue(&message.destination) {
+            let exists = self.queues.has(&message.destination);
+            return Ok(if exists { Route::Queue(message) } else { Route::Nowhere });
+        }
+        if temporary::is_reply_topic(&message.destination) {
+            return Ok(Route::Topic(message));
         }
         let users = self.user_destinations.load();
         if let Some(addressee) = users.addressee(&message.destination) {

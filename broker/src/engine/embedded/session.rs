@@ -1,10 +1,12 @@
 //! The engine's half of one session: carries out its operations at once and answers through its mailbox.
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
     sync::{Arc, Weak},
 };
 
+use rand::{Rng as _, distr::Alphanumeric};
 use stompbroker_config::ByteSize;
 
 use super::{
@@ -15,6 +17,7 @@ use super::{
     queues::Reservation,
     route::{self, Route},
     store::{Place, Store},
+    temporary,
     topics::Subscriber,
 };
 use crate::{
@@ -27,6 +30,9 @@ use crate::{
     message::Message,
 };
 
+/// Characters of the secret in the names of temporary destinations.
+const SECRET: usize = 22;
+
 /// The engine's half of one session.
 #[derive(Debug)]
 pub(super) struct EmbeddedSession {
@@ -36,6 +42,8 @@ pub(super) struct EmbeddedSession {
     id: Arc<str>,
     /// The user's name; empty for an anonymous session.
     user: Arc<str>,
+    /// What only those know who were given a temporary destination of this session; made when it is needed first.
+    secret: OnceCell<Box<str>>,
     /// Among the answers that the store holds back.
     place: Place,
 }
@@ -71,7 +79,7 @@ impl EmbeddedSession {
     pub(super) fn new(shared: Arc<Shared>, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Self {
         let (id, user) = (Arc::clone(&session.id), Arc::clone(&session.user));
         let (outlet, subscriptions) = (Outlet::new(mailbox), HashMap::new());
-        Self { shared, outlet, subscriptions, id, user, place: Place::default() }
+        Self { shared, outlet, subscriptions, id, user, secret: OnceCell::new(), place: Place::default() }
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Stored, EngineError> {
@@ -92,7 +100,7 @@ impl EmbeddedSession {
     fn send(&self, message: &Arc<Message>) -> Result<Stored, EngineError> {
         let limit = self.shared.queue_size();
         let terms = Terms::read(message)?;
-        match self.shared.route(Arc::clone(message))? {
+        match self.route(Arc::clone(message))? {
             Route::Queue(message) => {
                 let transient = names::is_transient(&message.destination, &message.headers);
                 let stored = self.admit(&message, transient)?;
@@ -104,6 +112,26 @@ impl EmbeddedSession {
             Route::Nowhere => {}
         }
         Ok(false)
+    }
+
+    /// Decides where a message goes. What is this session's own gets the name that others have for it.
+    fn route(&self, mut message: Arc<Message>) -> Result<Route, EngineError> {
+        if let Some(to) = message.header("reply-to").and_then(|to| self.reply_destination(to)) {
+            message = Arc::new(message.sent_on(message.destination.clone(), Some(("reply-to".into(), to))));
+        }
+        let Some(name) = self.reply_destination(&message.destination) else { return self.shared.route(message) };
+        match self.shared.route(Arc::new(message.sent_on(name, None)))? {
+            Route::Nowhere => names::refuse(&message.destination, "it is not there; subscribe to it first"),
+            route => Ok(route),
+        }
+    }
+
+    /// How others call a temporary destination of this session; none if it is no such destination.
+    fn reply_destination(&self, own: &str) -> Option<Box<str>> {
+        temporary::reply_destination(own, || {
+            let make = || rand::rng().sample_iter(Alphanumeric).take(SECRET).map(char::from).collect::<String>().into();
+            self.secret.get_or_init(make).to_string()
+        })
     }
 
     /// Whether a message for a queue will be stored; refuses it when that cannot be done now.
@@ -121,7 +149,7 @@ impl EmbeddedSession {
         let id = self.shared.next_receiver();
         // 0 means "no limit" to some brokers; here every window is bounded.
         let prefetch = prefetch.filter(|&count| count > 0).unwrap_or_else(|| self.shared.prefetch());
-        let transient = names::is_transient(&destination, &headers);
+        let transient = names::is_transient(names.first().unwrap_or(&destination), &headers);
         let receive =
             |from: Weak<Queue>, destination| Receiver::new(id, destination, key, Arc::clone(&self.outlet), from);
 
@@ -171,6 +199,10 @@ impl EmbeddedSession {
                 keys.push(route::user_key(&self.user, own));
             }
             return Ok((Kind::User, keys.into()));
+        }
+        if let Some(name) = self.reply_destination(destination) {
+            let kind = if temporary::is_reply_queue(&name) { Kind::Queue } else { Kind::Topic };
+            return Ok((kind, [name].into()));
         }
         let name = route::by_own_name(&self.shared, destination)?;
         let kind = names::for_subscribe(name.as_deref().unwrap_or(destination))?;
@@ -224,7 +256,7 @@ impl EmbeddedSession {
             checked.push(match operation {
                 Operation::Send(message) => {
                     let terms = Terms::read(&message)?;
-                    match shared.route(message)? {
+                    match self.route(message)? {
                         Route::Queue(message) => {
                             stored |=
                                 self.admit(&message, names::is_transient(&message.destination, &message.headers))?;

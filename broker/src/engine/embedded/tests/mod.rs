@@ -7,6 +7,7 @@ mod policies;
 mod priorities;
 mod queues;
 mod stress;
+mod temporary;
 mod topics;
 mod transactions;
 mod users;
