@@ -7,7 +7,7 @@ use stompbroker_config::admin;
 
 use crate::{
     api::{RolloutStatus, StompBroker},
-    validate::{LOGIN_KEYS, referenced_secrets},
+    validate::referenced_secrets,
 };
 
 /// What one pass has seen of one broker's surroundings.
@@ -30,11 +30,13 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// A world without anything but the Secrets that `broker` refers to.
+    /// A world without anything but the Secrets that `broker` refers to, each with all the keys that it needs.
     pub fn assuming_references(broker: &StompBroker) -> Self {
-        let keys = || LOGIN_KEYS.map(str::to_owned).into();
-        let secrets = referenced_secrets(broker).into_iter();
-        let referenced_secrets = secrets.map(|used| (used.secret_name, SecretView::Present(keys()))).collect();
+        let mut secrets = BTreeMap::<String, BTreeSet<String>>::new();
+        for used in referenced_secrets(broker) {
+            secrets.entry(used.secret_name).or_default().extend(used.keys.iter().map(|key| (*key).to_owned()));
+        }
+        let referenced_secrets = secrets.into_iter().map(|(name, keys)| (name, SecretView::Present(keys))).collect();
         Self { referenced_secrets, ..Self::default() }
     }
 }

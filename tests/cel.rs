@@ -121,6 +121,31 @@ fn cases() -> Vec<Case> {
             &["spec.listeners.websocket.port is 15020", "admin", "choose another"],
         ),
         case(
+            "{listeners: {stomp: {tls: {secretName: c, port: 8080}}, websocket: {}}}",
+            "{listeners: {stomp: {tls: {secretName: c, port: 61614}}, websocket: {tls: {secretName: c, port: 8443}}}}",
+            &["spec.listeners", "tls.port", "8080", "choose another"],
+        ),
+        case(
+            "{listeners: {stomp: {tls: {secretName: c, port: 15020}}}}",
+            "{listeners: {stomp: {tls: {secretName: c}}}}",
+            &["spec.listeners", "tls.port", "15020", "choose another"],
+        ),
+        case(
+            "{authentication: {jwt: [{issuer: i, audiences: [a]}]}}",
+            "{authentication: {jwt: [{issuer: i, audiences: [a], jwksSecretName: k}]}}",
+            &["spec.authentication.jwt[]", "i", "set jwksUrl or jwksSecretName"],
+        ),
+        case(
+            "{authentication: {jwt: [{issuer: i, audiences: [a], jwksSecretName: k, jwksUrl: 'https://i/k'}]}}",
+            "{authentication: {jwt: [{issuer: i, audiences: [a], jwksUrl: 'https://i/k'}]}}",
+            &["spec.authentication.jwt[]", "both", "remove one"],
+        ),
+        case(
+            "{authentication: {jwt: [{issuer: i, audiences: [a], jwksUrl: 'id.example.com'}]}}",
+            "{authentication: {jwt: [{issuer: i, audiences: [a], jwksUrl: 'http://id:8080'}]}}",
+            &["spec.authentication.jwt[].jwksUrl", "id.example.com", "https://"],
+        ),
+        case(
             "{listeners: {websocket: {path: ws}}}",
             "{listeners: {websocket: {path: /}}}",
             &["spec.listeners.websocket.path ws", "begin it with a slash"],

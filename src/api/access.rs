@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{JwtIssuer, rules};
 
 /// What services and client connections log in with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -36,6 +36,28 @@ pub struct Authentication {
     /// Whether a CONNECT without a login is accepted.
     #[serde(default)]
     pub anonymous: bool,
+    /// Issuers whose tokens are accepted, in `Authorization: Bearer` or as the passcode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["issuer".into()]))]
+    pub jwt: Vec<JwtIssuer>,
+    /// A further header of CONNECT that may bring a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255), regex(pattern = r"^[-_.A-Za-z0-9]+$"))]
+    pub token_header: Option<String>,
+    /// Users with passwords of their own. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
+}
+
+/// Users with passwords of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Users {
+    /// Name of a Secret in the same namespace whose key `users.yaml` lists `users`, each with `name`, `passwordHash` as
+    /// `stompbroker hash-password` prints it, and `roles`. Changes count for new logins without a restart.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub secret_name: String,
 }
 
 /// Destination rules in order: the first that matches decides, and what matches none is denied.
@@ -58,7 +80,8 @@ pub struct AuthorizationRule {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub actions: Vec<Action>,
     /// Destination patterns such as `/topic/*` or `/queue/{user}/**`: segments are separated by `/` or `.`; `*` is one
-    /// segment, `**` at the end is the rest, `{user}` is the name of the session's user.
+    /// segment, `**` at the end is the rest, `{user}` is the name of the session's user, and `{claim.tenant}` the value
+    /// of that claim of its token.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 255)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub destinations: Vec<String>,

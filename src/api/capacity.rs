@@ -54,6 +54,15 @@ pub struct Limits {
     #[serde(default = "connections_per_pod")]
     #[schemars(with = "i32", range(min = 1, max = 1_000_000))]
     pub connections_per_pod: u32,
+    /// Connections of one pod at once from one address, or from one /64 of IPv6. Absent: no such bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 1, max = 1_000_000))]
+    pub connections_per_address: Option<u32>,
+    /// Octets that messages and buffers of one pod may hold. Near it senders are read more slowly, at it SEND and
+    /// connections are refused. Absent: 60 percent of the memory limit of the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "scalars::byte_size")]
+    pub memory: Option<ByteSize>,
     /// SEND frames that one pod accepts in a second over all sessions; beyond it the pod reads more slowly. Absent: no
     /// such bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,6 +137,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_per_pod: connections_per_pod(),
+            connections_per_address: None,
+            memory: None,
             messages_per_second_per_pod: None,
             subscriptions_per_session: subscriptions_per_session(),
             message_size: message_size(),

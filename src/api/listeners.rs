@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use stompbroker_config::{ByteSize, GoDuration};
 
-use super::{rules, scalars};
+use super::{ListenerTls, rules, scalars};
 
 /// Port of the admin endpoints of each pod; no listener may have it.
 pub const ADMIN_PORT: u16 = 15020;
@@ -16,7 +16,8 @@ pub const ADMIN_PORT: u16 = 15020;
 #[x_kube(
     validation = rules::one_listener(),
     validation = rules::listener_ports_differ(),
-    validation = rules::listener_ports_are_free()
+    validation = rules::listener_ports_are_free(),
+    validation = rules::tls_ports_are_free()
 )]
 pub struct Listeners {
     /// STOMP over TCP, for services.
@@ -35,6 +36,9 @@ pub struct StompListener {
     #[serde(default = "stomp_port")]
     #[schemars(with = "i32", range(min = 1024, max = 65535))]
     pub port: u16,
+    /// TLS. Absent: the connections are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
 }
 
 /// STOMP over WebSocket.
@@ -59,6 +63,9 @@ pub struct WebSocketListener {
     /// SockJS below the same path, for browsers whose proxies take WebSocket away. Absent: WebSocket alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sock_js: Option<SockJs>,
+    /// TLS. Absent: the connections are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ListenerTls>,
 }
 
 /// STOMP over SockJS. A client that comes by HTTP requests must reach the same pod with each of them: with several pods, let
@@ -92,6 +99,47 @@ pub struct SockJs {
     pub client_url: String,
 }
 
+/// A port of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerPort {
+    /// Its name in Services and pods.
+    pub name: &'static str,
+    /// Path of the field that it comes from.
+    pub field: &'static str,
+    /// Its number.
+    pub number: u16,
+    /// Whether WebSocket is spoken on it, not STOMP over TCP.
+    pub is_websocket: bool,
+    /// Whether TLS is spoken on it.
+    pub is_tls: bool,
+}
+
+impl Listeners {
+    /// Every port, the unencrypted ones of a listener before that of its TLS.
+    pub fn ports(&self) -> impl Iterator<Item = ListenerPort> {
+        let stomp = self.stomp.as_ref().map(|stomp| (stomp.port, stomp.tls.as_ref(), false));
+        let websocket = self.websocket.as_ref().map(|websocket| (websocket.port, websocket.tls.as_ref(), true));
+        stomp.into_iter().chain(websocket).flat_map(|(number, tls, is_websocket)| {
+            let own = tls.and_then(|tls| tls.port);
+            let main = ListenerPort {
+                name: if is_websocket { "websocket" } else { "stomp" },
+                field: if is_websocket { "spec.listeners.websocket.port" } else { "spec.listeners.stomp.port" },
+                number,
+                is_websocket,
+                is_tls: tls.is_some() && own.is_none(),
+            };
+            let beside = own.map(|number| ListenerPort {
+                name: if is_websocket { "websocket-tls" } else { "stomp-tls" },
+                field: if is_websocket { "spec.listeners.websocket.tls.port" } else { "spec.listeners.stomp.tls.port" },
+                number,
+                is_tls: true,
+                ..main
+            });
+            std::iter::once(main).chain(beside)
+        })
+    }
+}
+
 impl Default for Listeners {
     fn default() -> Self {
         Self { stomp: Some(StompListener::default()), websocket: Some(WebSocketListener::default()) }
@@ -100,13 +148,13 @@ impl Default for Listeners {
 
 impl Default for StompListener {
     fn default() -> Self {
-        Self { port: stomp_port() }
+        Self { port: stomp_port(), tls: None }
     }
 }
 
 impl Default for WebSocketListener {
     fn default() -> Self {
-        Self { port: websocket_port(), path: websocket_path(), allowed_origins: Vec::new(), sock_js: None }
+        Self { port: websocket_port(), path: websocket_path(), allowed_origins: Vec::new(), sock_js: None, tls: None }
     }
 }
 

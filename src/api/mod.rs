@@ -22,26 +22,32 @@ mod broker;
 mod capacity;
 mod destinations;
 mod engine;
+mod jwt;
 mod listeners;
 mod rollout;
 mod rules;
 mod scalars;
 mod status;
+mod tls;
 
-pub use access::{Action, Allow, Authentication, Authorization, AuthorizationRule, Credential, Credentials, Empty};
+pub use access::{
+    Action, Allow, Authentication, Authorization, AuthorizationRule, Credential, Credentials, Empty, Users,
+};
 pub use broker::{StompBroker, StompBrokerSpec};
 pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
 pub use destinations::{DestinationPolicy, UserDestinations};
 pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, Persistence, RelayEngine, SecretReference, Upstream};
+pub use jwt::JwtIssuer;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
-pub use listeners::{ADMIN_PORT, Listeners, SockJs, StompListener, WebSocketListener};
+pub use listeners::{ADMIN_PORT, ListenerPort, Listeners, SockJs, StompListener, WebSocketListener};
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };
 pub use status::{CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
+pub use tls::{CertificateName, ClientCertificates, ListenerTls};
 
 /// The definition of the kind as it is installed.
 ///

@@ -156,6 +156,40 @@ pub(super) fn listener_ports_differ() -> Rule {
     )
 }
 
+/// Every port of a listener once, and none on the admin port.
+pub(super) fn tls_ports_are_free() -> Rule {
+    const PLAIN: &str =
+        "(has(self.stomp) ? [self.stomp.port] : []) + (has(self.websocket) ? [self.websocket.port] : [])";
+    const TLS: &str = "(has(self.stomp) && has(self.stomp.tls) && has(self.stomp.tls.port) ? [self.stomp.tls.port] : []) + \
+         (has(self.websocket) && has(self.websocket.tls) && has(self.websocket.tls.port) ? [self.websocket.tls.port] : [])";
+    rule(
+        &format!("({TLS}).all(p, p != 15020 && ({TLS}).exists_one(q, q == p) && !(p in {PLAIN}))"),
+        &format!(
+            "'spec.listeners has a tls.port of %d, which is another port of a listener or that of the admin endpoints; choose \
+             another one, or leave tls.port out to speak only TLS'.format([({TLS}).filter(p, p == 15020 || \
+             !({TLS}).exists_one(q, q == p) || p in {PLAIN})[0]])"
+        ),
+    )
+}
+
+/// Keys come from one place.
+pub(super) fn one_key_source() -> Rule {
+    rule(
+        "has(self.jwksUrl) != has(self.jwksSecretName)",
+        "'spec.authentication.jwt[] of issuer ' + self.issuer + (has(self.jwksUrl) ? ' has both jwksUrl and jwksSecretName; \
+         remove one of them' : ' has no keys to check tokens with; set jwksUrl or jwksSecretName')",
+    )
+}
+
+/// Keys are fetched by HTTP.
+pub(super) fn jwks_url_is_an_address() -> Rule {
+    rule(
+        "!has(self.jwksUrl) || self.jwksUrl.matches('^https?://[^/?#@ ]+([/?][^# ]*)?$')",
+        "'spec.authentication.jwt[].jwksUrl is ' + self.jwksUrl + ', which is no address; write for example \
+         https://id.example.com/keys'",
+    )
+}
+
 /// A path begins with a slash and holds nothing that ends a path.
 pub(super) fn websocket_path_is_a_path() -> Rule {
     rule(

@@ -83,9 +83,15 @@ pub struct Endpoints {
     /// Host and port of STOMP over TCP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stomp: Option<String>,
+    /// Host and port of STOMP over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stomp_tls: Option<String>,
     /// URL of STOMP over WebSocket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub websocket: Option<String>,
+    /// URL of STOMP over WebSocket and TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub websocket_tls: Option<String>,
 }
 
 /// The Secrets that clients log in with.

@@ -6,8 +6,8 @@ use stompbroker_config as config;
 
 use super::names;
 use crate::{
-    api::{ADMIN_PORT, HeartbeatPair, SockJs, Upstream},
-    validate::{Engine, Pool, ValidatedBroker},
+    api::{ADMIN_PORT, Authentication, CertificateName, HeartbeatPair, JwtIssuer, ListenerTls, SockJs, Upstream},
+    validate::{CA_KEYS, Engine, JWKS_KEYS, Pool, USERS_KEYS, ValidatedBroker},
 };
 
 /// The configuration of the pods of `pool`.
@@ -15,12 +15,15 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
     config::Config {
         zone: pool.zone.clone(),
         listeners: config::Listeners {
-            stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener { port: stomp.port, tls: None }),
+            stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener {
+                port: stomp.port,
+                tls: stomp.tls.as_ref().map(|tls| listener_tls(tls, names::STOMP_TLS_FOLDER)),
+            }),
             websocket: broker.listeners.websocket.as_ref().map(|websocket| config::WebSocketListener {
                 port: websocket.port,
                 path: websocket.path.clone(),
                 allowed_origins: websocket.allowed_origins.clone(),
-                tls: None,
+                tls: websocket.tls.as_ref().map(|tls| listener_tls(tls, names::WEBSOCKET_TLS_FOLDER)),
                 sock_js: websocket.sock_js.as_ref().map(sock_js),
             }),
         },
@@ -32,13 +35,15 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             system: Some(directory(names::SYSTEM_FOLDER)),
             client: Some(directory(names::CLIENT_FOLDER)),
         },
-        authentication: config::Authentication { anonymous: broker.anonymous, ..config::Authentication::default() },
+        authentication: authentication(&broker.authentication),
         authorization: broker.authorization.clone(),
         engine: engine(&broker.engine),
         destinations: broker.destinations.clone(),
         user_destinations: broker.user_destinations.clone(),
         limits: config::Limits {
             connections_per_pod: broker.limits.connections_per_pod,
+            connections_per_address: broker.limits.connections_per_address,
+            memory: broker.limits.memory,
             messages_per_second_per_pod: broker.limits.messages_per_second_per_pod,
             subscriptions_per_session: broker.limits.subscriptions_per_session,
             message_size: broker.limits.message_size,
@@ -62,6 +67,56 @@ fn sock_js(sock_js: &SockJs) -> config::SockJs {
         response_limit: sock_js.response_limit,
         session_cookie: sock_js.session_cookie,
         client_url: sock_js.client_url.clone(),
+    }
+}
+
+fn listener_tls(tls: &ListenerTls, folder: &str) -> config::ListenerTls {
+    let folder = mounted(folder);
+    config::ListenerTls {
+        port: tls.port,
+        client_certificates: tls.client_certificates.as_ref().map(|clients| config::ClientCertificates {
+            ca_file: folder.join(CA_KEYS[0]),
+            required: clients.required,
+            login: clients.login.map(certificate_name),
+        }),
+        directory: Some(folder),
+        certificate_file: None,
+        key_file: None,
+    }
+}
+
+const fn certificate_name(name: CertificateName) -> config::CertificateName {
+    match name {
+        CertificateName::CommonName => config::CertificateName::CommonName,
+        CertificateName::DnsName => config::CertificateName::DnsName,
+        CertificateName::EmailAddress => config::CertificateName::EmailAddress,
+        CertificateName::Uri => config::CertificateName::Uri,
+    }
+}
+
+fn authentication(authentication: &Authentication) -> config::Authentication {
+    config::Authentication {
+        anonymous: authentication.anonymous,
+        jwt: authentication.jwt.iter().enumerate().map(|(index, issuer)| jwt(issuer, index)).collect(),
+        token_header: authentication.token_header.clone(),
+        users: authentication
+            .users
+            .as_ref()
+            .map(|_| config::UserFile { file: mounted(names::USERS_FOLDER).join(USERS_KEYS[0]) }),
+    }
+}
+
+fn jwt(issuer: &JwtIssuer, index: usize) -> config::JwtIssuer {
+    let file = || mounted(&names::issuer_folder(index)).join(JWKS_KEYS[0]);
+    config::JwtIssuer {
+        issuer: issuer.issuer.clone(),
+        audiences: issuer.audiences.clone(),
+        jwks_url: issuer.jwks_url.clone(),
+        jwks_file: issuer.jwks_secret_name.as_ref().map(|_| file()),
+        ca_file: None,
+        roles_claim: issuer.roles_claim.clone(),
+        user_claim: issuer.user_claim.clone(),
+        clock_skew: issuer.clock_skew,
     }
 }
 
@@ -95,5 +150,9 @@ fn upstream(upstream: &Upstream) -> config::Upstream {
 }
 
 fn directory(folder: &str) -> config::CredentialDirectory {
-    config::CredentialDirectory { directory: PathBuf::from(names::MOUNT_PATH).join(folder) }
+    config::CredentialDirectory { directory: mounted(folder) }
+}
+
+fn mounted(folder: &str) -> PathBuf {
+    PathBuf::from(names::MOUNT_PATH).join(folder)
 }

@@ -29,14 +29,13 @@ pub(super) fn container(broker: &ValidatedBroker, pool: &Pool, image: &str) -> C
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    let stomp = broker.listeners.stomp.as_ref().map(|stomp| port(names::STOMP_PORT, stomp.port));
-    let websocket = broker.listeners.websocket.as_ref().map(|websocket| port(names::WEBSOCKET_PORT, websocket.port));
+    let listeners = broker.listeners.ports().map(|listener| port(listener.name, listener.number));
     let admin = port(names::ADMIN_PORT, ADMIN_PORT);
     Container {
         name: NAME.to_owned(),
         image: Some(image.to_owned()),
         args: Some(vec!["run".to_owned(), format!("--config={}/{}", names::MOUNT_PATH, names::CONFIG_KEY)]),
-        ports: Some(stomp.into_iter().chain(websocket).chain([admin]).collect()),
+        ports: Some(listeners.chain([admin]).collect()),
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 3, 2)),

@@ -36,9 +36,17 @@ pub const ADMIN_FOLDER: &str = "admin";
 /// Where the pod finds the volume of its store.
 pub const STORE_PATH: &str = "/var/lib/stompbroker";
 
-/// Name of the port of STOMP over TCP.
-pub const STOMP_PORT: &str = "stomp";
-/// Name of the port of STOMP over WebSocket.
-pub const WEBSOCKET_PORT: &str = "websocket";
+/// Folder below [`MOUNT_PATH`] with the certificate of STOMP over TCP.
+pub const STOMP_TLS_FOLDER: &str = "stomp-tls";
+/// Folder below [`MOUNT_PATH`] with the certificate of STOMP over WebSocket.
+pub const WEBSOCKET_TLS_FOLDER: &str = "websocket-tls";
+/// Folder below [`MOUNT_PATH`] with users.
+pub const USERS_FOLDER: &str = "users";
+
+/// Folder below [`MOUNT_PATH`] with the keys of an issuer of tokens, by its place in the spec.
+pub fn issuer_folder(index: usize) -> String {
+    format!("jwt-{index}")
+}
+
 /// Name of the admin port.
 pub const ADMIN_PORT: &str = "admin";

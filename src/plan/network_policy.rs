@@ -22,13 +22,11 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const DNS_PORTS: [u16; 2] = [53, 5353];
 
 /// Anybody may reach the client ports; only the operator and namespaces labelled for monitoring the admin port. The pods
-/// may reach DNS and the upstreams' ports, and nothing at all with the embedded engine.
+/// may reach DNS and the ports of upstreams and of issuers' keys, and nothing at all where there are none.
 pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> NetworkPolicy {
-    let stomp = broker.listeners.stomp.as_ref().map(|stomp| stomp.port);
-    let websocket = broker.listeners.websocket.as_ref().map(|websocket| websocket.port);
     let clients = NetworkPolicyIngressRule {
         from: None,
-        ports: Some(stomp.into_iter().chain(websocket).map(|number| port("TCP", number)).collect()),
+        ports: Some(broker.listeners.ports().map(|listener| port("TCP", listener.number)).collect()),
     };
     let admins = NetworkPolicyIngressRule {
         from: Some(vec![
@@ -43,19 +41,36 @@ pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> N
             pod_selector: Some(metadata::all_pods(broker)),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
             ingress: Some(vec![clients, admins]),
-            egress: egress(&broker.engine),
+            egress: egress(broker),
         }),
     }
 }
 
 /// No rules at all rather than an empty list of them: both allow nothing, but the API server drops an empty list, and then
 /// counts every further apply as a change.
-fn egress(engine: &Engine) -> Option<Vec<NetworkPolicyEgressRule>> {
-    let Engine::Relay(relay) = engine else { return None };
-    let upstreams: BTreeSet<u16> = relay.upstreams.iter().map(|upstream| upstream.port).collect();
+fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
+    let upstreams = match &broker.engine {
+        Engine::Relay(relay) => relay.upstreams.iter().map(|upstream| upstream.port).collect(),
+        Engine::Embedded(_) => Vec::new(),
+    };
+    let issuers = broker.authentication.jwt.iter().filter_map(|issuer| issuer.jwks_url.as_deref());
+    let ports: BTreeSet<u16> = upstreams.into_iter().chain(issuers.map(port_of)).collect();
+    if ports.is_empty() {
+        return None;
+    }
     let dns = DNS_PORTS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
     let rule = |ports| NetworkPolicyEgressRule { to: None, ports: Some(ports) };
-    Some(vec![rule(dns.collect()), rule(upstreams.into_iter().map(|number| port("TCP", number)).collect())])
+    Some(vec![rule(dns.collect()), rule(ports.into_iter().map(|number| port("TCP", number)).collect())])
+}
+
+/// The port of an `https://` or `http://` address.
+fn port_of(url: &str) -> u16 {
+    let uri = url.parse::<http::Uri>().unwrap_or_default();
+    match (uri.port_u16(), uri.scheme_str()) {
+        (Some(port), _) => port,
+        (None, Some("http")) => 80,
+        (None, _) => 443,
+    }
 }
 
 fn port(protocol: &str, number: u16) -> NetworkPolicyPort {

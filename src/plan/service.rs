@@ -5,8 +5,11 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{Settings, labels, metadata, names};
-use crate::{api::Endpoints, validate::ValidatedBroker};
+use super::{Settings, labels, metadata};
+use crate::{
+    api::{Endpoints, ListenerPort},
+    validate::ValidatedBroker,
+};
 
 /// The Service over all zones; traffic stays in the zone it comes from while that zone has ready pods.
 pub(super) fn service(broker: &ValidatedBroker) -> Service {
@@ -18,18 +21,19 @@ pub(super) fn service(broker: &ValidatedBroker) -> Service {
         app_protocol: Some(protocol.to_owned()),
         ..ServicePort::default()
     };
-    let stomp = broker.listeners.stomp.as_ref().map(|stomp| port(names::STOMP_PORT, stomp.port, "stomp"));
-    let websocket = broker
-        .listeners
-        .websocket
-        .as_ref()
-        .map(|websocket| port(names::WEBSOCKET_PORT, websocket.port, "kubernetes.io/ws"));
+    let protocol = |listener: &ListenerPort| match (listener.is_websocket, listener.is_tls) {
+        (false, false) => "stomp",
+        (false, true) => "stomps",
+        (true, false) => "kubernetes.io/ws",
+        (true, true) => "kubernetes.io/wss",
+    };
+    let ports = broker.listeners.ports().map(|listener| port(listener.name, listener.number, protocol(&listener)));
     Service {
         metadata: metadata::shared(broker, broker.name.as_str()),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
             selector: Some(labels::selector(&broker.name)),
-            ports: Some(stomp.into_iter().chain(websocket).collect()),
+            ports: Some(ports.collect()),
             traffic_distribution: Some("PreferClose".to_owned()),
             ..ServiceSpec::default()
         }),
@@ -45,12 +49,19 @@ pub(super) fn host(broker: &ValidatedBroker, settings: &Settings) -> String {
 /// Where clients connect from inside the cluster.
 pub(super) fn endpoints(broker: &ValidatedBroker, settings: &Settings) -> Endpoints {
     let host = host(broker, settings);
+    let path = broker.listeners.websocket.as_ref().map_or("", |websocket| websocket.path.as_str());
+    let find = |is_websocket, is_tls| {
+        let port = broker.listeners.ports().find(|port| port.is_websocket == is_websocket && port.is_tls == is_tls)?;
+        Some(match (is_websocket, is_tls) {
+            (false, _) => format!("{host}:{}", port.number),
+            (true, false) => format!("ws://{host}:{}{path}", port.number),
+            (true, true) => format!("wss://{host}:{}{path}", port.number),
+        })
+    };
     Endpoints {
-        stomp: broker.listeners.stomp.as_ref().map(|stomp| format!("{host}:{}", stomp.port)),
-        websocket: broker
-            .listeners
-            .websocket
-            .as_ref()
-            .map(|websocket| format!("ws://{host}:{}{}", websocket.port, websocket.path)),
+        stomp: find(false, false),
+        stomp_tls: find(false, true),
+        websocket: find(true, false),
+        websocket_tls: find(true, true),
     }
 }

@@ -6,7 +6,12 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::{names, persistent_volume_claim::persistence};
-use crate::validate::{Engine, LOGIN_KEYS, Pool, ValidatedBroker};
+use crate::{
+    api::ListenerTls,
+    validate::{
+        CA_KEYS, Engine, FURTHER_LOGIN_KEYS, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker,
+    },
+};
 
 /// Name of the volume with configuration and Secrets.
 const CONFIGURATION: &str = "configuration";
@@ -43,21 +48,46 @@ pub(super) fn mounts(broker: &ValidatedBroker, pool: &Pool) -> Vec<VolumeMount> 
 /// Configuration and Secrets. The kubelet brings changes of the sources to running pods.
 fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
     let admin = names::admin_secret(&broker.name);
-    let mut sources = vec![
-        config(&pool.name),
-        secret(&admin, names::ADMIN_FOLDER, &[names::ADMIN_TOKEN_KEY]),
-        secret(broker.system_credential.secret_name(), names::SYSTEM_FOLDER, &LOGIN_KEYS),
-        secret(broker.client_credential.secret_name(), names::CLIENT_FOLDER, &LOGIN_KEYS),
-    ];
+    let mut sources = vec![config(&pool.name), secret(&admin, names::ADMIN_FOLDER, &[names::ADMIN_TOKEN_KEY])];
+    for (credential, folder) in
+        [(&broker.system_credential, names::SYSTEM_FOLDER), (&broker.client_credential, names::CLIENT_FOLDER)]
+    {
+        sources.push(secret(credential.secret_name(), folder, &LOGIN_KEYS));
+        sources.push(optional(secret(credential.secret_name(), folder, &FURTHER_LOGIN_KEYS)));
+    }
     if let Engine::Relay(relay) = &broker.engine {
         sources.push(secret(&relay.system_credentials.secret_name, names::RELAY_SYSTEM_FOLDER, &LOGIN_KEYS));
         sources.push(secret(&relay.client_credentials.secret_name, names::RELAY_CLIENT_FOLDER, &LOGIN_KEYS));
     }
+    let stomp = broker.listeners.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());
+    let websocket = broker.listeners.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
+    sources.extend(stomp.into_iter().flat_map(|tls| certificates(tls, names::STOMP_TLS_FOLDER)));
+    sources.extend(websocket.into_iter().flat_map(|tls| certificates(tls, names::WEBSOCKET_TLS_FOLDER)));
+    let authentication = &broker.authentication;
+    sources
+        .extend(authentication.users.iter().map(|users| secret(&users.secret_name, names::USERS_FOLDER, &USERS_KEYS)));
+    sources.extend(authentication.jwt.iter().enumerate().filter_map(|(index, issuer)| {
+        Some(secret(issuer.jwks_secret_name.as_ref()?, &names::issuer_folder(index), &JWKS_KEYS))
+    }));
     Volume {
         name: CONFIGURATION.to_owned(),
         projected: Some(ProjectedVolumeSource { default_mode: Some(MODE), sources: Some(sources) }),
         ..Volume::default()
     }
+}
+
+/// The same, whether the Secret has these keys or not.
+fn optional(mut projection: VolumeProjection) -> VolumeProjection {
+    if let Some(secret) = &mut projection.secret {
+        secret.optional = Some(true);
+    }
+    projection
+}
+
+/// The certificate of a listener, and the authorities of its clients.
+fn certificates(tls: &ListenerTls, folder: &str) -> impl Iterator<Item = VolumeProjection> + use<> {
+    let clients = tls.client_certificates.as_ref().map(|clients| secret(&clients.secret_name, folder, &CA_KEYS));
+    std::iter::once(secret(&tls.secret_name, folder, &TLS_KEYS)).chain(clients)
 }
 
 fn config(name: &str) -> VolumeProjection {

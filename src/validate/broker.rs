@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
-use crate::api::{Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources, StompBrokerSpec};
+use crate::api::{Authentication, Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources, StompBrokerSpec};
 
 /// A spec that can be put into effect, with everything decided that the spec leaves open.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,8 +32,8 @@ pub struct ValidatedBroker {
     pub system_credential: Credential,
     /// What client connections log in with.
     pub client_credential: Credential,
-    /// Whether sessions may come without a login.
-    pub anonymous: bool,
+    /// Further ways to log in.
+    pub authentication: Authentication,
     /// Destination rules.
     pub authorization: Option<Authorization>,
     /// What destinations keep.

@@ -15,7 +15,9 @@ mod warnings;
 pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker};
 pub use error::SpecError;
 use kube::Resource;
-pub use references::{LOGIN_KEYS, SecretUse, referenced_secrets};
+pub use references::{
+    CA_KEYS, FURTHER_LOGIN_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, referenced_secrets,
+};
 
 use crate::{
     api::StompBroker,
@@ -56,7 +58,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         listeners: spec.listeners.clone().unwrap_or_default(),
         system_credential: credential(spec.credentials.system.secret_name.as_ref(), || names::system_secret(&name)),
         client_credential: credential(spec.credentials.client.secret_name.as_ref(), || names::client_secret(&name)),
-        anonymous: spec.authentication.anonymous,
+        authentication: spec.authentication.clone(),
         authorization,
         destinations,
         user_destinations,

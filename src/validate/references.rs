@@ -11,28 +11,65 @@ use crate::{
 /// Keys of every Secret that holds a login.
 pub const LOGIN_KEYS: [&str; 2] = ["username", "password"];
 
+/// Keys that such a Secret may have besides: further values, accepted alike, for rotations.
+pub const FURTHER_LOGIN_KEYS: [&str; 4] = ["next.username", "next.password", "previous.username", "previous.password"];
+/// Keys of a Secret with a certificate.
+pub const TLS_KEYS: [&str; 2] = [stompbroker_config::TLS_CERTIFICATE_FILE, stompbroker_config::TLS_KEY_FILE];
+/// Keys of a Secret with authorities.
+pub const CA_KEYS: [&str; 1] = ["ca.crt"];
+/// Keys of a Secret with users.
+pub const USERS_KEYS: [&str; 1] = ["users.yaml"];
+/// Keys of a Secret with the keys of an issuer of tokens.
+pub const JWKS_KEYS: [&str; 1] = ["jwks.json"];
+
 /// A field that names a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUse {
     /// Path of the field.
-    pub field: &'static str,
+    pub field: String,
     /// Name of the Secret.
     pub secret_name: String,
+    /// The keys that it must have.
+    pub keys: &'static [&'static str],
 }
 
 /// The Secrets that a spec names, in the order of its fields; the same Secret may come twice.
 pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     let spec = &broker.spec;
     let relay = spec.engine.as_ref().and_then(|engine| engine.relay.as_ref());
-    [
+    let logins = [
         ("spec.engine.relay.systemCredentials.secretName", relay.map(|relay| &relay.system_credentials.secret_name)),
         ("spec.engine.relay.clientCredentials.secretName", relay.map(|relay| &relay.client_credentials.secret_name)),
         ("spec.credentials.system.secretName", spec.credentials.system.secret_name.as_ref()),
         ("spec.credentials.client.secretName", spec.credentials.client.secret_name.as_ref()),
     ]
     .into_iter()
-    .filter_map(|(field, name)| name.map(|name| SecretUse { field, secret_name: name.clone() }))
-    .collect()
+    .filter_map(|(field, name)| Some((field.to_owned(), name?, &LOGIN_KEYS as &[&str])));
+    let listeners = spec.listeners.as_ref();
+    let stomp = listeners.and_then(|listeners| listeners.stomp.as_ref()?.tls.as_ref());
+    let websocket = listeners.and_then(|listeners| listeners.websocket.as_ref()?.tls.as_ref());
+    let tls = [("stomp", stomp), ("websocket", websocket)].into_iter().filter_map(|(name, tls)| Some((name, tls?)));
+    let certificates = tls.flat_map(|(listener, tls)| {
+        let clients = tls.client_certificates.as_ref();
+        let field = format!("spec.listeners.{listener}.tls");
+        let authorities = clients.map(|clients| {
+            (format!("{field}.clientCertificates.secretName"), &clients.secret_name, &CA_KEYS as &[&str])
+        });
+        std::iter::once((format!("{field}.secretName"), &tls.secret_name, &TLS_KEYS as &[&str])).chain(authorities)
+    });
+    let users = spec.authentication.users.iter();
+    let users = users
+        .map(|users| ("spec.authentication.users.secretName".to_owned(), &users.secret_name, &USERS_KEYS as &[&str]));
+    let issuers = spec.authentication.jwt.iter().enumerate().filter_map(|(index, issuer)| {
+        let field = format!("spec.authentication.jwt[{index}].jwksSecretName");
+        Some((field, issuer.jwks_secret_name.as_ref()?, &JWKS_KEYS as &[&str]))
+    });
+    logins
+        .chain(certificates)
+        .chain(users)
+        .chain(issuers)
+        .map(|(field, name, keys)| SecretUse { field, secret_name: name.clone(), keys })
+        .collect()
 }
 
 /// Errors for every Secret that is named but of no use.
@@ -40,7 +77,7 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
     let namespace = broker.metadata.namespace.as_deref().unwrap_or_default();
     let name = broker.metadata.name.as_deref().unwrap_or_default();
     let generated = [names::system_secret(name), names::client_secret(name), names::admin_secret(name)];
-    for SecretUse { field, secret_name } in referenced_secrets(broker) {
+    for SecretUse { field, secret_name, keys: needed } in referenced_secrets(broker) {
         if generated.contains(&secret_name) {
             errors.push(SpecError::invalid(
                 field,
@@ -54,7 +91,7 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
             errors.push(SpecError {
                 condition: ConditionType::ResolvedRefs,
                 reason,
-                field: field.to_owned(),
+                field: field.clone(),
                 value: secret_name.clone(),
                 remedy,
             });
@@ -64,7 +101,7 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
                 Reason::SecretNotFound,
                 format!(
                     "there is no such Secret in namespace {namespace}; create it with the keys {}",
-                    LOGIN_KEYS.join(" and ")
+                    needed.join(" and ")
                 ),
             ),
             Some(SecretView::Unreadable(why)) => refuse(
@@ -74,7 +111,7 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
                 ),
             ),
             Some(SecretView::Present(keys)) => {
-                let missing: Vec<_> = LOGIN_KEYS.into_iter().filter(|key| !keys.contains(*key)).collect();
+                let missing: Vec<_> = needed.iter().copied().filter(|key| !keys.contains(*key)).collect();
                 if !missing.is_empty() {
                     refuse(
                         Reason::SecretKeyMissing,
@@ -103,6 +140,38 @@ mod tests {
             let [error] = errors.as_slice() else { panic!("{errors:?}") };
             assert_eq!(error.field, "spec.credentials.client.secretName");
             assert!(error.to_string().contains(secret) && error.to_string().contains("leave the field out"), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_secret_is_asked_for_the_keys_that_its_field_needs() {
+        let text = "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\nmetadata: {name: trading}\nspec:\n  \
+                    listeners: {stomp: {tls: {secretName: cert, clientCertificates: {secretName: cert}}}}\n  \
+                    authentication: {users: {secretName: people}, jwt: [{issuer: i, audiences: [a], jwksSecretName: keys}]}\n";
+        let broker = brokers(text).unwrap().remove(0);
+        let mut observed = Observed::assuming_references(&broker);
+        let errors = |observed: &Observed| {
+            let mut errors = Vec::new();
+            check(&broker, observed, &mut errors);
+            errors
+        };
+        assert_eq!(errors(&observed), []);
+        for (secret, key, field) in [
+            ("cert", "tls.key", "spec.listeners.stomp.tls.secretName"),
+            ("cert", "ca.crt", "spec.listeners.stomp.tls.clientCertificates.secretName"),
+            ("people", "users.yaml", "spec.authentication.users.secretName"),
+            ("keys", "jwks.json", "spec.authentication.jwt[0].jwksSecretName"),
+        ] {
+            let whole = observed.referenced_secrets[secret].clone();
+            if let Some(SecretView::Present(keys)) = observed.referenced_secrets.get_mut(secret) {
+                keys.remove(key);
+            }
+            let found = errors(&observed);
+            assert_eq!((found.len(), found[0].field.as_str(), found[0].reason), (1, field, Reason::SecretKeyMissing));
+            assert!(found[0].remedy.contains(key), "{}", found[0].remedy);
+            observed.referenced_secrets.insert(secret.to_owned(), SecretView::Missing);
+            assert_eq!(errors(&observed)[0].reason, Reason::SecretNotFound);
+            observed.referenced_secrets.insert(secret.to_owned(), whole);
         }
     }
 }

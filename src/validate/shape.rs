@@ -28,6 +28,7 @@ pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
     persistence(&broker.spec, &mut refuse);
     relay(&broker.spec, &mut refuse);
     listeners(&broker.spec, &mut refuse);
+    issuers(&broker.spec, &mut refuse);
     times(&broker.spec, &mut refuse);
 }
 
@@ -195,6 +196,19 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
         ),
         _ => {}
     }
+    let every: Vec<_> = listeners.ports().collect();
+    for (index, port) in every.iter().enumerate().filter(|(_, port)| port.field.ends_with("tls.port")) {
+        let is_taken = every.iter().enumerate().any(|(other, taken)| other != index && taken.number == port.number);
+        if is_taken || port.number == ADMIN_PORT {
+            refuse(
+                port.field,
+                port.number.to_string(),
+                "it is another port of a listener or that of the admin endpoints; choose another one, or leave tls.port out \
+                 to speak only TLS"
+                    .to_owned(),
+            );
+        }
+    }
     let Some(websocket) = &listeners.websocket else { return };
     if !websocket.path.starts_with('/') || websocket.path.contains(['?', '#', ' ']) {
         refuse(
@@ -235,6 +249,34 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
 fn is_origin(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     text == "*" || host.is_some_and(|host| !host.is_empty() && !host.contains(['/', ' ', '?', '#']))
+}
+
+fn issuers(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    for issuer in &spec.authentication.jwt {
+        let remedy = match (&issuer.jwks_url, &issuer.jwks_secret_name) {
+            (Some(_), None) | (None, Some(_)) => None,
+            (Some(_), Some(_)) => Some("has both jwksUrl and jwksSecretName; remove one of them"),
+            (None, None) => Some("has no keys to check tokens with; set jwksUrl or jwksSecretName"),
+        };
+        if let Some(remedy) = remedy {
+            refuse("spec.authentication.jwt[]", issuer.issuer.clone(), remedy.to_owned());
+        }
+        if let Some(url) = issuer.jwks_url.as_ref().filter(|url| !is_address(url)) {
+            refuse(
+                "spec.authentication.jwt[].jwksUrl",
+                url.clone(),
+                "it is no address; write for example https://id.example.com/keys".to_owned(),
+            );
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let host = rest.split(['/', '?']).next().unwrap_or_default();
+        !host.is_empty() && !host.contains('@') && !rest.contains(['#', ' '])
+    })
 }
 
 fn times(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {

@@ -84,7 +84,7 @@ pub enum LocalError {
     )]
     SecretMissing {
         /// The field that names it.
-        field: &'static str,
+        field: String,
         /// Its name.
         name: String,
     },

@@ -9,10 +9,13 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
         serde_saphyr::from_str::<Value>(&text).unwrap()
     };
     let relay = configuration(
-        "{zones: [{name: a}], heartbeat: 1s, sessionTimeout: 2s, authentication: {anonymous: true}, \
+        "{zones: [{name: a}], heartbeat: 1s, sessionTimeout: 2s, \
+         authentication: {anonymous: true, tokenHeader: X-Token, users: {secretName: people}, \
+           jwt: [{issuer: i, audiences: [a], jwksUrl: 'https://i/k', rolesClaim: r, userClaim: u, clockSkew: 9s}, \
+             {issuer: j, audiences: [b], jwksSecretName: keys}]}, \
          listeners: {stomp: {port: 2001}, websocket: {port: 2002, path: /p, allowedOrigins: ['https://o'], \
            sockJs: {heartbeat: 16s, disconnectDelay: 17s, responseLimit: 18, sessionCookie: true, clientUrl: /c}}}, \
-         limits: {connectionsPerPod: 11, messagesPerSecondPerPod: 12, subscriptionsPerSession: 13, messageSize: 14}, \
+         limits: {connectionsPerPod: 11, connectionsPerAddress: 16, memory: 17, messagesPerSecondPerPod: 12, subscriptionsPerSession: 13, messageSize: 14}, \
          drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
          authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
          engine: {relay: {destinationPrefixes: [/x], virtualHost: v, connectTimeout: 5s, \
@@ -23,7 +26,21 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
         ("/zone", json!("a")),
         ("/heartbeat", json!("1s")),
         ("/sessionTimeout", json!("2s")),
-        ("/authentication/anonymous", json!(true)),
+        (
+            "/authentication",
+            json!({
+                "anonymous": true,
+                "tokenHeader": "X-Token",
+                "users": {"file": "/etc/stompbroker/users/users.yaml"},
+                "jwt": [
+                    {"issuer": "i", "audiences": ["a"], "jwksUrl": "https://i/k", "rolesClaim": "r", "userClaim": "u", "clockSkew": "9s"},
+                    {"issuer": "j", "audiences": ["b"], "jwksFile": "/etc/stompbroker/jwt-1/jwks.json", "rolesClaim": "roles",
+                        "userClaim": "sub", "clockSkew": "30s"},
+                ],
+            }),
+        ),
+        ("/limits/connectionsPerAddress", json!(16)),
+        ("/limits/memory", json!("17")),
         (
             "/listeners",
             json!({"stomp": {"port": 2001}, "websocket": {"port": 2002, "path": "/p", "allowedOrigins": ["https://o"],
@@ -83,6 +100,54 @@ fn every_file_that_the_configuration_names_is_mounted() {
         let argument = pod["containers"][0]["args"][1].as_str().unwrap();
         assert!(mounted.iter().any(|file| argument == format!("--config={file}")), "{argument}");
     }
+}
+
+const ENCRYPTED: &str = "{listeners: {stomp: {port: 2001, tls: {secretName: c1, port: 2003}}, \
+    websocket: {port: 2002, tls: {secretName: c2, clientCertificates: {secretName: c3, required: true, login: Uri}}}}}";
+
+#[test]
+fn certificates_of_listeners_reach_the_configuration_and_the_pod() {
+    let plan = planned(ENCRYPTED);
+    let text = plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"].clone();
+    let config = stompbroker_config::Config::parse(&text).unwrap();
+    let listeners = serde_json::to_value(&config.listeners).unwrap();
+    assert_eq!(listeners["stomp"]["tls"], json!({"port": 2003, "directory": "/etc/stompbroker/stomp-tls"}));
+    let clients = json!({"caFile": "/etc/stompbroker/websocket-tls/ca.crt", "required": true, "login": "Uri"});
+    assert_eq!(listeners["websocket"]["tls"]["clientCertificates"], clients);
+    let sources = serde_json::to_value(pod(&plan)).unwrap()["volumes"][0]["projected"]["sources"].clone();
+    let mounted: Vec<(String, String)> = sources
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|source| source.get("secret"))
+        .flat_map(|secret| {
+            secret["items"].as_array().unwrap().iter().map(|item| (secret["name"].clone(), item["path"].clone()))
+        })
+        .map(|(name, path)| (name.as_str().unwrap().to_owned(), format!("/etc/stompbroker/{}", path.as_str().unwrap())))
+        .collect();
+    for (_, _, tls) in config.listeners.tls() {
+        for file in tls.files() {
+            assert!(mounted.iter().any(|(_, path)| *path == *file.to_string_lossy()), "{file:?} is not in {mounted:?}");
+        }
+    }
+    assert!(mounted.contains(&("c3".to_owned(), "/etc/stompbroker/websocket-tls/ca.crt".to_owned())), "{mounted:?}");
+}
+
+#[test]
+fn ports_of_tls_are_served_and_told() {
+    let plan = planned(ENCRYPTED);
+    let service = serde_json::to_value(&plan.objects.services[0]).unwrap();
+    let ports: Vec<_> = service["spec"]["ports"].as_array().unwrap().iter().map(|port| port["name"].clone()).collect();
+    assert_eq!(ports, ["stomp", "stomp-tls", "websocket"]);
+    assert_eq!(service["spec"]["ports"][2]["appProtocol"], "kubernetes.io/wss");
+    let host = "trading.markets.svc.corp.example";
+    let endpoints = serde_json::to_value(&plan.endpoints).unwrap();
+    let expected = json!({"stomp": format!("{host}:2001"), "stompTls": format!("{host}:2003"),
+        "websocketTls": format!("wss://{host}:2002/ws")});
+    assert_eq!(endpoints, expected);
+    let container = serde_json::to_value(pod(&plan)).unwrap()["containers"][0].clone();
+    assert!(container["ports"].as_array().unwrap().iter().any(|port| port["containerPort"] == 2003), "{container}");
+    assert_eq!(container["readinessProbe"]["httpGet"]["port"], "admin", "probes need no TLS");
 }
 
 #[test]

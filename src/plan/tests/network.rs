@@ -23,6 +23,16 @@ fn evictions_go_one_by_one_and_never_wait_for_ever() {
 }
 
 #[test]
+fn pods_reach_the_issuers_of_tokens() {
+    let issuers = "{authentication: {jwt: [{issuer: a, audiences: [x], jwksUrl: 'https://a.example.com/keys'}, \
+                   {issuer: b, audiences: [x], jwksUrl: 'http://b:8081'}]}}";
+    let policy = serde_json::to_value(&planned(issuers).objects.network_policies[0]).unwrap();
+    let ports: Vec<_> =
+        policy["spec"]["egress"][1]["ports"].as_array().unwrap().iter().map(|p| p["port"].clone()).collect();
+    assert_eq!(ports, [443, 8081]);
+}
+
+#[test]
 fn the_admin_port_is_open_to_the_operator_and_to_monitoring_only() {
     let policy = serde_json::to_value(&relayed("").objects.network_policies[0]).unwrap();
     let ingress = policy["spec"]["ingress"].as_array().unwrap();

@@ -14,7 +14,7 @@ use crate::{
     cli::brokers,
     observed::{DeploymentView, ForeignObject, Observed, PodView, SecretView},
     plan::{Plan, Settings, plan},
-    validate::{LOGIN_KEYS, SpecError, ValidatedBroker, referenced_secrets, validate},
+    validate::{SpecError, ValidatedBroker, validate},
 };
 
 /// Two zones with two pods each, all as it should be; tests spoil it.
@@ -44,10 +44,7 @@ impl World {
             failure: None,
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
         };
-        for used in referenced_secrets(&world.broker) {
-            let keys = LOGIN_KEYS.map(str::to_owned).into();
-            world.observed.referenced_secrets.insert(used.secret_name, SecretView::Present(keys));
-        }
+        world.observed.referenced_secrets = Observed::assuming_references(&world.broker).referenced_secrets;
         let (_, plan) = world.planned().unwrap();
         for (deployment, zone_step) in plan.objects.deployments.iter().zip(&plan.rollout.zones) {
             let name = deployment.metadata.name.clone().unwrap();
