@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `/livez`, `/readyz` | text; 200 or 503 with the reasons, one a line | no |
 //! | `/metrics` | Prometheus text | no |
+//! | `/console` | a page for people that shows the rest and speaks STOMP; it asks for the token itself | no |
 //! | `/status` | [`Status`], all that the operator polls in one answer | yes |
 //! | `/config-hash` | [`ConfigStatus`] | yes |
 //! | `/websocket-stats` | [`WebSocketStats`] | yes |

@@ -5,23 +5,29 @@
 //! leaves the pod ready: the configuration before still serves, and taking all pods away would turn a typing error into
 //! an outage. `/livez` answers as long as the process serves requests at all.
 
+mod console;
 mod lists;
 mod routes;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, sync::Semaphore};
+use hyper::{Request, body::Incoming};
+use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::broker::Broker;
+use crate::{
+    broker::Broker,
+    transport::{
+        http::{self, Answer, HttpTimeouts},
+        sockjs::ResponseBody,
+        websocket,
+    },
+};
 
 /// Connections at once; probes, Prometheus and an operator need a handful.
 const MOST_CONNECTIONS: usize = 64;
 /// How long a client may take for the head of a request, and how long an idle connection is kept.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// Octets of the head of a request.
-const MOST_HEAD: usize = 16 << 10;
 /// How long a connection is kept in all; also the bound for a client that does not read its answer.
 const CONNECTION_TIME: Duration = Duration::from_mins(5);
 
@@ -49,17 +55,18 @@ impl AdminServer {
                 tracing::warn!(client.addr = %peer, "admin connection refused: {MOST_CONNECTIONS} are open already");
                 return;
             };
-            let answer = service_fn(|request: hyper::Request<Incoming>| {
-                std::future::ready::<Result<_, Infallible>>(Ok(routes::answer(&broker, &request)))
-            });
-            let http = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .max_buf_size(MOST_HEAD)
-                .header_read_timeout(HEAD_TIME)
-                .serve_connection(TokioIo::new(stream), answer);
-            match tokio::time::timeout(CONNECTION_TIME, http).await {
-                Ok(Ok(())) | Err(_) => {}
-                Ok(Err(error)) => tracing::debug!(client.addr = %peer, %error, "the admin connection ended"),
+            let answer = async |request: Request<Incoming>| {
+                if request.uri().path() == console::WEBSOCKET_PATH {
+                    return websocket::open_elsewhere(&broker, &request, peer, console::WEBSOCKET_PATH);
+                }
+                Answer { response: routes::answer(&broker, &request).map(ResponseBody::Whole), upgrade: None }
+            };
+            let timeouts = HttpTimeouts { head: HEAD_TIME, write: HEAD_TIME };
+            // Never told to stop: the port serves until its tasks are dropped, also during a drain.
+            let stop = CancellationToken::new();
+            let served = http::serve(stream, timeouts, &stop, answer);
+            if let Ok(Some(upgraded)) = timeout(CONNECTION_TIME, served).await {
+                websocket::begin_elsewhere(upgraded, peer);
             }
         }
     }

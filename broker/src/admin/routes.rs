@@ -11,7 +11,7 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use super::lists;
+use super::{console, lists};
 use crate::{broker::Broker, metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -46,10 +46,12 @@ const fn guarded(method: Method, path: &'static str, answer: fn(&Broker, &Asked<
     Route { path, method, needs_token: true, answer }
 }
 
-static ROUTES: [Route; 12] = [
+static ROUTES: [Route; 14] = [
     open("/livez", live),
     open("/readyz", ready),
     open("/metrics", show_metrics),
+    open("/console", console::page),
+    open("/console/{file}", console::file),
     guarded(Method::GET, "/status", |broker, _| json(&broker.status())),
     guarded(Method::GET, "/config-hash", |broker, _| json(&broker.config_status())),
     guarded(Method::GET, "/websocket-stats", |broker, _| json(&broker.websocket_stats())),
@@ -94,7 +96,8 @@ pub(super) fn answer<B>(broker: &Broker, request: &Request<B>) -> Answer {
     answer
 }
 
-fn nothing_here() -> Answer {
+/// There is no such path.
+pub(super) fn nothing_here() -> Answer {
     let mut paths: Vec<_> = ROUTES.iter().map(|route| route.path).collect();
     paths.dedup();
     text(StatusCode::NOT_FOUND, format!("There is nothing here; there is {}.\n", paths.join(", ")))

@@ -20,7 +20,7 @@ const CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0, path: /
                       limits: {messageSize: 256Ki}\n";
 
 /// Where the clients are installed.
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     let folder = |variable| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
     let clients = folder("STOMPBROKER_CACHE")
         .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("stompbroker")))
@@ -35,7 +35,7 @@ fn clients() -> PathBuf {
     clients
 }
 
-fn secrets() -> TempDir {
+pub(crate) fn secrets() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("client")).unwrap();
     fs::write(folder.path().join("client/username"), "ann").unwrap();

@@ -8,6 +8,7 @@ mod bench;
 mod clients;
 mod closing;
 mod command_line;
+mod console;
 mod documentation;
 mod drain;
 mod heartbeats;

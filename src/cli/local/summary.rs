@@ -22,7 +22,7 @@ pub(super) fn summary(broker: &ValidatedBroker, config: &Config, secrets: &Secre
     if let Some(websocket) = &config.listeners.websocket {
         line("WebSocket", &format!("ws://localhost:{}{}", websocket.port, websocket.path));
     }
-    line("admin", &format!("http://localhost:{}", config.admin.port));
+    line("console", &format!("http://localhost:{}/console", config.admin.port));
     let value = |secret: &str, key: &str| {
         let value = secrets.get(secret).and_then(|values| values.get(key));
         value.map(|value| String::from_utf8_lossy(value).trim().to_owned()).unwrap_or_default()

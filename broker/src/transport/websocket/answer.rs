@@ -7,6 +7,7 @@ use hyper::{
     body::Incoming,
     header::{CONNECTION, HeaderValue, UPGRADE},
 };
+use stompbroker_config::AllowedOrigin;
 
 use super::{
     handshake::{self, Refusal, has_token},
@@ -54,7 +55,18 @@ pub(super) async fn answer(
         });
         return Answer { response: answer.response, upgrade };
     }
-    match handshake::judge(&request, &listener.path, &listener.allowed_origins) {
+    upgrade(broker, &request, peer, &listener.path, &listener.allowed_origins)
+}
+
+/// Answers a request for the WebSocket at `path`, which only pages of these origins may open.
+pub(super) fn upgrade<B>(
+    broker: &Broker,
+    request: &Request<B>,
+    peer: SocketAddr,
+    path: &str,
+    allowed_origins: &[AllowedOrigin],
+) -> Answer<ResponseBody, Upgrade> {
+    match handshake::judge(request, path, allowed_origins) {
         Ok(accepted) => {
             let mut response = Response::new(ResponseBody::empty());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -75,7 +87,8 @@ pub(super) async fn answer(
     }
 }
 
-fn refuse(status: StatusCode, words: String) -> Answer<ResponseBody, Upgrade> {
+/// An answer of words that ends the connection.
+pub(super) fn refuse(status: StatusCode, words: String) -> Answer<ResponseBody, Upgrade> {
     let mut response = ResponseBody::text(status, words + "\n");
     // Not by `keep_alive(false)`: hyper would then write `Upgrade, close` into a 101, which strict clients refuse.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -13,6 +13,7 @@ mod wire;
 
 use std::{net::SocketAddr, sync::Arc};
 
+use hyper::{Request, StatusCode};
 use tokio::net::TcpStream;
 
 use self::answer::Upgrade;
@@ -23,8 +24,9 @@ pub(crate) use self::{
     wire::{WebSocketWire, code_of},
 };
 use super::{
-    Admission, Port, SockJsWebSocketWire, Transport,
-    http::{self, HttpTimeouts, Upgraded},
+    Admission, ConnectionPermit, Port, SockJsWebSocketWire, Transport,
+    http::{self, Answer, HttpTimeouts, Upgraded},
+    sockjs::ResponseBody,
     tls::{self, Security},
 };
 use crate::{
@@ -72,4 +74,31 @@ async fn talk<S: Stream>(broker: Arc<Broker>, admission: Admission, stream: S, p
             connection::spawn(permit, stream, peer, SockJsWebSocketWire::new(heartbeat), &read_ahead);
         }
     }
+}
+
+/// Answers a request for a WebSocket on another port than the one for browsers: only a page of the same origin may open it.
+/// What comes of it goes to [`begin_elsewhere`].
+pub(crate) fn open_elsewhere<B>(
+    broker: &Arc<Broker>,
+    request: &Request<B>,
+    peer: SocketAddr,
+    path: &str,
+) -> Answer<ResponseBody, ConnectionPermit> {
+    let Answer { response, upgrade } = answer::upgrade(broker, request, peer, path, &[]);
+    if upgrade.is_none() {
+        return Answer { response, upgrade: None };
+    }
+    match ConnectionPermit::take(broker, Transport::WebSocket, peer.ip()) {
+        Ok(permit) => Answer { response, upgrade: Some(permit) },
+        Err(reason) => {
+            let refused = answer::refuse(StatusCode::SERVICE_UNAVAILABLE, reason);
+            Answer { response: refused.response, upgrade: None }
+        }
+    }
+}
+
+/// Begins the session of a WebSocket that was opened by [`open_elsewhere`].
+pub(crate) fn begin_elsewhere<S: Stream>(upgraded: Upgraded<S, ConnectionPermit>, peer: SocketAddr) {
+    let Upgraded { stream, read_ahead, upgrade: permit } = upgraded;
+    connection::spawn(permit, stream, peer, WebSocketWire::default(), &read_ahead);
 }
