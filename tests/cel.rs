@@ -203,7 +203,7 @@ fn cases() -> Vec<Case> {
         case(
             "{destinations: [{match: /queue/a}, {match: /queue/a}]}",
             "{destinations: [{match: /queue/a}, {match: /queue/b}]}",
-            &["spec.destinations", "/queue/a", "twice", "merge"],
+            &["spec.destinations", "a pattern twice", "merge"],
         ),
         case(
             relay(", destinations: [{match: /queue/a}]"),
