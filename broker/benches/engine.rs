@@ -49,14 +49,26 @@ impl Session {
         self.half.submit(Operation::Send(Arc::clone(message)), None);
     }
 
+    /// Sends messages as a connection does that has read all of them at once.
+    fn send_all(&mut self, messages: &[Arc<Message>]) {
+        for message in messages {
+            self.send(message);
+        }
+        self.half.flush();
+    }
+
     /// What a connection does with its mailbox: takes all, writes it, releases its octets.
     fn drain(&self, batch: &mut Vec<Event>, mut settle: impl FnMut(DeliveryTag)) {
         self.mailbox.take(batch);
         let mut octets = 0;
         for event in batch.drain(..) {
-            if let Event::Delivery(delivery) = event {
-                octets += delivery.message.size();
-                delivery.tag.into_iter().for_each(&mut settle);
+            match event {
+                Event::Delivery(delivery) => {
+                    octets += delivery.message.size();
+                    delivery.tag.into_iter().for_each(&mut settle);
+                }
+                Event::Broadcast(_, batch) => octets += batch.size(),
+                _ => {}
             }
         }
         self.mailbox.release(octets);
@@ -88,9 +100,7 @@ fn fan_out(pattern: &str, acknowledge: Acknowledge) -> f64 {
     for _ in 0..BATCHES {
         let messages: Vec<_> = (0..BATCH).map(|_| message("/topic/prices.eur")).collect();
         let start = Instant::now();
-        for message in &messages {
-            sender.send(message);
-        }
+        sender.send_all(&messages);
         spent += start.elapsed();
         for receiver in &mut receivers {
             let mut tags = Vec::new();
@@ -122,8 +132,9 @@ fn fan_out_with_reader() -> f64 {
             }
         });
         let start = Instant::now();
-        for _ in 0..BATCHES * BATCH {
-            sender.send(&message("/topic/prices.eur"));
+        for _ in 0..BATCHES {
+            let messages: Vec<_> = (0..BATCH).map(|_| message("/topic/prices.eur")).collect();
+            sender.send_all(&messages);
         }
         let spent = start.elapsed();
         done.store(true, Ordering::Relaxed);

@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -16,7 +16,10 @@ use std::{
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::engine::{Delivery, Event};
+use crate::{
+    engine::{Delivery, Event, SubscriptionKey},
+    message::Batch,
+};
 
 /// The mailbox of one session.
 pub struct Mailbox {
@@ -88,6 +91,25 @@ impl Mailbox {
         Ok(true)
     }
 
+    /// As [`Self::deliver_while`], for all messages of a batch at once.
+    ///
+    /// # Errors
+    /// [`Full`] when not all of them fit.
+    pub fn broadcast_while(
+        &self,
+        live: &AtomicBool,
+        subscription: SubscriptionKey,
+        batch: &Arc<Batch>,
+    ) -> Result<bool, Full> {
+        let events = self.events.lock();
+        if !live.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        self.reserve(batch.size())?;
+        self.push(events, Event::Broadcast(subscription, Arc::clone(batch)));
+        Ok(true)
+    }
+
     fn reserve(&self, size: usize) -> Result<(), Full> {
         let add = |waiting| self.fits(waiting, size).then_some(waiting + size);
         self.octets.fetch_update(Ordering::SeqCst, Ordering::Relaxed, add).map(|_| ()).map_err(|_| Full)
@@ -123,7 +145,7 @@ impl Mailbox {
 
     /// Puts any other event in; deliveries go through [`Self::deliver`].
     pub fn notify(&self, event: Event) {
-        debug_assert!(!matches!(event, Event::Delivery(_)), "deliveries are counted");
+        debug_assert!(!matches!(event, Event::Delivery(_) | Event::Broadcast(..)), "deliveries are counted");
         let ends = matches!(event, Event::Closed(_));
         self.put(event);
         if ends {
@@ -198,13 +220,8 @@ impl fmt::Debug for Mailbox {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::{
-        engine::{SubscriptionKey, Ticket},
-        message::Message,
-    };
+    use crate::{engine::Ticket, message::Message};
 
     fn delivery(octets: usize) -> Delivery {
         let message = Message::new("1".into(), "/topic/a".into(), vec![], vec![0; octets].into(), true);
@@ -220,6 +237,19 @@ mod tests {
         mailbox.deliver(delivery(300)).unwrap();
         mailbox.deliver(delivery(300)).unwrap();
         assert_eq!(mailbox.deliver(delivery(300)), Err(Full));
+    }
+
+    #[test]
+    fn of_a_batch_all_fits_or_nothing() {
+        let (mailbox, live) = (Mailbox::new(3 * delivery(1).message.size()), AtomicBool::new(true));
+        let batch = |octets| Arc::new(Batch::new(vec![delivery(octets).message, delivery(octets).message]));
+        mailbox.deliver(delivery(1)).unwrap();
+        assert_eq!(mailbox.broadcast_while(&live, SubscriptionKey(0), &batch(500)), Err(Full));
+        assert_eq!(mailbox.octets(), delivery(1).message.size());
+        assert_eq!(mailbox.broadcast_while(&live, SubscriptionKey(0), &batch(1)), Ok(true));
+        assert_eq!(mailbox.octets(), 3 * delivery(1).message.size());
+        live.store(false, Ordering::Relaxed);
+        assert_eq!(mailbox.broadcast_while(&live, SubscriptionKey(0), &batch(1)), Ok(false));
     }
 
     #[test]

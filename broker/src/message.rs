@@ -1,7 +1,7 @@
 //! A message on its way from one SEND to any number of receivers.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -49,16 +49,42 @@ pub struct Message {
     pub content_length: bool,
     /// What all receivers of a version get alike, encoded when the first of them does.
     tails: [OnceLock<(Box<[u8]>, Counted)>; Version::ALL.len()],
+    /// About how much memory it takes.
     counted: Counted,
+}
+
+/// Messages that one session sent to one topic in one go, in order; at least one. Whoever gets all of them needs one
+/// reference for them together.
+#[derive(Debug)]
+pub struct Batch {
+    messages: Box<[Arc<Message>]>,
+    size: usize,
+}
+
+impl Batch {
+    /// These messages.
+    pub fn new(messages: Vec<Arc<Message>>) -> Self {
+        let size = messages.iter().map(|message| message.size()).sum();
+        Self { messages: messages.into(), size }
+    }
+
+    /// The messages, in order.
+    pub fn messages(&self) -> &[Arc<Message>] {
+        &self.messages
+    }
+
+    /// About how much memory they take together.
+    pub const fn size(&self) -> usize {
+        self.size
+    }
 }
 
 impl Message {
     /// A message of these parts; see the fields.
     pub fn new(id: Box<str>, destination: Box<str>, headers: Vec<Header>, body: Bytes, content_length: bool) -> Self {
-        let tails = Default::default();
-        let mut message = Self { id, destination, headers, body, content_length, tails, counted: Counted(0) };
-        message.counted = Counted::new(message.size());
-        message
+        let lines: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+        let size = size_of::<Self>() + id.len() + destination.len() + lines + body.len();
+        Self { id, destination, headers, body, content_length, tails: Default::default(), counted: Counted::new(size) }
     }
 
     /// The same message for another destination, with a header more in place of one of that name.
@@ -99,9 +125,8 @@ impl Message {
     }
 
     /// About how much memory the message takes, for every bound that counts octets.
-    pub fn size(&self) -> usize {
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
-        size_of::<Self>() + self.id.len() + self.destination.len() + headers + self.body.len()
+    pub const fn size(&self) -> usize {
+        self.counted.0
     }
 }
 

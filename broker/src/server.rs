@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
 use stompbroker_config::SockJs;
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    io::DuplexStream,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -65,6 +68,18 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
+/// Serves clients that did not come through a port, but through a pipe within this process.
+#[derive(Clone, Debug)]
+pub struct Acceptor(Arc<Broker>);
+
+impl Acceptor {
+    /// Begins to serve a client that speaks STOMP over this pipe, as if it had connected to `listeners.stomp` from `peer`.
+    /// Says whether `limits.connectionsPerPod` leaves room for it; the pipe is closed where it does not.
+    pub fn serve(&self, stream: DuplexStream, peer: SocketAddr) -> bool {
+        tcp::serve_pipe(&self.0, stream, peer)
+    }
+}
+
 /// A broker that has its ports and serves nobody yet.
 #[derive(Debug)]
 pub struct Server {
@@ -118,6 +133,11 @@ impl Server {
             websocket_tls: self.websocket.tls.as_ref().map(Listener::address),
             admin: self.admin.address(),
         }
+    }
+
+    /// What serves clients of this process.
+    pub fn acceptor(&self) -> Acceptor {
+        Acceptor(Arc::clone(&self.broker))
     }
 
     /// Serves until `shutdown`, then drains; returns when the last session has ended.

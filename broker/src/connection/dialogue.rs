@@ -74,9 +74,11 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 self.backlog = batch.into();
             }
             let Some(event) = self.backlog.pop_front() else { continue };
-            if let Event::Delivery(delivery) = &event {
-                self.unreleased += delivery.message.size();
-            }
+            self.unreleased += match &event {
+                Event::Delivery(delivery) => delivery.message.size(),
+                Event::Broadcast(_, batch) => batch.size(),
+                _ => 0,
+            };
             let (session, mut sink, effects) = self.sink(turn);
             session.on_event(event, &mut sink, effects);
             progress = true;

@@ -73,6 +73,9 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             }
             progress = true;
         }
+        if progress && let Some(engine) = &mut self.engine {
+            engine.flush();
+        }
         progress
     }
 

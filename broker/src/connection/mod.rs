@@ -34,7 +34,7 @@ use std::{
 
 use bytes::BytesMut;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep_until},
 };
@@ -75,6 +75,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
 }
 
 impl Stream for TcpStream {}
+impl Stream for DuplexStream {}
 
 /// Begins to serve a connection in a task of its own; `read_ahead` are octets that came before.
 pub(crate) fn spawn<S: Stream, W: Wire>(

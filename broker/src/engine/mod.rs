@@ -18,7 +18,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use stompbroker_config::admin::RelayStatus;
 
-use crate::{mailbox::Mailbox, message::Message};
+use crate::{
+    mailbox::Mailbox,
+    message::{Batch, Message},
+};
 
 /// The session's name for one of its subscriptions; small, dense, reused after an unsubscribe has completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +115,8 @@ pub struct Delivery {
 pub enum Event {
     /// A message for a subscription.
     Delivery(Delivery),
+    /// Messages for a subscription, for the first time, of which the engine keeps no account.
+    Broadcast(SubscriptionKey, Arc<Batch>),
     /// The operation with this ticket is done.
     Completed(Ticket),
     /// An operation failed; the session ends with an ERROR.
@@ -241,6 +246,10 @@ pub struct StoreStatus {
 pub trait EngineSession: Send {
     /// Takes an operation; the answer comes through the mailbox.
     fn submit(&mut self, operation: Operation, ticket: Option<Ticket>);
+
+    /// Says that no more operations come for now. An engine may hold back what was submitted without a ticket until then,
+    /// to do it in one go.
+    fn flush(&mut self) {}
 
     /// Whether more operations are welcome. While not, the connection reads nothing from its client; `Event::Ready` follows.
     fn is_ready(&self) -> bool {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     engine::{Delivery, DeliveryTag, Event, Operation, Settlement, SubscriptionKey, Ticket},
+    message::Batch,
     security::Principal,
     stomp::{Command, Frame, Version},
 };
@@ -131,6 +132,7 @@ impl Live {
     pub(super) fn event(&mut self, event: Event, cx: &mut Context<'_>) -> Result<(), Failure> {
         match event {
             Event::Delivery(delivery) => self.deliver(delivery, cx),
+            Event::Broadcast(key, batch) => self.broadcast(key, &batch, cx),
             Event::Completed(ticket) => {
                 self.answers.complete(ticket);
                 self.answer(cx);
@@ -207,6 +209,14 @@ impl Live {
             cx.output.write_with_tail(|out| subscription.put_head(ack, redelivered, out), tail);
             let message = (!names_by_ack).then_some(message);
             subscription.deliveries.push(super::deliveries::Unsettled { number, tag, message, transaction: None });
+        }
+    }
+
+    /// Writes messages that nobody keeps account of.
+    fn broadcast(&self, key: SubscriptionKey, batch: &Batch, cx: &mut Context<'_>) {
+        let Some(subscription) = self.subscriptions.get(key).filter(|_| self.disconnecting.is_none()) else { return };
+        for message in batch.messages() {
+            cx.output.sink.frame(subscription.plain_head(), message.tail(self.version));
         }
     }
 

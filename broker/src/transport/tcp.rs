@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
+use tokio::{io::DuplexStream, net::TcpStream};
 
 use super::{
     Admission, Port, Received, Transport, Wire, WireError,
@@ -30,6 +30,17 @@ pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, p
             }));
         }
         (Security::Closed, _) => tracing::debug!(client.addr = %peer, "closed: listeners.stomp has no TLS any more"),
+    }
+}
+
+/// Serves a client over a pipe; says whether there is room for one more.
+pub(crate) fn serve_pipe(broker: &Arc<Broker>, stream: DuplexStream, peer: SocketAddr) -> bool {
+    match Admission::decide(broker, Transport::Tcp, peer) {
+        Some(Admission::Admitted(permit)) => {
+            connection::spawn(permit, stream, peer, TcpWire, &[]);
+            true
+        }
+        Some(Admission::Refused(_)) | None => false,
     }
 }
 

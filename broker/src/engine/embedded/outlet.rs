@@ -11,7 +11,7 @@ use super::queue::Queue;
 use crate::{
     engine::{Delivery, DeliveryTag, EngineError, Event, SubscriptionKey},
     mailbox::Mailbox,
-    message::Message,
+    message::{Batch, Message},
 };
 
 /// The way to one session.
@@ -126,6 +126,12 @@ impl Receiver {
             Ok(false) => Attempt::Gone,
             Err(crate::mailbox::Full) => Attempt::NoRoom,
         }
+    }
+
+    /// Puts all of a batch into the session's mailbox, or nothing; says whether nothing is left to be done.
+    pub(super) fn broadcast(&self, batch: &Arc<Batch>) -> bool {
+        self.outlet.closed.load(Ordering::Relaxed)
+            || self.outlet.mailbox.broadcast_while(&self.live, self.key, batch).is_ok()
     }
 
     /// Ends the deliveries: none follows an answer that is put into the mailbox after this.

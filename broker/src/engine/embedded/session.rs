@@ -27,7 +27,7 @@ use crate::{
         SubscriptionKey, Ticket,
     },
     mailbox::Mailbox,
-    message::Message,
+    message::{Batch, Message},
 };
 
 /// Characters of the secret in the names of temporary destinations.
@@ -46,7 +46,14 @@ pub(super) struct EmbeddedSession {
     secret: OnceCell<Box<str>>,
     /// Among the answers that the store holds back.
     place: Place,
+    /// Messages to one topic that are not published yet, so that each subscriber gets them in one go.
+    unpublished: Vec<Arc<Message>>,
+    unpublished_size: usize,
 }
+
+/// Most messages to a topic that are held back, and about how many octets.
+const MOST_UNPUBLISHED: usize = 64;
+const MOST_UNPUBLISHED_SIZE: usize = 32 << 10;
 
 /// Whether an operation changed the store, so that its answer waits for a commit.
 type Stored = bool;
@@ -68,8 +75,8 @@ struct Attached {
 /// An operation of a transaction that can no longer fail.
 enum Checked<'a> {
     Queue { message: Arc<Message>, terms: Terms, room: Reservation<'a> },
-    Topic { message: Arc<Message>, terms: Terms },
-    Users { key: Box<str>, message: Arc<Message>, terms: Terms },
+    Topic(Arc<Message>),
+    Users { key: Box<str>, message: Arc<Message> },
     Nowhere,
     Other(Operation),
 }
@@ -79,7 +86,17 @@ impl EmbeddedSession {
     pub(super) fn new(shared: Arc<Shared>, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Self {
         let (id, user) = (Arc::clone(&session.id), Arc::clone(&session.user));
         let (outlet, subscriptions) = (Outlet::new(mailbox), HashMap::new());
-        Self { shared, outlet, subscriptions, id, user, secret: OnceCell::new(), place: Place::default() }
+        Self {
+            shared,
+            outlet,
+            subscriptions,
+            id,
+            user,
+            secret: OnceCell::new(),
+            place: Place::default(),
+            unpublished: Vec::new(),
+            unpublished_size: 0,
+        }
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Stored, EngineError> {
@@ -97,21 +114,44 @@ impl EmbeddedSession {
         }
     }
 
-    fn send(&self, message: &Arc<Message>) -> Result<Stored, EngineError> {
+    fn send(&mut self, message: &Arc<Message>) -> Result<Stored, EngineError> {
         let limit = self.shared.queue_size();
         let terms = Terms::read(message)?;
         match self.route(Arc::clone(message))? {
             Route::Queue(message) => {
+                self.publish();
                 let transient = names::is_transient(&message.destination, &message.headers);
                 let stored = self.admit(&message, transient)?;
                 self.shared.queues.push(&message, terms, limit, transient).map_err(|_| full(&message, limit))?;
                 return Ok(stored);
             }
-            Route::Topic(message) => self.shared.topics.publish(&message, terms, limit),
-            Route::Users(key, message) => self.shared.users.deliver(&key, &message, terms, limit),
+            Route::Topic(message) => self.hold_back(message),
+            Route::Users(key, message) => {
+                self.publish();
+                self.shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), limit);
+            }
             Route::Nowhere => {}
         }
         Ok(false)
+    }
+
+    /// Keeps a message to a topic until others that follow at once can go with it.
+    fn hold_back(&mut self, message: Arc<Message>) {
+        let other_topic = self.unpublished.last().is_some_and(|last| last.destination != message.destination);
+        if other_topic || self.unpublished.len() >= MOST_UNPUBLISHED || self.unpublished_size >= MOST_UNPUBLISHED_SIZE {
+            self.publish();
+        }
+        self.unpublished_size += message.size();
+        self.unpublished.push(message);
+    }
+
+    /// Publishes what was sent to one topic and held back.
+    fn publish(&mut self) {
+        let messages = std::mem::take(&mut self.unpublished);
+        self.unpublished_size = 0;
+        if let Some(first) = messages.first().cloned() {
+            self.shared.topics.publish(&first.destination, &Arc::new(Batch::new(messages)), self.shared.queue_size());
+        }
     }
 
     /// Decides where a message goes. What is this session's own gets the name that others have for it.
@@ -263,8 +303,8 @@ impl EmbeddedSession {
                             let room = shared.queues.reserve(&message, limit).map_err(|_| full(&message, limit))?;
                             Checked::Queue { message, terms, room }
                         }
-                        Route::Topic(message) => Checked::Topic { message, terms },
-                        Route::Users(key, message) => Checked::Users { key, message, terms },
+                        Route::Topic(message) => Checked::Topic(message),
+                        Route::Users(key, message) => Checked::Users { key, message },
                         Route::Nowhere => Checked::Nowhere,
                     }
                 }
@@ -278,8 +318,13 @@ impl EmbeddedSession {
                     let transient = names::is_transient(&message.destination, &message.headers);
                     room.fill(message, terms, transient);
                 }
-                Checked::Topic { message, terms } => shared.topics.publish(&message, terms, limit),
-                Checked::Users { key, message, terms } => shared.users.deliver(&key, &message, terms, limit),
+                Checked::Topic(message) => {
+                    let topic = message.destination.clone();
+                    shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), limit);
+                }
+                Checked::Users { key, message } => {
+                    shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), limit);
+                }
                 Checked::Nowhere => {}
                 Checked::Other(operation) => stored |= self.apply(operation)?,
             }
@@ -308,7 +353,15 @@ fn full(message: &Message, limit: usize) -> EngineError {
 
 impl EngineSession for EmbeddedSession {
     fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
-        let (answer, stored) = match (self.apply(operation), ticket) {
+        let (is_send, is_awaited) = (matches!(operation, Operation::Send(_)), ticket.is_some());
+        if !is_send {
+            self.publish();
+        }
+        let outcome = self.apply(operation);
+        if !is_send || is_awaited {
+            self.publish();
+        }
+        let (answer, stored) = match (outcome, ticket) {
             (Ok(stored), Some(ticket)) => (Some(Event::Completed(ticket)), stored),
             (Ok(stored), None) => (None, stored),
             (Err(error), ticket) => (Some(Event::Failed { ticket, error }), false),
@@ -321,6 +374,10 @@ impl EngineSession for EmbeddedSession {
         }
     }
 
+    fn flush(&mut self) {
+        self.publish();
+    }
+
     fn is_ready(&self) -> bool {
         self.shared.queues.store().is_none_or(|store| store.is_ready(&self.outlet.mailbox))
     }
@@ -329,6 +386,7 @@ impl EngineSession for EmbeddedSession {
 impl Drop for EmbeddedSession {
     /// Gives everything back before anything is handed on, so that other consumers get it in the old order.
     fn drop(&mut self) {
+        self.publish();
         // Else other threads would still deliver here what is then marked as redelivered for nothing.
         self.outlet.close();
         for attached in self.subscriptions.values() {

@@ -19,7 +19,10 @@ use super::{
     queue::{Queue, Terms},
     trie::Trie,
 };
-use crate::{engine::DestinationStatus, message::Message};
+use crate::{
+    engine::DestinationStatus,
+    message::{Batch, Message},
+};
 
 const SHARDS: usize = 32;
 
@@ -106,23 +109,23 @@ impl Topics {
         }
     }
 
-    /// Delivers a message to every current subscription to its topic. `limit` bounds each private queue, in octets.
-    pub(super) fn publish(&self, message: &Arc<Message>, terms: Terms, limit: usize) {
-        self.deliver(&message.destination, message, terms, limit);
+    /// Delivers messages to every current subscription to this topic. `limit` bounds each private queue, in octets.
+    pub(super) fn publish(&self, topic: &str, batch: &Arc<Batch>, limit: usize) {
+        self.deliver(topic, batch, limit);
         if self.pattern_count.load(Ordering::Relaxed) > 0 {
             let mut matching = Vec::new();
-            self.patterns.read().collect(&message.destination, &mut matching);
+            self.patterns.read().collect(topic, &mut matching);
             for subscriber in matching.iter().flat_map(|subscribers| subscribers.iter()) {
-                subscriber.deliver(message, terms, limit);
+                subscriber.deliver(batch, limit);
             }
         }
     }
 
-    /// Delivers a message to the subscriptions to one topic, whatever its own destination.
-    pub(super) fn deliver(&self, topic: &str, message: &Arc<Message>, terms: Terms, limit: usize) {
+    /// Delivers messages to the subscriptions to one topic, whatever their own destination.
+    pub(super) fn deliver(&self, topic: &str, batch: &Arc<Batch>, limit: usize) {
         let subscribers = self.shard(topic).read().get(topic).cloned();
         for subscriber in subscribers.iter().flat_map(|subscribers| subscribers.iter()) {
-            subscriber.deliver(message, terms, limit);
+            subscriber.deliver(batch, limit);
         }
     }
 
@@ -170,18 +173,26 @@ impl Subscriber {
         Self { counts: false, ..self.clone() }
     }
 
-    fn deliver(&self, message: &Arc<Message>, terms: Terms, limit: usize) {
+    fn deliver(&self, batch: &Arc<Batch>, limit: usize) {
         match &self.window {
-            None => {
-                if self.receiver.deliver(message, None, false) == Attempt::NoRoom {
-                    self.receiver.close_slow_reader();
-                }
-            }
+            None if batch.messages().len() > 1 && self.receiver.broadcast(batch) => {}
+            None => batch.messages().iter().for_each(|message| self.deliver_one(message)),
             Some(queue) => {
-                if queue.state.lock().push(Arc::clone(message), terms, limit, false).is_err() {
+                let mut state = queue.state.lock();
+                // They were read without complaint when the message came.
+                let terms = |message| Terms::read(message).unwrap_or_default();
+                let mut messages = batch.messages().iter();
+                if messages.any(|message| state.push(Arc::clone(message), terms(message), limit, false).is_err()) {
+                    drop(state);
                     self.receiver.close_slow_acknowledger(limit);
                 }
             }
+        }
+    }
+
+    fn deliver_one(&self, message: &Arc<Message>) {
+        if self.receiver.deliver(message, None, false) == Attempt::NoRoom {
+            self.receiver.close_slow_reader();
         }
     }
 }

@@ -20,7 +20,7 @@ use stompbroker_config::{Authorization, Config, Limits};
 use super::*;
 use crate::{
     engine::{Delivery, DeliveryTag, EngineError, Event, Operation, Settlement, Subscription, SubscriptionKey, Ticket},
-    message::Message,
+    message::{Batch, Message},
     security::{LoginRefused, Policy, Principal},
     stomp::{Decoder, Frame, Item, Version},
 };

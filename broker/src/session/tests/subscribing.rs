@@ -202,6 +202,30 @@ fn each_receiver_gets_the_escapes_of_its_own_version() {
 }
 
 #[test]
+fn a_broadcast_is_written_as_its_messages_one_by_one() {
+    let messages = ["m1", "m2"]
+        .map(|id| Arc::new(Message::new(id.into(), "/topic/a".into(), Vec::new(), id.to_owned().into(), true)));
+    for version in Version::ALL {
+        let mut texts = Vec::new();
+        for together in [true, false] {
+            let mut peer = Peer::live(version);
+            peer.send("SUBSCRIBE\nid:s\ndestination:/topic/a\n\n");
+            let subscription = peer.subscribed().key;
+            if together {
+                peer.event(Event::Broadcast(subscription, Arc::new(Batch::new(messages.to_vec()))));
+            } else {
+                for message in messages.iter().cloned() {
+                    peer.event(Event::Delivery(Delivery { subscription, message, tag: None, redelivered: false }));
+                }
+            }
+            texts.push(peer.text());
+        }
+        assert_eq!(texts[0], texts[1]);
+        assert_eq!(texts[0].matches("MESSAGE\nsubscription:s\n").count(), 2, "{}", texts[0]);
+    }
+}
+
+#[test]
 fn a_body_with_nul_arrives_whole() {
     let mut peer = Peer::live(Version::V1_2);
     let key = peer.subscribe("s", "auto");

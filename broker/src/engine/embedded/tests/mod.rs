@@ -133,6 +133,11 @@ impl Session {
         for event in batch {
             match event {
                 Event::Delivery(delivery) => self.deliveries.push(delivery),
+                Event::Broadcast(subscription, batch) => {
+                    let messages = batch.messages().iter().cloned();
+                    let single = |message| Delivery { subscription, message, tag: None, redelivered: false };
+                    self.deliveries.extend(messages.map(single));
+                }
                 other => self.others.push(other),
             }
         }

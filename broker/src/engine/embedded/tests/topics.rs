@@ -19,6 +19,52 @@ fn every_subscription_of_a_topic_gets_every_message() {
 }
 
 #[test]
+fn what_is_sent_in_one_go_arrives_in_order_whatever_the_subscription() {
+    let engine = engine();
+    let (mut sender, mut receiver) = (Session::open(&engine), Session::open(&engine));
+    receiver.subscribe(1, "/topic/a", WhenWritten, 9);
+    receiver.subscribe(2, "/topic/a", ByClient, 1000);
+    receiver.subscribe(3, "/topic/*", WhenWritten, 9);
+    receiver.subscribe(4, "/topic/b", WhenWritten, 9);
+    let numbers: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    for number in &numbers {
+        sender.half.submit(Operation::Send(message("/topic/a", number)), None);
+    }
+    sender.half.submit(Operation::Send(message("/topic/b", "other")), None);
+    sender.half.flush();
+    let received = receiver.receive();
+    for key in [1, 2] {
+        let of_key = received.iter().filter(|delivery| delivery.subscription.0 == key);
+        assert_eq!(of_key.map(body).collect::<Vec<_>>(), numbers, "{key}");
+    }
+    let of_key = |key| received.iter().filter(move |delivery| delivery.subscription.0 == key).map(body);
+    assert_eq!(of_key(3).next_back(), Some("other"));
+    assert_eq!(of_key(3).count(), 201);
+    assert_eq!(of_key(4).collect::<Vec<_>>(), ["other"]);
+}
+
+#[test]
+fn what_was_sent_before_a_subscription_does_not_come_to_it() {
+    let engine = engine();
+    let mut session = Session::open(&engine);
+    session.half.submit(Operation::Send(message("/topic/a", "before")), None);
+    session.subscribe(1, "/topic/a", WhenWritten, 9);
+    session.half.submit(Operation::Send(message("/topic/a", "after")), None);
+    session.half.flush();
+    assert_eq!(session.receive_bodies(), ["after"]);
+}
+
+#[test]
+fn what_was_sent_before_the_end_of_a_session_is_delivered() {
+    let engine = engine();
+    let (mut sender, mut receiver) = (Session::open(&engine), Session::open(&engine));
+    receiver.subscribe(1, "/topic/a", WhenWritten, 9);
+    sender.half.submit(Operation::Send(message("/topic/a", "last")), None);
+    drop(sender);
+    assert_eq!(receiver.receive_bodies(), ["last"]);
+}
+
+#[test]
 fn an_unsubscribed_topic_delivers_no_more() {
     let engine = engine();
     let mut session = Session::open(&engine);
