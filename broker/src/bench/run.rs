@@ -28,6 +28,10 @@ const ARRIVAL: Duration = Duration::from_secs(20);
 /// How often the end asks whether all has arrived.
 const ASK: Duration = Duration::from_millis(10);
 
+/// Latencies between these many nanoseconds are told apart: from a microsecond to ten minutes.
+const LEAST: u64 = 1_000;
+const MOST: u64 = 600_000_000_000;
+
 /// What the sessions of a run count.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
@@ -52,7 +56,7 @@ pub(super) struct Latencies(Arc<Mutex<Histogram<u64>>>);
 impl Latencies {
     /// None recorded; exact to three digits.
     pub(super) fn new() -> Option<Self> {
-        Histogram::new(3).ok().map(|histogram| Self(Arc::new(Mutex::new(histogram))))
+        Histogram::new_with_bounds(LEAST, MOST, 3).ok().map(|histogram| Self(Arc::new(Mutex::new(histogram))))
     }
 
     pub(super) fn record(&self, ages: &[Duration]) {
@@ -196,4 +200,22 @@ pub(super) async fn until(
 /// Rests between two looks at what is due.
 pub(super) async fn rest() {
     sleep(Duration::from_millis(1)).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_reported_in_milliseconds() {
+        let latencies = Latencies::new().unwrap();
+        let ages: Vec<_> = (1..=1000).map(Duration::from_millis).collect();
+        latencies.record(&ages);
+        let Latency { p50, p99, max, .. } = latencies.take();
+        for (value, wanted) in [(p50, 500.0), (p99, 990.0), (max, 1000.0)] {
+            assert!((value - wanted).abs() < 1.0, "{value} is not {wanted}");
+        }
+        latencies.forget();
+        assert_eq!(latencies.take().max.to_bits(), 0.0_f64.to_bits());
+    }
 }
