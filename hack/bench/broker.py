@@ -11,6 +11,7 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -171,6 +172,8 @@ def main():
     print(f"{os.cpu_count()} cores, kernel {os.uname().release}, load {os.getloadavg()[0]:.1f}, 128-octet bodies")
     print(f"{'load':<36} {'server':<16} {'received/s':>12} {'share':>7} {'us each':>8} {'CPU':>8} {'p99':>10}")
     servers = []
+    # Else it would end at once and leave the servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         try:
