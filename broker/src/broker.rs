@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 use rand::{Rng as _, distr::Alphanumeric};
 use stompbroker_config::admin::{ConfigStatus, DestinationStats, Sessions, Status, WebSocketStats};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     addresses::{Addresses, RefusedLogins},
@@ -65,8 +65,6 @@ pub(crate) struct Broker {
     pub(crate) drain: Drain,
     /// Owner of every task that serves a client.
     pub(crate) tasks: TaskTracker,
-    /// Ends whatever of a connection is not yet, or not any more, a session.
-    pub(crate) stop: CancellationToken,
 }
 
 impl Broker {
@@ -100,7 +98,6 @@ impl Broker {
             rates: Rates::default(),
             drain: Drain::default(),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
         }
     }
 
@@ -199,6 +196,7 @@ impl Broker {
             sessions: self.sessions(),
             relay: self.engine.relay_status(),
             draining: self.drain.has_begun(),
+            drain: self.drain.status(self.registry.len()),
         }
     }
 

@@ -35,4 +35,5 @@ pub mod shutdown;
 mod stats;
 pub mod stomp;
 pub mod telemetry;
+mod timestamp;
 pub mod transport;

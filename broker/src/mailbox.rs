@@ -2,13 +2,15 @@
 //!
 //! Filling takes a short lock and wakes the owner only when the box was empty, so a fan-out to many sessions costs no
 //! task and no channel hop a message. Deliveries are bounded in octets; answers to operations are not counted, for the
-//! session itself bounds how many operations are open.
+//! session itself bounds how many operations are open. What becomes of a delivery that finds no room is the engine's
+//! choice: it may wait ([`Mailbox::wait_for_room`]), or leave it to the listener's policy ([`Mailbox::overflow`]).
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -16,10 +18,16 @@ use std::{
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 
+use stompbroker_config::SlowConsumers;
+
 use crate::{
     engine::{Delivery, Event, SubscriptionKey},
     message::Batch,
 };
+
+/// Room made at once when the oldest deliveries are dropped, as a part of the capacity, so that not every further delivery
+/// goes through the whole box.
+const ROOM_MADE: usize = 8;
 
 /// The mailbox of one session.
 pub struct Mailbox {
@@ -32,6 +40,10 @@ pub struct Mailbox {
     /// Octets that somebody waits to put in; 0 when nobody waits.
     wanted: AtomicUsize,
     on_room: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// [`SlowConsumers`] as a number.
+    policy: AtomicU8,
+    /// Deliveries dropped by the policy and not yet told.
+    dropped: AtomicU64,
 }
 
 /// The session takes its deliveries too slowly; the engine must not wait for it.
@@ -50,6 +62,8 @@ impl Mailbox {
             ended: AtomicBool::new(false),
             wanted: AtomicUsize::new(0),
             on_room: OnceLock::new(),
+            policy: AtomicU8::new(SlowConsumers::Close as u8),
+            dropped: AtomicU64::new(0),
         }
     }
 
@@ -57,6 +71,21 @@ impl Mailbox {
     pub fn set_capacity(&self, capacity: usize) {
         self.capacity.store(capacity, Ordering::SeqCst);
         self.tell_room(self.octets());
+    }
+
+    /// Changes what [`Self::overflow`] does.
+    pub fn set_policy(&self, policy: SlowConsumers) {
+        self.policy.store(policy as u8, Ordering::Relaxed);
+    }
+
+    fn policy(&self) -> SlowConsumers {
+        const OLDEST: u8 = SlowConsumers::DropOldest as u8;
+        const NEWEST: u8 = SlowConsumers::DropNewest as u8;
+        match self.policy.load(Ordering::Relaxed) {
+            OLDEST => SlowConsumers::DropOldest,
+            NEWEST => SlowConsumers::DropNewest,
+            _ => SlowConsumers::Close,
+        }
     }
 
     /// The bound in octets.
@@ -108,6 +137,85 @@ impl Mailbox {
         self.reserve(batch.size())?;
         self.push(events, Event::Broadcast(subscription, Arc::clone(batch)));
         Ok(true)
+    }
+
+    /// Does with a delivery that nobody accounts for, and that found the box full, what the policy says. As with
+    /// [`Self::deliver_while`], nothing is put in once `live` is false.
+    ///
+    /// # Errors
+    /// [`Full`] where the policy is to close the session.
+    pub fn overflow(&self, live: &AtomicBool, delivery: Delivery) -> Result<(), Full> {
+        match self.policy() {
+            SlowConsumers::Close => Err(Full),
+            SlowConsumers::DropNewest => {
+                self.count_dropped(1);
+                Ok(())
+            }
+            SlowConsumers::DropOldest => {
+                self.replace_oldest(live, delivery);
+                Ok(())
+            }
+        }
+    }
+
+    fn replace_oldest(&self, live: &AtomicBool, delivery: Delivery) {
+        let (size, capacity) = (delivery.message.size(), self.capacity());
+        let mut events = self.events.lock();
+        if !live.load(Ordering::Relaxed) {
+            return;
+        }
+        let most = (capacity - capacity / ROOM_MADE).saturating_sub(size);
+        let waiting = self.octets();
+        let (mut freed, mut dropped) = (0, 0);
+        events.retain(|event| match event {
+            Event::Delivery(oldest) if oldest.tag.is_none() && waiting - freed > most => {
+                freed += oldest.message.size();
+                dropped += 1;
+                false
+            }
+            Event::Broadcast(_, batch) if waiting - freed > most => {
+                freed += batch.size();
+                dropped += batch.messages().len() as u64;
+                false
+            }
+            _ => true,
+        });
+        self.octets.fetch_sub(freed, Ordering::SeqCst);
+        if self.reserve(size).is_ok() {
+            self.push(events, Event::Delivery(delivery));
+        } else {
+            dropped += 1;
+        }
+        self.count_dropped(dropped);
+    }
+
+    /// The owner is woken for the first of them only, for it may have nothing else to do for long.
+    fn count_dropped(&self, deliveries: u64) {
+        if deliveries > 0 && self.dropped.fetch_add(deliveries, Ordering::Relaxed) == 0 {
+            self.owner.wake();
+        }
+    }
+
+    /// Whether deliveries have been dropped since [`Self::take_dropped`].
+    pub fn has_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many deliveries have been dropped since the last call.
+    pub fn take_dropped(&self) -> u64 {
+        self.dropped.swap(0, Ordering::Relaxed)
+    }
+
+    /// Whether what the client does not take may be dropped, so that it should wait in the box rather than elsewhere.
+    pub fn drops_oldest(&self) -> bool {
+        self.policy() == SlowConsumers::DropOldest
+    }
+
+    /// Puts back, before all that has come since, what was taken and cannot be handled yet.
+    pub fn put_back(&self, taken: VecDeque<Event>) {
+        let mut events = self.events.lock();
+        let later = std::mem::replace(&mut *events, taken.into());
+        events.extend(later);
     }
 
     fn reserve(&self, size: usize) -> Result<(), Full> {
@@ -263,6 +371,60 @@ mod tests {
         mailbox.take(&mut batch);
         assert!(matches!(batch[..], [Event::Delivery(_), Event::Completed(Ticket(1))]), "{batch:?}");
         assert_eq!(mailbox.octets(), delivery(1).message.size());
+    }
+
+    fn bodies(mailbox: &Mailbox) -> Vec<usize> {
+        let mut batch = Vec::new();
+        mailbox.take(&mut batch);
+        let sizes = batch.iter().map(|event| match event {
+            Event::Delivery(delivery) => delivery.message.body.len(),
+            other => panic!("{other:?}"),
+        });
+        sizes.collect()
+    }
+
+    #[test]
+    fn a_policy_drops_the_oldest_or_the_newest_and_counts_them() {
+        let size = delivery(100).message.size();
+        for (policy, left, dropped) in [
+            (SlowConsumers::DropOldest, vec![102, 103, 104], 2),
+            (SlowConsumers::DropNewest, vec![100, 101, 102, 103], 1),
+        ] {
+            let (mailbox, live) = (Mailbox::new(4 * size + 20), AtomicBool::new(true));
+            mailbox.set_policy(policy);
+            for octets in 100..104 {
+                mailbox.deliver(delivery(octets)).unwrap();
+            }
+            assert_eq!(mailbox.deliver_while(&live, delivery(104)), Err(Full));
+            assert_eq!(mailbox.overflow(&live, delivery(104)), Ok(()));
+            assert_eq!(bodies(&mailbox), left, "{policy:?}");
+            let octets: usize = left.iter().map(|octets| delivery(*octets).message.size()).sum();
+            assert_eq!(mailbox.octets(), octets);
+            assert_eq!((mailbox.take_dropped(), mailbox.has_dropped()), (dropped, false), "{policy:?}");
+        }
+        let mailbox = Mailbox::new(1);
+        assert_eq!(mailbox.overflow(&AtomicBool::new(true), delivery(1)), Err(Full), "closing is the default");
+    }
+
+    #[test]
+    fn what_is_accounted_for_is_never_dropped() {
+        let (mailbox, live) = (Mailbox::new(1), AtomicBool::new(true));
+        mailbox.set_policy(SlowConsumers::DropOldest);
+        let kept = Delivery { tag: Some(crate::engine::DeliveryTag(1)), ..delivery(7) };
+        mailbox.deliver(kept).unwrap();
+        mailbox.overflow(&live, delivery(8)).unwrap();
+        assert_eq!((bodies(&mailbox), mailbox.take_dropped()), (vec![7], 1));
+    }
+
+    #[test]
+    fn what_is_put_back_comes_first_again_and_can_be_dropped() {
+        let mailbox = Mailbox::new(10_000);
+        mailbox.deliver(delivery(1)).unwrap();
+        let mut batch = Vec::new();
+        mailbox.take(&mut batch);
+        mailbox.deliver(delivery(2)).unwrap();
+        mailbox.put_back(batch.into());
+        assert_eq!(bodies(&mailbox), [1, 2]);
     }
 
     #[test]

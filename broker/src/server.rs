@@ -1,11 +1,13 @@
 //! The broker as a whole: reads the configuration, binds the ports, serves until told to stop, drains.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use stompbroker_config::SockJs;
 use tokio::{
     io::DuplexStream,
+    net::TcpStream,
     task::{JoinError, JoinSet},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +21,9 @@ use crate::{
     stats,
     transport::{Listener, Port, accept_loop, tcp, websocket},
 };
+
+/// How long to wait before a port that was given up for a drain is tried again.
+const BIND_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why the broker does not start.
 #[derive(Debug, thiserror::Error)]
@@ -146,26 +151,25 @@ impl Server {
     /// When a part of the broker that must always run has ended; what could still be drained has been.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
         let Self { broker, source, stomp, websocket, admin } = self;
-        let accepting = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let at_start = broker.current().config.clone();
         tasks.spawn(configuration::watch(Arc::clone(&broker), source, at_start));
         tasks.spawn(stats::sample(Arc::clone(&broker)));
         tasks.spawn(broker.running_engine.keep_time());
         tasks.spawn(tend_sockjs(Arc::clone(&broker)));
-        tasks.spawn(drain::run(Arc::clone(&broker), accepting.clone()));
+        tasks.spawn(drain::run(Arc::clone(&broker)));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
         for (listener, port) in stomp.with_their_names() {
             tracing::info!(listener = %listener.address(), ?port, "serving STOMP over TCP");
-            let broker = Arc::clone(&broker);
-            let serve = move |stream, peer| tcp::serve(&broker, stream, peer, port);
-            tasks.spawn(accept_loop(listener, accepting.clone(), serve));
+            let serving = Arc::clone(&broker);
+            let serve = move |stream, peer| tcp::serve(&serving, stream, peer, port);
+            tasks.spawn(accept_unless_draining(Arc::clone(&broker), listener, serve));
         }
         for (listener, port) in websocket.with_their_names() {
             tracing::info!(listener = %listener.address(), ?port, "serving STOMP over WebSocket");
-            let broker = Arc::clone(&broker);
-            let serve = move |stream, peer| websocket::serve(&broker, stream, peer, port);
-            tasks.spawn(accept_loop(listener, accepting.clone(), serve));
+            let serving = Arc::clone(&broker);
+            let serve = move |stream, peer| websocket::serve(&serving, stream, peer, port);
+            tasks.spawn(accept_unless_draining(Arc::clone(&broker), listener, serve));
         }
         broker.is_serving();
         let outcome = tokio::select! {
@@ -175,7 +179,7 @@ impl Server {
         if let Err(error) = &outcome {
             tracing::error!(%error, "shutting down");
         }
-        broker.drain.begin();
+        broker.drain.begin_for_good();
         broker.drain.done().await;
         broker.running_engine.stop().await;
         tasks.shutdown().await;
@@ -217,6 +221,26 @@ async fn tend_sockjs(broker: Arc<Broker>) {
         sock_js.map_or_else(|| SockJs::default().disconnect_delay.0, |sock_js| sock_js.disconnect_delay.0)
     };
     broker.sockjs.tend(delay).await;
+}
+
+/// Accepts until a drain closes the port, and binds it again when the drain is called off; ends only when it is dropped.
+async fn accept_unless_draining(
+    broker: Arc<Broker>,
+    mut listener: Listener,
+    mut serve: impl FnMut(TcpStream, SocketAddr),
+) {
+    let port = listener.address().port();
+    loop {
+        accept_loop(listener, broker.drain.gate(), &mut serve).await;
+        broker.drain.called_off().await;
+        listener = loop {
+            match Listener::bind(port) {
+                Ok(listener) => break listener,
+                Err(error) => tracing::error!(port, %error, "cannot bind the port again; trying on"),
+            }
+            sleep(BIND_AGAIN).await;
+        };
+    }
 }
 
 /// Serves the admin port for ever, also during and after a drain; owns its connections.

@@ -97,6 +97,7 @@ mod tests {
             sessions: Sessions { stomp, inbound_per_second: rate, ..Sessions::default() },
             relay: None,
             draining: false,
+            drain: None,
         }
     }
 

@@ -17,12 +17,16 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
         listeners: config::Listeners {
             stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener {
                 port: stomp.port,
+                slow_consumers: config::SlowConsumers::default(),
                 tls: stomp.tls.as_ref().map(|tls| listener_tls(tls, names::STOMP_TLS_FOLDER)),
             }),
             websocket: broker.listeners.websocket.as_ref().map(|websocket| config::WebSocketListener {
                 port: websocket.port,
                 path: websocket.path.clone(),
                 allowed_origins: websocket.allowed_origins.clone(),
+                ping_interval: None,
+                compression: config::Compression::default(),
+                slow_consumers: config::SlowConsumers::default(),
                 tls: websocket.tls.as_ref().map(|tls| listener_tls(tls, names::WEBSOCKET_TLS_FOLDER)),
                 sock_js: websocket.sock_js.as_ref().map(sock_js),
             }),

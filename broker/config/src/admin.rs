@@ -13,6 +13,7 @@
 //! | `DELETE /sessions/{id}` | 202, the session ends with an ERROR | yes |
 //! | `/destinations` | [`DestinationList`]; `?limit=`, `?after=` | yes |
 //! | `POST /drain` | 202, the pod begins to drain as on SIGTERM but stays alive | yes |
+//! | `DELETE /drain` | 202, the pod serves again; 409 when the process is ending | yes |
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,38 @@ pub struct Status {
     pub relay: Option<RelayStatus>,
     /// Whether the pod is letting its sessions go.
     pub draining: bool,
+    /// How far that is; absent while the pod serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainStatus>,
+}
+
+/// How far a drain is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainStatus {
+    /// What it is doing.
+    pub phase: DrainPhase,
+    /// When it began (RFC 3339).
+    pub since: String,
+    /// When what is left is closed at once (RFC 3339).
+    pub deadline: String,
+    /// Open connections when it began.
+    pub connections_at_start: u64,
+    /// Open connections now.
+    pub connections_left: u64,
+    /// Whether `DELETE /drain` makes the pod serve again: not when the process is ending.
+    pub can_be_called_off: bool,
+}
+
+/// What a drain is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrainPhase {
+    /// Not ready, but accepting, so that load balancers notice.
+    Waiting,
+    /// The ports are closed; sessions are asked to end at the configured pace.
+    Closing,
+    /// No session is left.
+    Drained,
 }
 
 /// The configuration in force.

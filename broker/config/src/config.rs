@@ -78,6 +78,9 @@ impl Listeners {
 pub struct StompListener {
     /// TCP port, customarily 61613; 0 lets the system choose one.
     pub port: u16,
+    /// What happens when more messages of topics wait for a client than `limits.sendBufferSize`.
+    #[serde(default, skip_serializing_if = "SlowConsumers::is_close")]
+    pub slow_consumers: SlowConsumers,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
@@ -95,6 +98,16 @@ pub struct WebSocketListener {
     /// Origins that browsers may come from. Empty: only the origin that the request was sent to (same origin).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_origins: Vec<AllowedOrigin>,
+    /// How often the broker pings its clients, for proxies that close connections on which nothing moves; a client that
+    /// answers none is closed. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_interval: Option<GoDuration>,
+    /// Compression of messages.
+    #[serde(default, skip_serializing_if = "Compression::is_default")]
+    pub compression: Compression,
+    /// What happens when more messages of topics wait for a client than `limits.sendBufferSize`.
+    #[serde(default, skip_serializing_if = "SlowConsumers::is_close")]
+    pub slow_consumers: SlowConsumers,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
@@ -119,6 +132,37 @@ pub struct SockJs {
     pub session_cookie: bool,
     /// Where the page for old browsers, which is shown in an iframe, gets `sockjs-client` from.
     pub client_url: String,
+}
+
+/// Compression of messages (permessage-deflate, RFC 7692) with clients that offer it. No window is kept from one message to
+/// the next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Compression {
+    /// Whether it is agreed to.
+    pub enabled: bool,
+    /// Octets of a frame from which on the broker compresses it.
+    pub minimum_size: ByteSize,
+}
+
+/// What happens when more messages of topics wait for a client than `limits.sendBufferSize`. Messages that the client
+/// acknowledges, and those of queues, are never dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlowConsumers {
+    /// The session ends with an ERROR.
+    #[default]
+    Close,
+    /// The messages that have waited longest are dropped: the client gets the newest state.
+    DropOldest,
+    /// The message that finds no room is dropped.
+    DropNewest,
+}
+
+impl SlowConsumers {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+    fn is_close(&self) -> bool {
+        *self == Self::Close
+    }
 }
 
 /// An origin such as `https://app.example.com`, a pattern such as `https://*.example.com`, or `*` for all.
@@ -325,6 +369,18 @@ pub struct Drain {
 impl Default for Admin {
     fn default() -> Self {
         Self { port: defaults::admin_port(), token_file: None }
+    }
+}
+
+impl Compression {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self { enabled: false, minimum_size: ByteSize(512) }
     }
 }
 

@@ -18,9 +18,9 @@ mod size;
 mod tls;
 
 pub use config::{
-    Admin, AllowedOrigin, Authentication, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine, Engine,
-    HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, SockJs, StompListener, Upstream, UserFile,
-    WebSocketListener,
+    Admin, AllowedOrigin, Authentication, Compression, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine,
+    Engine, HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, SlowConsumers, SockJs, StompListener, Upstream,
+    UserFile, WebSocketListener,
 };
 pub use destinations::{DestinationPolicy, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};

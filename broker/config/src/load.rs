@@ -120,6 +120,7 @@ impl Config {
             }
         }
         self.listeners.check_sock_js()?;
+        self.listeners.check_pings()?;
         if self.session_timeout.0 < self.heartbeat.0 * 2 {
             return refuse(
                 "sessionTimeout",
@@ -211,6 +212,18 @@ impl Config {
     }
 }
 
+impl crate::Listeners {
+    fn check_pings(&self) -> Result<(), LoadError> {
+        match self.websocket.as_ref().and_then(|websocket| websocket.ping_interval) {
+            Some(interval) if interval.0.is_zero() => Err(LoadError::new(
+                "listeners.websocket.pingInterval",
+                "0s would ping without end; leave the key out for no pings".to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What operator and broker compare to see whether a configuration is in force: SHA-256 of the file's octets, in hex.
 pub fn config_hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, octet| {
@@ -289,6 +302,12 @@ mod tests {
                 "slash",
             ),
             ("listeners:\n  websocket:\n    port: 1\n    path: ws\n", 4, "listeners.websocket.path", "slash"),
+            (
+                "listeners:\n  websocket:\n    port: 1\n    pingInterval: 0s\n",
+                4,
+                "listeners.websocket.pingInterval",
+                "leave the key out",
+            ),
             (
                 "listeners: {stomp: {port: 1}}\nauthentication:\n  tokenHeader: 'a:b'\n",
                 3,

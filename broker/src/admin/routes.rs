@@ -46,7 +46,7 @@ const fn guarded(method: Method, path: &'static str, answer: fn(&Broker, &Asked<
     Route { path, method, needs_token: true, answer }
 }
 
-static ROUTES: [Route; 14] = [
+static ROUTES: [Route; 15] = [
     open("/livez", live),
     open("/readyz", ready),
     open("/metrics", show_metrics),
@@ -61,6 +61,7 @@ static ROUTES: [Route; 14] = [
     guarded(Method::GET, "/users/{name}/sessions", lists::sessions_of_user),
     guarded(Method::GET, "/destinations", lists::destinations),
     guarded(Method::POST, "/drain", drain),
+    guarded(Method::DELETE, "/drain", call_drain_off),
 ];
 
 impl Route {
@@ -174,6 +175,16 @@ fn drain(broker: &Broker, _: &Asked<'_>) -> Answer {
     tracing::info!("told to drain by the admin port");
     broker.drain.begin();
     text(StatusCode::ACCEPTED, "draining\n".to_owned())
+}
+
+fn call_drain_off(broker: &Broker, _: &Asked<'_>) -> Answer {
+    match broker.drain.cancel() {
+        Ok(()) => {
+            tracing::info!("told to call the drain off by the admin port");
+            text(StatusCode::ACCEPTED, "serving\n".to_owned())
+        }
+        Err(ending) => text(StatusCode::CONFLICT, format!("{ending}.\n")),
+    }
 }
 
 pub(super) fn json(value: &impl Serialize) -> Answer {

@@ -8,13 +8,13 @@ use std::{
 
 use stompbroker_config::ByteSize;
 
-use super::{Connection, Phase, Stream, Turn, send_buffer_size};
+use super::{Connection, Phase, Stream, Turn, bound_mailbox};
 use crate::{
     engine::{Event, Operation, SessionInfo},
     security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason},
     stomp::{Command, DecodeError, Frame, Version},
-    transport::Wire,
+    transport::{Wire, WireError},
 };
 
 impl<S: Stream, W: Wire> Connection<S, W> {
@@ -50,6 +50,21 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         let (session, mut sink, effects) = self.sink(turn);
         session.on_tick(now, &mut sink, effects);
         self.carry_out(turn);
+    }
+
+    /// Lets the transport do what is due by time.
+    pub(super) fn tick_wire(&mut self, turn: &mut Turn) {
+        let is_heard = self.may_take(turn);
+        if let Err(WireError(error)) = self.wire.tick(turn.now, is_heard, self.output.buffer()) {
+            self.begin_close(&Close { reason: CloseReason::HeartbeatTimeout, error: Some(error) }, turn.now);
+        }
+    }
+
+    /// Tells decoder and transport how much a frame may hold.
+    pub(super) fn set_decode_limits(&mut self) {
+        let limits = self.session.decode_limits();
+        self.wire.bound_messages(limits.most_octets());
+        self.decoder.set_limits(limits);
     }
 
     pub(super) fn give_up_slow_consumer(&mut self, turn: &mut Turn) {
@@ -95,7 +110,23 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 self.backlog = std::collections::VecDeque::new();
             }
         }
+        if !self.backlog.is_empty() && self.mailbox.drops_oldest() {
+            self.mailbox.put_back(std::mem::take(&mut self.backlog));
+        }
         progress
+    }
+
+    /// Counts and logs the messages that were dropped because the client takes them too slowly.
+    pub(super) fn tell_drops(&self) {
+        let dropped = self.mailbox.take_dropped();
+        if dropped == 0 {
+            return;
+        }
+        self.broker().metrics.messages_dropped.inc_by(dropped);
+        tracing::warn!(
+            session.id = %self.id, user = self.user.as_deref(), client.addr = %self.registration.record().peer,
+            transport = W::TRANSPORT.as_str(), dropped, "messages dropped: the client takes them too slowly"
+        );
     }
 
     /// Lets the engine end a session whose client does not take what came before; those deliveries go back to the engine.
@@ -121,12 +152,12 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         }
         if commands.settings_changed() {
             let current = self.broker().current();
-            self.mailbox.set_capacity(send_buffer_size(&current.config));
+            bound_mailbox(&self.mailbox, &current.config, W::TRANSPORT);
             let settings = Arc::clone(&current.settings);
             drop(current);
             let (session, mut sink, effects) = self.sink(turn);
             session.on_settings(settings, &mut sink, effects);
-            self.decoder.set_limits(self.session.decode_limits());
+            self.set_decode_limits();
             self.carry_out(turn);
         }
         if commands.drain() && self.phase == Phase::Open {
@@ -210,7 +241,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         if let Some(version) = self.session.version() {
             self.decoder.set_version(version);
         }
-        self.decoder.set_limits(self.session.decode_limits());
+        self.set_decode_limits();
         self.carry_out(turn);
     }
 
@@ -230,6 +261,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn report_end(&self, close: &Close) {
         let Close { reason, error } = close;
         self.registration.record().ended();
+        self.tell_drops();
         let metrics = &self.broker().metrics;
         if self.user.is_some() {
             metrics.transport(W::TRANSPORT).sessions.dec();

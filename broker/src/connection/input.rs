@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use super::{Connection, Phase, Stream, Turn};
 use crate::{
     session::{Close, CloseReason},
-    stomp::{Command, Item},
+    stomp::{Command, DecodeError, DecodeProblem, Item},
     transport::{Received, Wire, WireError},
 };
 
@@ -14,6 +14,13 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn take_input(&mut self, turn: &mut Turn, context: &mut Context<'_>) -> bool {
         let mut progress = self.decode(turn);
         while !self.undecoded && !self.eof && self.may_take(turn) {
+            let mut deferred = self.wire.take_deferred();
+            if !deferred.is_empty() {
+                self.unframe(&mut deferred, turn);
+                self.decode(turn);
+                progress = true;
+                continue;
+            }
             match self.read(context, |connection, octets| connection.receive(octets, turn)) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(0)) => self.eof = true,
@@ -37,11 +44,21 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         }
         turn.octets_received += octets.len() as u64;
         self.session.on_received(turn.now);
+        self.unframe(octets, turn);
+    }
+
+    /// Takes octets through the transport's framing.
+    fn unframe(&mut self, octets: &mut [u8], turn: &mut Turn) {
         let received = self.wire.receive(octets, &mut self.input, self.output.buffer());
         self.undecoded = !self.input.is_empty();
         match received {
             Ok(Received::Open) => {}
             Ok(Received::Closed) => self.eof = true,
+            Ok(Received::TooLarge) => {
+                let limit = self.session.decode_limits().most_octets();
+                let problem = DecodeProblem::InflatedTooLarge { limit };
+                self.on_decode_error(&DecodeError { problem, receipt: None }, turn);
+            }
             Err(WireError(error)) => {
                 self.begin_close(&Close { reason: CloseReason::ProtocolError, error: Some(error) }, turn.now);
             }

@@ -33,6 +33,7 @@ use std::{
 };
 
 use bytes::BytesMut;
+use stompbroker_config::Config;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
@@ -56,13 +57,15 @@ use crate::{
     security::{LoginRefused, PendingLogin, Principal},
     session::{Close, CloseReason, Effects, Session},
     stomp::Decoder,
-    transport::{ConnectionPermit, Wire},
+    transport::{ConnectionPermit, Transport, Wire},
 };
 
 /// How long the last octets may take to leave.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 /// How long to wait for the client's FIN after ours.
 const LINGERING_TIME: Duration = Duration::from_secs(1);
+/// How often one session's dropped messages are counted and logged at most.
+const DROPS_PERIOD: Duration = Duration::from_secs(5);
 /// Rounds of work in one turn before other connections of the thread get theirs.
 const MOST_ROUNDS: usize = 16;
 
@@ -119,6 +122,8 @@ struct Connection<S: Stream, W: Wire> {
     paused_until: Option<Instant>,
     /// Octets of the buffers, as they count for `limits.memory`.
     held: usize,
+    /// When dropped messages were told last.
+    drops_told: Option<Instant>,
     /// A login whose decision takes time; nothing is read from the client meanwhile.
     pending_login: Option<PendingLogin>,
     /// When the refusal of a login is told; it waits a little, so that guessing is slow.
@@ -162,7 +167,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         // Before the settings are read, so that no change of them is missed.
         let registration = broker.registry.enter(record);
         let current = broker.current();
-        mailbox.set_capacity(send_buffer_size(&current.config));
+        bound_mailbox(&mailbox, &current.config, W::TRANSPORT);
         let session = Session::new(Arc::clone(&id), Arc::clone(&current.settings), now);
         let mut connection = Self {
             registration,
@@ -183,12 +188,14 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             stalled_since: None,
             paused_until: None,
             held: 0,
+            drops_told: None,
             pending_login: None,
             refused_login: None,
             phase: Phase::Open,
             timer: Box::pin(sleep_until(now.into())),
             permit,
         };
+        connection.set_decode_limits();
         let mut opening = Vec::new();
         connection.wire.open(&mut opening);
         if !opening.is_empty() {
@@ -331,8 +338,9 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 let throttled = self.broker().throttle.wait(now);
                 let refusal = self.refused_login.map(|(at, _)| at);
                 let paused = self.paused_until.filter(|until| *until > now);
+                let drops = self.drops_told.filter(|_| self.mailbox.has_dropped()).map(|at| at + DROPS_PERIOD);
                 let session = [self.session.next_tick(), self.wire.next_tick(), refusal];
-                session.into_iter().chain([stalled, throttled, paused]).flatten().min()
+                session.into_iter().chain([stalled, throttled, paused, drops]).flatten().min()
             }
         }
     }
@@ -354,11 +362,15 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                     self.stalled_since = None;
                     self.give_up_slow_consumer(turn);
                 }
+                if self.mailbox.has_dropped() && self.drops_told.is_none_or(|at| now >= at + DROPS_PERIOD) {
+                    self.drops_told = Some(now);
+                    self.tell_drops();
+                }
                 if self.session.next_tick().is_some_and(|at| now >= at) {
                     self.tick(turn);
                 }
                 if self.wire.next_tick().is_some_and(|at| now >= at) {
-                    self.wire.tick(now, self.output.buffer());
+                    self.tick_wire(turn);
                 }
             }
             _ => {}
@@ -447,9 +459,16 @@ impl<S: Stream, W: Wire> Drop for Connection<S, W> {
     }
 }
 
-/// Octets that may wait for one client.
-fn send_buffer_size(config: &stompbroker_config::Config) -> usize {
-    usize::try_from(config.limits.send_buffer_size.0).unwrap_or(usize::MAX)
+/// Sets how much may wait for a client, and what happens beyond it.
+fn bound_mailbox(mailbox: &Mailbox, config: &Config, transport: Transport) {
+    mailbox.set_capacity(usize::try_from(config.limits.send_buffer_size.0).unwrap_or(usize::MAX));
+    let listeners = &config.listeners;
+    let policy = if transport == Transport::Tcp {
+        listeners.stomp.as_ref().map(|stomp| stomp.slow_consumers)
+    } else {
+        listeners.websocket.as_ref().map(|websocket| websocket.slow_consumers)
+    };
+    mailbox.set_policy(policy.unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::{
 
 use stompbroker_config::admin::SessionStatus;
 
-use crate::{mailbox::Mailbox, metrics::FrameTally, stomp::Version, transport::Transport};
+use crate::{mailbox::Mailbox, metrics::FrameTally, stomp::Version, timestamp::rfc3339, transport::Transport};
 
 /// One session as it is seen from outside its task.
 #[derive(Debug)]
@@ -137,11 +137,4 @@ fn add(counter: &AtomicU64, more: u64) {
     if more > 0 {
         counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
     }
-}
-
-/// To the second, as in logs.
-fn rfc3339(time: SystemTime) -> String {
-    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    timestamp.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }

@@ -30,6 +30,8 @@ pub struct Metrics {
     closed: Family<ReasonLabel, Counter>,
     /// Sessions closed because they took their messages too slowly.
     pub slow_consumers: Counter,
+    /// Messages of topics that a listener's `slowConsumers` dropped.
+    pub messages_dropped: Counter,
     /// Connections refused by `limits.connectionsPerPod` or `limits.connectionsPerAddress`.
     pub connections_refused: Counter,
     /// Octets that count for `limits.memory`.
@@ -201,6 +203,8 @@ impl Metrics {
         let frames = Family::<FrameLabel, Counter>::default();
         registry.register("frames", "STOMP frames, by command and direction", frames.clone());
         let slow_consumers = counter(registry, "slow_consumers", "Sessions closed for taking messages too slowly");
+        let messages_dropped =
+            counter(registry, "messages_dropped", "Messages of topics dropped for clients that took too slowly");
         let connections_refused = counter(
             registry,
             "connections_refused",
@@ -245,6 +249,7 @@ impl Metrics {
             certificate_expiry,
             closed,
             slow_consumers,
+            messages_dropped,
             connections_refused,
             memory_held,
             memory_limit,

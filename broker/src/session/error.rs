@@ -116,7 +116,9 @@ impl SessionError {
             Self::Engine(EngineError::NotStored(_)) => "Message cannot be stored",
             Self::Engine(EngineError::NotAvailable) => "Broker not available.",
             Self::Engine(EngineError::Upstream(_)) => "Upstream error",
-            Self::Decode(DecodeProblem::BodyTooLarge { .. }) => "Message too large",
+            Self::Decode(DecodeProblem::BodyTooLarge { .. } | DecodeProblem::InflatedTooLarge { .. }) => {
+                "Message too large"
+            }
             Self::Decode(problem) if problem.is_limit() => "Limit exceeded",
             Self::Decode(_) => "Malformed frame",
         }

@@ -27,6 +27,15 @@ pub struct DecodeLimits {
     pub frame_size: usize,
 }
 
+impl DecodeLimits {
+    /// Octets of a frame that keeps to all limits.
+    pub const fn most_octets(&self) -> usize {
+        let headers = self.headers.saturating_add(1).saturating_mul(self.header_size.saturating_add(1));
+        let frame = headers.saturating_add(self.body_size);
+        if frame < self.frame_size { frame } else { self.frame_size }
+    }
+}
+
 /// What the octets held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {

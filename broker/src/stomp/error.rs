@@ -85,6 +85,15 @@ pub enum DecodeProblem {
         /// How many the frame announced, where it did.
         size: Option<u64>,
     },
+    /// A message of the transport that is compressed and too large.
+    #[error(
+        "a compressed message inflates to more than {limit} octets, the largest frame that limits.messageSize, \
+         limits.headers and limits.headerSize allow, or limits.unauthenticatedFrameSize before the login"
+    )]
+    InflatedTooLarge {
+        /// How many octets are allowed.
+        limit: usize,
+    },
     /// A frame larger than allowed, as a whole.
     #[error("the frame has more than {limit} octets (limits.unauthenticatedFrameSize, which holds before the login)")]
     FrameTooLarge {
@@ -102,6 +111,7 @@ impl DecodeProblem {
                 | Self::HeaderTooLong { .. }
                 | Self::BodyTooLarge { .. }
                 | Self::FrameTooLarge { .. }
+                | Self::InflatedTooLarge { .. }
         )
     }
 }

@@ -66,6 +66,8 @@ pub(crate) enum Received {
     Open,
     /// The client has closed its side in an orderly way.
     Closed,
+    /// A message is larger than [`Wire::bound_messages`] said; nothing is read after.
+    TooLarge,
 }
 
 /// The framing of one connection, without I/O. Small, for one lives in every idle session.
@@ -96,8 +98,21 @@ pub(crate) trait Wire: Send + Unpin + 'static {
         None
     }
 
-    /// Appends what the transport itself has to send by time.
-    fn tick(&mut self, _: Instant, _: &mut Vec<u8>) {}
+    /// Appends what the transport itself has to send by time. `is_heard`: the client's octets are being read.
+    ///
+    /// # Errors
+    /// When the client has shown no life for too long.
+    fn tick(&mut self, _now: Instant, _is_heard: bool, _out: &mut Vec<u8>) -> Result<(), WireError> {
+        Ok(())
+    }
+
+    /// Gives back octets that [`Self::receive`] left for later, for what came before them is much already.
+    fn take_deferred(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Learns how many octets of STOMP a message may hold, where messages can be larger than they look.
+    fn bound_messages(&mut self, _octets: usize) {}
 
     /// Whether a frame came that this transport cannot carry; it was left out.
     fn has_refused(&self) -> bool {

@@ -94,13 +94,14 @@ impl Wire for SockJsWebSocketWire {
         self.beat.map(|(_, next)| next)
     }
 
-    fn tick(&mut self, now: Instant, out: &mut Vec<u8>) {
+    fn tick(&mut self, now: Instant, _: bool, out: &mut Vec<u8>) -> Result<(), WireError> {
         if let Some((period, next)) = &mut self.beat
             && now >= *next
         {
             *next = now + *period;
             write_text(HEARTBEAT, out);
         }
+        Ok(())
     }
 
     fn has_refused(&self) -> bool {

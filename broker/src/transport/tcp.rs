@@ -18,7 +18,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, p
         (Security::Plain, Admission::Admitted(permit)) => connection::spawn(permit, stream, peer, TcpWire, &[]),
         (Security::Plain, Admission::Refused(refusal)) => drop(broker.tasks.spawn(refusal.tell(stream))),
         (Security::Tls(server), admission) => {
-            let (stop, tasks, broker) = (broker.stop.clone(), broker.tasks.clone(), Arc::clone(broker));
+            let (stop, tasks, broker) = (broker.drain.gate(), broker.tasks.clone(), Arc::clone(broker));
             tasks.spawn(stop.run_until_cancelled_owned(async move {
                 match (tls::handshake(&broker, &server, Transport::Tcp, stream, peer).await, admission) {
                     (Some(stream), Admission::Admitted(permit)) => {

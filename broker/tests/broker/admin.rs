@@ -18,6 +18,7 @@ async fn probes_and_metrics_need_no_token_and_everything_else_does() {
         ("GET", "/users/x/sessions"),
         ("GET", "/destinations"),
         ("POST", "/drain"),
+        ("DELETE", "/drain"),
     ] {
         for header in ["", "Authorization: Bearer open-sesam\r\n", "Authorization: Basic open-sesame\r\n"] {
             let answer = broker.admin_with(method, path, header).await;

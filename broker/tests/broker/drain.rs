@@ -94,3 +94,65 @@ async fn a_connection_that_never_finishes_its_handshake_does_not_hold_up_the_end
     broker.ended().await;
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
+
+async fn status(broker: &BrokerUnderTest) -> serde_json::Value {
+    broker.admin("GET", "/status").await.json()
+}
+
+#[tokio::test]
+async fn a_drain_that_is_called_off_in_time_harms_no_session() {
+    let broker = BrokerUnderTest::start(&config("drain: {delay: 5m, connectionsPerSecond: 100, deadline: 10m}"));
+    let mut client = broker.tcp_session().await;
+    assert!(status(&broker).await.get("drain").is_none());
+    broker.admin("POST", "/drain").await;
+    let drain = eventually("the drain to be told", async || status(&broker).await.get("drain").cloned()).await;
+    assert_eq!((&drain["phase"], &drain["canBeCalledOff"]), (&"Waiting".into(), &true.into()));
+    assert_eq!((&drain["connectionsAtStart"], &drain["connectionsLeft"]), (&1.into(), &1.into()));
+    assert!(drain["since"].as_str() < drain["deadline"].as_str(), "{drain}");
+    assert_eq!(broker.admin("GET", "/readyz").await.status, 503);
+    assert_eq!(broker.admin("DELETE", "/drain").await.status, 202);
+    eventually("the pod to be ready", async || (broker.admin("GET", "/readyz").await.status == 200).then_some(()))
+        .await;
+    eventually("the drain to be over", async || status(&broker).await.get("drain").is_none().then_some(())).await;
+    assert_eq!(broker.metric("stompbroker_draining").await, 0);
+    client.subscribe("0", "/topic/a").await;
+    broker.tcp_session().await;
+}
+
+#[tokio::test]
+async fn a_drained_pod_serves_again_and_what_was_not_acknowledged_is_still_there() {
+    let mut broker = BrokerUnderTest::start(&config("drain: {delay: 0s, connectionsPerSecond: 100, deadline: 30s}"));
+    let mut client = broker.tcp_session().await;
+    client.send_frame("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n").await;
+    client.send("/queue/a", "kept").await;
+    assert_eq!(client.message().await, "kept");
+    broker.admin("POST", "/drain").await;
+    client.frame().await.assert_error("lets its sessions go");
+    drop(client);
+    eventually("the drain to be done", async || (status(&broker).await["drain"]["phase"] == "Drained").then_some(()))
+        .await;
+    assert!(TcpStream::connect(broker.stomp()).await.is_err(), "the port is closed");
+    broker.admin("DELETE", "/drain").await;
+    for port in [broker.stomp(), broker.websocket()] {
+        eventually("the port to accept", async || TcpStream::connect(port).await.ok()).await;
+    }
+    let mut client = broker.tcp_session().await;
+    client.consume("0", "/queue/a").await;
+    let message = client.frame().await;
+    assert_eq!((message.text(), message.header("redelivered")), ("kept", Some("true")));
+
+    broker.shutdown.cancel();
+    client.frame().await.assert_error("lets its sessions go");
+    drop(client);
+    broker.ended().await;
+}
+
+#[tokio::test]
+async fn the_drain_of_a_process_that_ends_is_not_called_off() {
+    let broker = BrokerUnderTest::start(&config("drain: {delay: 5m, connectionsPerSecond: 100, deadline: 10m}"));
+    broker.shutdown.cancel();
+    eventually("the drain to begin", async || (status(&broker).await["draining"] == true).then_some(())).await;
+    let answer = broker.admin("DELETE", "/drain").await;
+    assert!(answer.status == 409 && answer.body.contains("ending"), "{answer:?}");
+    assert_eq!(status(&broker).await["drain"]["canBeCalledOff"], false);
+}

@@ -171,5 +171,6 @@ fn answer(hash: &str) -> Status {
         sessions: Sessions { stomp: SESSIONS, ..Sessions::default() },
         relay: None,
         draining: false,
+        drain: None,
     }
 }

@@ -115,6 +115,7 @@ fn answer(hash: &str) -> Status {
         sessions: Sessions { stomp: 3, websocket: 4, ..Sessions::default() },
         relay: Some(RelayStatus { connected: true, client_connections: 1, upstreams: vec![upstream] }),
         draining: false,
+        drain: None,
     }
 }
 

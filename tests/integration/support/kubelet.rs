@@ -111,6 +111,7 @@ impl Kubelet<'_> {
             sessions: Sessions::default(),
             relay: None,
             draining: false,
+            drain: None,
         }
     }
 

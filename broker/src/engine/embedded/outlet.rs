@@ -134,6 +134,14 @@ impl Receiver {
             || self.outlet.mailbox.broadcast_while(&self.live, self.key, batch).is_ok()
     }
 
+    /// Does with a message that found no room what the listener's policy says; it may end the session.
+    pub(super) fn overflow(&self, message: &Arc<Message>) {
+        let delivery = Delivery { subscription: self.key, message: Arc::clone(message), tag: None, redelivered: false };
+        if self.outlet.mailbox.overflow(&self.live, delivery) == Err(crate::mailbox::Full) {
+            self.close_slow_reader();
+        }
+    }
+
     /// Ends the deliveries: none follows an answer that is put into the mailbox after this.
     pub(super) fn end(&self) {
         self.live.store(false, Ordering::Relaxed);
@@ -155,7 +163,7 @@ impl Receiver {
     }
 
     /// Ends the session, for more waits to be sent to it than its mailbox may hold.
-    pub(super) fn close_slow_reader(&self) {
+    fn close_slow_reader(&self) {
         let capacity = self.outlet.mailbox.capacity();
         self.outlet.close_slow(format!(
             "more than {capacity} octets wait to be sent, among them from {:?}; read faster or raise limits.sendBufferSize",

@@ -192,7 +192,7 @@ impl Subscriber {
 
     fn deliver_one(&self, message: &Arc<Message>) {
         if self.receiver.deliver(message, None, false) == Attempt::NoRoom {
-            self.receiver.close_slow_reader();
+            self.receiver.overflow(message);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONNECTION, HeaderValue, UPGRADE},
+    header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, UPGRADE},
 };
-use stompbroker_config::AllowedOrigin;
+use stompbroker_config::{AllowedOrigin, WebSocketListener};
 
 use super::{
+    WebSocketOptions, deflate,
     handshake::{self, Refusal, has_token},
     sockjs,
 };
@@ -25,7 +26,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upgrade {
     /// STOMP in WebSocket messages.
-    Stomp,
+    Stomp(WebSocketOptions),
     /// STOMP in the frames of SockJS, with the period of `h`.
     SockJs { heartbeat: Duration },
 }
@@ -47,15 +48,26 @@ pub(super) async fn answer(
     let asks_for_websocket =
         request.uri().path() == listener.path && has_token(request.headers(), &UPGRADE, "websocket");
     if !asks_for_websocket && let Some(options) = sockjs::options(listener, &current.config.limits) {
+        let raw = self::options(listener);
         drop(current);
         let answer = sockjs::answer(broker, &options, peer, request).await;
         let upgrade = answer.upgrade.map(|framing| match framing {
-            Framing::Raw => Upgrade::Stomp,
+            Framing::Raw => Upgrade::Stomp(raw),
             Framing::SockJs => Upgrade::SockJs { heartbeat: options.heartbeat },
         });
         return Answer { response: answer.response, upgrade };
     }
-    upgrade(broker, &request, peer, &listener.path, &listener.allowed_origins)
+    let mut answer = upgrade(broker, &request, peer, &listener.path, &listener.allowed_origins);
+    if let Some(Upgrade::Stomp(agreed)) = &mut answer.upgrade {
+        *agreed = options(listener);
+        if listener.compression.enabled
+            && let Some(extension) = deflate::negotiate(request.headers())
+        {
+            agreed.compress_from = Some(usize::try_from(listener.compression.minimum_size.0).unwrap_or(usize::MAX));
+            answer.response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension));
+        }
+    }
+    answer
 }
 
 /// Answers a request for the WebSocket at `path`, which only pages of these origins may open.
@@ -71,7 +83,7 @@ pub(super) fn upgrade<B>(
             let mut response = Response::new(ResponseBody::empty());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             handshake::switch(accepted.accept, accepted.protocol, response.headers_mut());
-            Answer { response, upgrade: Some(Upgrade::Stomp) }
+            Answer { response, upgrade: Some(Upgrade::Stomp(WebSocketOptions::default())) }
         }
         Err(refusal) => {
             if let Refusal::Origin(origin) = &refusal {
@@ -85,6 +97,11 @@ pub(super) fn upgrade<B>(
             answer
         }
     }
+}
+
+/// What every WebSocket of this listener goes by.
+fn options(listener: &WebSocketListener) -> WebSocketOptions {
+    WebSocketOptions { compress_from: None, ping_interval: listener.ping_interval.map(|interval| interval.0) }
 }
 
 /// An answer of words that ends the connection.

@@ -5,7 +5,10 @@
 //!
 //! Invariants: every octet handed in is consumed; after an error or a Close nothing more is handed on.
 
-use super::utf8::Utf8;
+use super::{
+    deflate::{InflateError, Inflater, deflate},
+    utf8::Utf8,
+};
 
 /// A status code of a Close frame, RFC 6455 section 7.4.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +68,27 @@ pub(crate) enum Violation {
     InvalidText,
     #[error("a WebSocket Close frame is malformed")]
     Close,
+    #[error("a compressed WebSocket message is no deflated data")]
+    Deflate,
+    #[error("a compressed WebSocket message inflates beyond what a frame may have")]
+    Inflated,
+}
+
+impl From<InflateError> for Violation {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::Broken => Self::Deflate,
+            InflateError::TooLarge => Self::Inflated,
+        }
+    }
 }
 
 impl Violation {
     /// What the Close frame says.
     pub(crate) const fn code(self) -> CloseCode {
         match self {
-            Self::InvalidText => CloseCode::InvalidText,
+            Self::InvalidText | Self::Deflate => CloseCode::InvalidText,
+            Self::Inflated => CloseCode::TooBig,
             _ => CloseCode::Protocol,
         }
     }
@@ -106,6 +123,9 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 const FIN: u8 = 0x80;
+/// The first frame of a message: it is compressed.
+const RSV1: u8 = 0x40;
+const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 /// Instead of a length: it follows in so many bits.
 const LENGTH_16: u8 = 0x7E;
@@ -123,8 +143,12 @@ pub(crate) struct FrameReader {
     frame: Option<Incoming>,
     /// The message whose next frame is awaited: whether it is text.
     message: Option<MessageKind>,
+    /// Whether that message is compressed.
+    compressed: bool,
     utf8: Utf8,
     closed: bool,
+    /// Where compression was agreed on.
+    inflater: Option<Box<Inflater>>,
 }
 
 #[derive(Debug)]
@@ -137,6 +161,18 @@ struct Incoming {
 }
 
 impl FrameReader {
+    /// For a client with which compression was agreed on; a compressed message has `limit` octets at most.
+    pub(crate) fn inflating(limit: usize) -> Self {
+        Self { inflater: Some(Box::new(Inflater::new(limit))), ..Self::default() }
+    }
+
+    /// Changes the bound of compressed messages.
+    pub(crate) fn bound_inflated(&mut self, limit: usize) {
+        if let Some(inflater) = &mut self.inflater {
+            inflater.set_limit(limit);
+        }
+    }
+
     /// Takes all of `octets` (unmasking them in place) and hands on what they hold.
     ///
     /// # Errors
@@ -152,10 +188,7 @@ impl FrameReader {
                 if let Some((_, collected)) = &mut frame.control {
                     collected.extend_from_slice(payload);
                 } else {
-                    if self.message == Some(MessageKind::Text) && !self.utf8.push(payload) {
-                        return self.fail(Violation::InvalidText);
-                    }
-                    hand_on(Part::Payload(payload));
+                    self.take_payload(payload, &mut hand_on)?;
                 }
             } else {
                 let taken = self.read_head(octets)?;
@@ -166,6 +199,23 @@ impl FrameReader {
             }
         }
         Ok(())
+    }
+
+    /// Checks a piece of a message and hands it on, inflated where it is compressed.
+    fn take_payload(&mut self, payload: &[u8], hand_on: &mut impl FnMut(Part<'_>)) -> Result<(), Violation> {
+        let Self { inflater, utf8, message, compressed, .. } = self;
+        let mut take = |piece: &[u8]| {
+            if *message == Some(MessageKind::Text) && !utf8.push(piece) {
+                return Err(Violation::InvalidText);
+            }
+            hand_on(Part::Payload(piece));
+            Ok(())
+        };
+        let taken = match inflater {
+            Some(inflater) if *compressed => inflater.push(payload, take),
+            _ => take(payload),
+        };
+        taken.or_else(|violation| self.fail(violation))
     }
 
     fn fail<T>(&mut self, violation: Violation) -> Result<T, Violation> {
@@ -194,7 +244,8 @@ impl FrameReader {
 
     fn begin_frame(&mut self, head: &[u8; MAX_HEAD]) -> Result<Incoming, Violation> {
         let (fin, opcode) = (head[0] & FIN != 0, head[0] & 0x0F);
-        if head[0] & 0x70 != 0 {
+        let compressed = head[0] & RESERVED == RSV1 && self.inflater.is_some() && matches!(opcode, TEXT | BINARY);
+        if head[0] & RESERVED != 0 && !compressed {
             return Err(Violation::ReservedBit);
         }
         if head[1] & MASKED == 0 {
@@ -223,12 +274,26 @@ impl FrameReader {
             TEXT | BINARY if self.message.is_some() => return Err(Violation::Interleaved),
             TEXT | BINARY => {
                 self.message = Some(if opcode == TEXT { MessageKind::Text } else { MessageKind::Binary });
+                self.compressed = compressed;
                 None
             }
             unknown => return Err(Violation::Opcode(unknown)),
         };
         let mask = [head[mask_at], head[mask_at + 1], head[mask_at + 2], head[mask_at + 3]];
         Ok(Incoming { remaining, mask, fin, control })
+    }
+
+    fn finish_inflating(&mut self, hand_on: &mut impl FnMut(Part<'_>)) -> Result<(), Violation> {
+        let Self { inflater, utf8, message, .. } = self;
+        let Some(inflater) = inflater else { return Ok(()) };
+        let finished = inflater.finish(|piece| {
+            if *message == Some(MessageKind::Text) && !utf8.push(piece) {
+                return Err(Violation::InvalidText);
+            }
+            hand_on(Part::Payload(piece));
+            Ok(())
+        });
+        finished.or_else(|violation| self.fail(violation))
     }
 
     fn finish_frame(&mut self, hand_on: &mut impl FnMut(Part<'_>)) -> Result<(), Violation> {
@@ -240,6 +305,9 @@ impl FrameReader {
             }
             Some((PING, payload)) => hand_on(Part::Ping(&payload)),
             None if frame.fin => {
+                if self.compressed {
+                    self.finish_inflating(hand_on)?;
+                }
                 let Some(kind) = self.message.take() else { return Ok(()) };
                 if kind == MessageKind::Text && !self.utf8.finish() {
                     return self.fail(Violation::InvalidText);
@@ -291,17 +359,40 @@ fn unmask(payload: &mut [u8], mask: &mut [u8; 4]) {
 
 /// Appends one data message that holds `parts`: text where all of it is UTF-8, else binary.
 pub(crate) fn write_message(parts: [&[u8]; 2], out: &mut Vec<u8>) {
+    write_message_as(kind_of(parts), parts, out);
+}
+
+/// Appends one data message that holds `parts`, as [`write_message`] does, deflated where that makes it smaller.
+pub(crate) fn write_deflated(parts: [&[u8]; 2], out: &mut Vec<u8>) {
+    let smaller = deflate(parts, |deflated| {
+        write_head(RSV1 | opcode(kind_of(parts)), deflated.len(), 0, out);
+        out.extend_from_slice(deflated);
+    });
+    if !smaller {
+        write_message(parts, out);
+    }
+}
+
+fn kind_of(parts: [&[u8]; 2]) -> MessageKind {
     let text = parts.iter().all(|part| std::str::from_utf8(part).is_ok());
-    write_message_as(if text { MessageKind::Text } else { MessageKind::Binary }, parts, out);
+    if text { MessageKind::Text } else { MessageKind::Binary }
+}
+
+const fn opcode(kind: MessageKind) -> u8 {
+    match kind {
+        MessageKind::Text => TEXT,
+        MessageKind::Binary => BINARY,
+    }
+}
+
+/// Appends a Ping.
+pub(crate) fn write_ping(out: &mut Vec<u8>) {
+    write_head(PING, 0, 0, out);
 }
 
 /// Appends one data message that holds `parts`, which must be UTF-8 where it is called text.
 pub(crate) fn write_message_as(kind: MessageKind, parts: [&[u8]; 2], out: &mut Vec<u8>) {
-    let opcode = match kind {
-        MessageKind::Text => TEXT,
-        MessageKind::Binary => BINARY,
-    };
-    write_head(opcode, parts.iter().map(|part| part.len()).sum(), 0, out);
+    write_head(opcode(kind), parts.iter().map(|part| part.len()).sum(), 0, out);
     for part in parts {
         out.extend_from_slice(part);
     }

@@ -4,6 +4,7 @@
 //! SockJS the same port also serves what is below the path of the WebSocket.
 
 mod answer;
+mod deflate;
 pub(crate) mod frames;
 pub(crate) mod handshake;
 pub(crate) mod origin;
@@ -11,7 +12,7 @@ mod sockjs;
 mod utf8;
 mod wire;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use hyper::{Request, StatusCode};
 use tokio::net::TcpStream;
@@ -21,7 +22,7 @@ pub(crate) use self::{
     frames::{CloseCode, FrameReader, MessageKind, Part, Violation, write_close, write_message_as, write_pong},
     handshake::{Refusal, accept_key},
     utf8::Utf8,
-    wire::{WebSocketWire, code_of},
+    wire::{WebSocketOptions, WebSocketWire, code_of},
 };
 use super::{
     Admission, ConnectionPermit, Port, SockJsWebSocketWire, Transport,
@@ -44,7 +45,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, p
             Security::Plain => talk(broker, admission, stream, peer).await,
             Security::Tls(server) => {
                 let handshake = tls::handshake(&broker, &server, Transport::WebSocket, stream, peer);
-                if let Some(Some(stream)) = broker.stop.run_until_cancelled(handshake).await {
+                if let Some(Some(stream)) = broker.drain.gate().run_until_cancelled(handshake).await {
                     talk(broker, admission, stream, peer).await;
                 }
             }
@@ -64,11 +65,14 @@ async fn talk<S: Stream>(broker: Arc<Broker>, admission: Admission, stream: S, p
         Admission::Refused(refusal) => Some(refusal.reason.as_str()),
     };
     let answer = |request| answer::answer(&broker, request, peer, refusal);
-    let upgraded = http::serve(stream, timeouts, &broker.stop, answer).await;
+    let upgraded = http::serve(stream, timeouts, &broker.drain.gate(), answer).await;
     let (Admission::Admitted(permit), Some(upgraded)) = (admission, upgraded) else { return };
     let Upgraded { stream, read_ahead, upgrade } = upgraded;
     match upgrade {
-        Upgrade::Stomp => connection::spawn(permit, stream, peer, WebSocketWire::default(), &read_ahead),
+        Upgrade::Stomp(options) => {
+            let wire = WebSocketWire::new(options, Instant::now());
+            connection::spawn(permit, stream, peer, wire, &read_ahead);
+        }
         Upgrade::SockJs { heartbeat } => {
             let permit = permit.for_transport(Transport::SockJsWebSocket);
             connection::spawn(permit, stream, peer, SockJsWebSocketWire::new(heartbeat), &read_ahead);

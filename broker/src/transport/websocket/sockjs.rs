@@ -60,7 +60,7 @@ struct Stomp<'a>(&'a Arc<Broker>);
 impl Application for Stomp<'_> {
     fn open(&self, pipe: Pipe, visitor: Visitor) -> Result<(), String> {
         let Self(broker) = self;
-        if broker.stop.is_cancelled() {
+        if broker.drain.gate().is_cancelled() {
             return Err("The broker lets its sessions go; connect again.".to_owned());
         }
         let transport = if visitor.streaming { Transport::SockJsStreaming } else { Transport::SockJsPolling };

@@ -14,7 +14,10 @@ use super::{Answer, Frame, Peer, within};
 pub(crate) enum Message {
     Text(String),
     Binary(Vec<u8>),
+    Ping,
     Pong(Vec<u8>),
+    /// A message with RSV1 set, as it came.
+    Compressed(Vec<u8>),
     Close(u16, String),
 }
 
@@ -143,12 +146,14 @@ fn parse(octets: &[u8]) -> Option<(Message, usize)> {
     };
     let payload = octets.get(head..head + length)?.to_vec();
     let message = match first & 0x0F {
+        0x1 | 0x2 if first & 0x40 != 0 => Message::Compressed(payload),
         0x1 => Message::Text(String::from_utf8(payload).unwrap()),
         0x2 => Message::Binary(payload),
         0x8 => {
             let (code, reason) = payload.split_first_chunk::<2>().unwrap();
             Message::Close(u16::from_be_bytes(*code), String::from_utf8(reason.to_vec()).unwrap())
         }
+        0x9 => Message::Ping,
         0xA => Message::Pong(payload),
         opcode => panic!("opcode {opcode}"),
     };
