@@ -20,7 +20,7 @@ use crate::engine::{
 const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// How often an engine does what is due by time.
-const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+const SWEEP_PERIOD: Duration = Duration::from_millis(100);
 
 /// The engine that was started; its kind is for the life of the process, its settings are not.
 pub(crate) enum RunningEngine {

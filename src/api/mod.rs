@@ -35,7 +35,7 @@ pub use access::{
 };
 pub use broker::{StompBroker, StompBrokerSpec};
 pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
-pub use destinations::{DestinationPolicy, UserDestinations};
+pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, Persistence, RelayEngine, SecretReference, Upstream};
 pub use jwt::JwtIssuer;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -302,6 +302,24 @@ pub(super) fn expiry_is_positive() -> Rule {
     )
 }
 
+/// A message needs some time to be delivered.
+pub(super) fn message_ttl_is_positive() -> Rule {
+    rule(
+        &format!("!has(self.messageTtl) || !self.messageTtl.{DURATION} || duration(self.messageTtl) > duration('0s')"),
+        "'spec.destinations[].messageTtl of ' + self.match + ' is ' + self.messageTtl + ', which leaves no time to deliver \
+         anything; use for example 60s'",
+    )
+}
+
+/// Dead letters go to one queue or nowhere.
+pub(super) fn dead_letter_is_one_queue() -> Rule {
+    rule(
+        "!has(self.deadLetter) || self.deadLetter == 'discard' || self.deadLetter.matches('^/queue/[^*#>]+$')",
+        "'spec.destinations[].deadLetter ' + self.deadLetter + ' is not one queue; write for example /queue/dead-letter, or \
+         discard to keep none'",
+    )
+}
+
 /// The first entry of a pattern hides the others.
 pub(super) fn policies_differ() -> Rule {
     // A message that names the pattern would cost more than an API server grants.

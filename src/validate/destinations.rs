@@ -1,6 +1,6 @@
 //! Policies of destinations as the broker reads them.
 
-use stompbroker_config::{DestinationPolicy, UserDestinations};
+use stompbroker_config::{DestinationPolicy, Nack, UserDestinations};
 
 use crate::{
     api::{self, StompBroker},
@@ -20,8 +20,20 @@ pub(super) fn policies(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Vec
 }
 
 fn policy(policy: &api::DestinationPolicy) -> DestinationPolicy {
-    let api::DestinationPolicy { r#match, auto_delete, expires } = policy;
-    DestinationPolicy { r#match: r#match.clone(), auto_delete: *auto_delete, expires: *expires }
+    let api::DestinationPolicy { r#match, auto_delete, expires, message_ttl, max_deliveries, nack, dead_letter } =
+        policy;
+    DestinationPolicy {
+        r#match: r#match.clone(),
+        auto_delete: *auto_delete,
+        expires: *expires,
+        message_ttl: *message_ttl,
+        max_deliveries: *max_deliveries,
+        nack: match nack {
+            api::Nack::Requeue => Nack::Requeue,
+            api::Nack::DeadLetter => Nack::DeadLetter,
+        },
+        dead_letter: dead_letter.clone(),
+    }
 }
 
 /// What the spec says of destinations of users.

@@ -17,6 +17,38 @@ pub struct DestinationPolicy {
     /// How long a queue or a durable subscription may be without consumers before it goes, with all that is in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<GoDuration>,
+    /// How long a message may wait, unless it says itself that it may wait for a shorter time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_ttl: Option<GoDuration>,
+    /// How often a message is delivered to clients that settle what they get before it is a dead letter; 0 for any number
+    /// of times. Absent: [`Self::DEFAULT_MAX_DELIVERIES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deliveries: Option<u32>,
+    /// What becomes of a message when a client sends NACK for it and says nothing of `requeue`.
+    #[serde(default, skip_serializing_if = "Nack::is_default")]
+    pub nack: Nack,
+    /// The queue to which messages go that were refused, delivered too often or have expired, or [`Self::DISCARD`].
+    /// Absent: refused ones and those of too many deliveries go from queues to [`Self::DEFAULT_DEAD_LETTER`], all others
+    /// are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<String>,
+}
+
+/// What becomes of a message that a client does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Nack {
+    /// It is delivered again, as long as it may be.
+    #[default]
+    Requeue,
+    /// It is a dead letter.
+    DeadLetter,
+}
+
+impl Nack {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    const fn is_default(&self) -> bool {
+        matches!(self, Self::Requeue)
+    }
 }
 
 /// Destinations of users: SUBSCRIBE to `/user/queue/a` is for one session alone, SEND to `/user/ann/queue/a` reaches all
@@ -42,6 +74,18 @@ const TAKEN_PREFIXES: [&str; 8] =
     ["/topic/", "/queue/", "/temp-queue/", "/temp-topic/", "/reply-queue/", "/reply-topic/", "/exchange/", "/amq/"];
 
 impl DestinationPolicy {
+    /// Deliveries of one message where nobody has said how many; as many as RabbitMQ's quorum queues have.
+    pub const DEFAULT_MAX_DELIVERIES: u32 = 20;
+    /// Where dead letters go where nobody has said it.
+    pub const DEFAULT_DEAD_LETTER: &str = "/queue/dead-letter";
+    /// Stands in [`Self::dead_letter`] for no queue at all.
+    pub const DISCARD: &str = "discard";
+
+    /// Most deliveries of one message; absent: any number.
+    pub fn max_deliveries(&self) -> Option<u32> {
+        Some(self.max_deliveries.unwrap_or(Self::DEFAULT_MAX_DELIVERIES)).filter(|&most| most > 0)
+    }
+
     /// Checks that the entry can match something and be kept.
     ///
     /// # Errors
@@ -61,6 +105,21 @@ impl DestinationPolicy {
                 "expires",
                 "0s would leave no time to consume anything; make it longer, such as 60s".to_owned(),
             ));
+        }
+        if self.message_ttl.is_some_and(|ttl| ttl.0.is_zero()) {
+            return Err((
+                "messageTtl",
+                "0s would leave no time to deliver anything; make it longer, such as 60s".to_owned(),
+            ));
+        }
+        if let Some(destination) = &self.dead_letter
+            && destination != Self::DISCARD
+            && (!destination.starts_with("/queue/") || destination.len() == 7 || destination.contains(['*', '#', '>']))
+        {
+            let problem = format!(
+                "{destination:?} is not one queue; write for example /queue/dead-letter, or discard to keep none"
+            );
+            return Err(("deadLetter", problem));
         }
         Ok(())
     }
@@ -138,6 +197,9 @@ mod tests {
             (policy("queue/a"), "match", "begins with a slash"),
             (policy("/queue/**/a"), "match", "end it there"),
             (DestinationPolicy { expires: Some(GoDuration::from_secs(0)), ..policy("/a") }, "expires", "longer"),
+            (DestinationPolicy { message_ttl: Some(GoDuration::from_secs(0)), ..policy("/a") }, "messageTtl", "longer"),
+            (DestinationPolicy { dead_letter: Some("/topic/a".into()), ..policy("/a") }, "deadLetter", "discard"),
+            (DestinationPolicy { dead_letter: Some("/queue/*".into()), ..policy("/a") }, "deadLetter", "not one queue"),
         ] {
             let (field, problem) = bad.check().unwrap_err();
             assert!(field == key && problem.contains(remedy), "{field}: {problem}");

@@ -22,7 +22,7 @@ pub use config::{
     Engine, HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, SlowConsumers, SockJs, StompListener, Upstream,
     UserFile, WebSocketListener,
 };
-pub use destinations::{DestinationPolicy, UserDestinations};
+pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};
 pub use jwt::JwtIssuer;
 pub use load::{LoadError, config_hash};

@@ -64,6 +64,8 @@ pub struct Subscription {
 pub enum Settlement {
     /// Done; the message is gone.
     Accept,
+    /// Not done, and nothing said of what is to become of it: back to its queue, or whatever its destination has for that.
+    Nack,
     /// Back to the head of its queue, in order.
     Requeue,
     /// Refused for good; dead-lettered where there is such a place, else dropped.

@@ -89,7 +89,8 @@ impl Live {
 
 fn settlement(frame: &Frame) -> Result<Settlement, SessionError> {
     match (frame.command, frame.header("requeue")) {
-        (Command::Nack, None | Some("true")) => Ok(Settlement::Requeue),
+        (Command::Nack, None) => Ok(Settlement::Nack),
+        (Command::Nack, Some("true")) => Ok(Settlement::Requeue),
         (Command::Nack, Some("false")) => Ok(Settlement::Reject),
         (Command::Nack, Some(other)) => Err(SessionError::invalid(Command::Nack, "requeue", other, "true or false")),
         _ => Ok(Settlement::Accept),

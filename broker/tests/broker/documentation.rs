@@ -62,7 +62,8 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
                   authentication: {users: {file: /u}, tokenHeader: X, jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
                   {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1, connectionsPerAddress: 1, memory: 1}\n\
                   authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n\
-                  destinations: [{match: /queue/a, autoDelete: true, expires: 1m}]\n\
+                  destinations: [{match: /queue/a, autoDelete: true, expires: 1m, messageTtl: 1m, maxDeliveries: 3, \
+                  nack: DeadLetter, deadLetter: /queue/d}]\n\
                   userDestinations: {prefix: /me/, unresolvedTopic: /topic/a}\n"
             .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \

@@ -67,11 +67,16 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
     }
     let embedded = configuration(
         "{engine: {embedded: {queueSize: 1Mi, prefetch: 16}}, \
-         destinations: [{match: /queue/a, autoDelete: true, expires: 1m}], \
+         destinations: [{match: /queue/a, autoDelete: true, expires: 1m, messageTtl: 2m, maxDeliveries: 3, nack: DeadLetter, \
+           deadLetter: /queue/dead}], \
          userDestinations: {prefix: /me/, unresolvedTopic: /topic/nobody}}",
     );
     assert_eq!(embedded["engine"], json!({"embedded": {"queueSize": "1Mi", "prefetch": 16}}));
-    assert_eq!(embedded["destinations"], json!([{"match": "/queue/a", "autoDelete": true, "expires": "1m"}]));
+    assert_eq!(
+        embedded["destinations"],
+        json!([{"match": "/queue/a", "autoDelete": true, "expires": "1m", "messageTtl": "2m", "maxDeliveries": 3,
+                "nack": "DeadLetter", "deadLetter": "/queue/dead"}])
+    );
     assert_eq!(embedded["userDestinations"], json!({"prefix": "/me/", "unresolvedTopic": "/topic/nobody"}));
 }
 

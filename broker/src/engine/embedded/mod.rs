@@ -37,7 +37,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -51,6 +51,7 @@ use super::{DestinationStatus, Engine, EngineSession, SessionInfo, StoreStatus};
 use crate::{
     destination::{DestinationPolicies, UserDestinations},
     mailbox::Mailbox,
+    message::Batch,
 };
 
 /// Topics and queues in the memory of this one process, shared by all its sessions.
@@ -76,7 +77,6 @@ struct Shared {
 /// The configuration, exchangeable while messages flow.
 #[derive(Debug)]
 struct Settings {
-    queue_size: AtomicUsize,
     prefetch: AtomicU32,
 }
 
@@ -100,7 +100,7 @@ impl EmbeddedEngine {
     }
 
     fn with_queues(config: &stompbroker_config::EmbeddedEngine, queues: Queues) -> Self {
-        let settings = Settings { queue_size: AtomicUsize::new(0), prefetch: AtomicU32::new(0) };
+        let settings = Settings { prefetch: AtomicU32::new(0) };
         let shared = Shared {
             queues,
             topics: Topics::default(),
@@ -123,8 +123,8 @@ impl EmbeddedEngine {
 
     /// Puts a changed configuration in force: `queueSize` for the next message, `prefetch` for new subscriptions.
     pub fn configure(&self, config: &stompbroker_config::EmbeddedEngine) {
-        let Settings { queue_size, prefetch } = &self.shared.settings;
-        queue_size.store(octets(config.queue_size), Ordering::Relaxed);
+        let Settings { prefetch } = &self.shared.settings;
+        self.shared.queues.set_limit(octets(config.queue_size));
         prefetch.store(config.prefetch, Ordering::Relaxed);
     }
 
@@ -138,9 +138,12 @@ impl EmbeddedEngine {
         self.shared.user_destinations.store(Arc::new(UserDestinations::new(config)));
     }
 
-    /// Does what is due by time; to be called about once a second.
+    /// Does what is due by time; to be called some times a second, for so late a delayed message may be.
     pub fn sweep(&self, now: Instant) {
-        self.shared.queues.sweep(now);
+        for message in self.shared.queues.sweep(now) {
+            let topic = message.destination.clone();
+            self.shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), self.shared.queue_size());
+        }
     }
 }
 
@@ -181,7 +184,7 @@ impl Shared {
     }
 
     fn queue_size(&self) -> usize {
-        self.settings.queue_size.load(Ordering::Relaxed)
+        self.queues.limit()
     }
 
     fn prefetch(&self) -> u32 {

@@ -54,6 +54,11 @@ pub(super) fn for_subscribe(destination: &str) -> Result<Kind, EngineError> {
     Ok(Kind::Pattern)
 }
 
+/// Whether a destination that messages are kept for is a topic.
+pub(super) fn is_topic(destination: &str) -> bool {
+    temporary::is_reply_topic(destination) || kind(destination) == Ok(Kind::Topic)
+}
+
 fn kind(destination: &str) -> Result<Kind, EngineError> {
     let named = |prefix| destination.strip_prefix(prefix).is_some_and(|name: &str| !name.is_empty());
     if named(TOPIC_PREFIX) || named(alias::DIRECT_EXCHANGE) || destination == alias::FANOUT_EXCHANGE {

@@ -1,18 +1,20 @@
 //! One queue: messages in order, consumers that take turns.
 //!
-//! A message enters in [`QueueState::push_reserved`] and leaves for good in [`QueueState::leave`], whatever the reason.
+//! A message enters in [`QueueState::enter`] and leaves for good in [`QueueState::leave`], or in [`QueueState::die`] when it
+//! becomes a dead letter.
 //!
 //! Invariants, all under the queue's one lock:
-//! * A message is ready or unsettled with exactly one consumer until it leaves.
+//! * A message is delayed, ready, or unsettled with exactly one consumer until it leaves.
 //! * `ready` is sorted by priority and position, and a message keeps both for life, so what comes back is in its old place.
 //! * In the rota stand exactly the consumers that have credit and are not stalled, each once, the next one first.
 //! * After [`QueueState::dispatch`], `ready` or the rota is empty.
 
 mod consumer;
+mod dead;
 mod dispatch;
 mod entry;
-mod expiry;
 mod lanes;
+mod timing;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,15 +22,20 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
-use stompbroker_config::DestinationPolicy;
+use stompbroker_config::{DestinationPolicy, Nack};
 
-pub(super) use self::entry::Terms;
-use self::{consumer::Consumer, entry::Entry, lanes::Lanes};
+use self::{consumer::Consumer, entry::Entry, lanes::Lanes, timing::Delayed};
+pub(super) use self::{
+    consumer::Wishes,
+    dead::{Dead, Reason},
+    entry::Terms,
+};
 use super::{
+    agenda::Planned,
     outlet::{Receiver, ReceiverId},
     store::{Keeper, Kept},
 };
@@ -64,8 +71,16 @@ pub(super) struct QueueState {
     policy: Arc<DestinationPolicy>,
     /// When its last consumer went, or it was made.
     unused_since: Instant,
-    /// Whether the agenda has an entry for its expiry.
-    expiry_planned: bool,
+    /// Not ready before their time.
+    delayed: Option<Box<Delayed>>,
+    /// What is delayed goes to the topic of this name then; nothing is ever ready.
+    holds_for_topic: bool,
+    /// No ready message expires before this.
+    next_expiry: Option<Instant>,
+    /// Will be moved by whoever unlocks the queue.
+    dead: Vec<Dead>,
+    /// Its entry on the agenda.
+    pub(super) planned: Option<Planned>,
     /// No longer in the map of queues; whoever finds it looks there again.
     retired: bool,
 }
@@ -96,11 +111,21 @@ impl Queue {
             transient: false,
             policy,
             unused_since: Instant::now(),
-            expiry_planned: false,
+            delayed: None,
+            holds_for_topic: false,
+            next_expiry: None,
+            dead: Vec::new(),
+            planned: None,
             retired: false,
             keeper: keeper.map(Box::new),
         };
         Self { name, state: Mutex::new(state) }
+    }
+
+    /// The same, for delayed messages of the topic of this name.
+    pub(super) fn holding_for_topic(mut self) -> Self {
+        self.state.get_mut().holds_for_topic = true;
+        self
     }
 }
 
@@ -125,37 +150,65 @@ impl QueueState {
     }
 
     /// Takes a message whose room was reserved. A transient queue without consumers drops it.
-    pub(super) fn push_reserved(&mut self, message: Arc<Message>, size: usize, terms: Terms, transient: bool) {
+    pub(super) fn push_reserved(&mut self, message: Arc<Message>, size: usize, terms: &Terms, transient: bool) {
         self.transient |= transient;
-        if self.transient && self.consumers.is_empty() {
+        if self.transient && self.consumers.is_empty() && !self.holds_for_topic {
             self.release(size);
             return;
         }
         let kept = self.keeper.as_ref().filter(|_| !self.transient).and_then(|keeper| keeper.keep(&message));
-        self.append(Entry { kept, ..Entry::new(message, size, terms) });
+        self.enter(message, size, terms, |entry| entry.kept = kept);
         self.dispatch();
     }
 
-    /// Takes back a message that an earlier process stored, after all that are here, whether there is room or not.
-    pub(super) fn restore(&mut self, message: Arc<Message>, redelivered: bool, returns: u32, kept: Kept) {
+    /// Takes back a message that an earlier process stored so long ago, after all that are here, whether there is room or
+    /// not.
+    pub(super) fn restore(&mut self, message: Arc<Message>, age: Duration, known: (bool, u32), kept: Kept) {
         let size = message.size();
         self.octets += size;
         self.octets_of_all.fetch_add(size, Ordering::Relaxed);
         // What an earlier process took is not refused now.
-        let terms = Terms::read(&message).unwrap_or_default();
-        self.append(Entry { redelivered, returns, kept: Some(kept), ..Entry::new(message, size, terms) });
+        let terms = Terms::read(&message, age).unwrap_or_default();
+        self.enter(message, size, &terms, |entry| {
+            (entry.redelivered, entry.returns) = known;
+            entry.kept = Some(kept);
+        });
     }
 
-    fn append(&mut self, entry: Entry) {
-        self.ready.insert(Entry { position: self.next_position, ..entry });
+    /// The one way in for a message.
+    fn enter(&mut self, message: Arc<Message>, size: usize, terms: &Terms, finish: impl FnOnce(&mut Entry)) {
+        let terms = match self.policy.message_ttl {
+            Some(ttl) => &terms.with_ttl(ttl.0),
+            None => terms,
+        };
+        let mut entry = Entry::new(message, size, terms);
+        finish(&mut entry);
+        if terms.delay.is_zero() && !self.holds_for_topic {
+            self.append(entry);
+        } else {
+            let until = Instant::now() + terms.delay;
+            self.delayed.get_or_insert_default().hold(until, entry);
+        }
+    }
+
+    fn append(&mut self, mut entry: Entry) {
+        entry.position = self.next_position;
         self.next_position += 1;
+        self.make_ready(entry);
+    }
+
+    fn make_ready(&mut self, entry: Entry) {
+        if let Some(at) = entry.expires() {
+            self.next_expiry = Some(self.next_expiry.map_or(at, |earlier| earlier.min(at)));
+        }
+        self.ready.insert(entry);
     }
 
     /// Takes a message.
     pub(super) fn push(
         &mut self,
         message: Arc<Message>,
-        terms: Terms,
+        terms: &Terms,
         limit: usize,
         transient: bool,
     ) -> Result<(), QueueFull> {
@@ -171,11 +224,11 @@ impl QueueState {
         drop(entry);
     }
 
-    /// Adds a consumer that may hold `prefetch` messages unsettled.
-    pub(super) fn attach(&mut self, receiver: Arc<Receiver>, prefetch: u32, transient: bool) {
+    /// Adds a consumer.
+    pub(super) fn attach(&mut self, receiver: Arc<Receiver>, wishes: Wishes, transient: bool) {
         self.transient |= transient;
         let id = receiver.id;
-        self.consumers.insert(id, Consumer::new(receiver, prefetch));
+        self.consumers.insert(id, Consumer::new(receiver, wishes));
         self.invite(id);
         self.dispatch();
     }
@@ -187,7 +240,7 @@ impl QueueState {
             self.rota.retain(|&other| other != id);
         }
         for (_, entry) in consumer.unsettled {
-            self.put_back(entry);
+            self.put_back(entry, consumer.by_client);
         }
         if self.consumers.is_empty() {
             self.unused_since = Instant::now();
@@ -199,7 +252,8 @@ impl QueueState {
 
     /// Drops all that is ready; what is reserved comes to an empty queue.
     fn clear(&mut self) {
-        for entry in self.ready.take_all() {
+        let delayed = self.delayed.take().map(|delayed| delayed.into_entries());
+        for entry in self.ready.take_all().chain(delayed.into_iter().flatten()) {
             self.leave(entry);
         }
     }
@@ -213,8 +267,10 @@ impl QueueState {
             let Some(entry) = consumer.take(*tag) else { continue };
             stored |= entry.kept.is_some();
             match settlement {
-                Settlement::Accept | Settlement::Reject => self.leave(entry),
-                Settlement::Requeue => self.put_back(entry),
+                Settlement::Accept => self.leave(entry),
+                Settlement::Reject => self.die(entry, Reason::Rejected),
+                Settlement::Nack if self.policy.nack == Nack::DeadLetter => self.die(entry, Reason::Rejected),
+                Settlement::Nack | Settlement::Requeue => self.put_back(entry, true),
             }
         }
         self.invite(id);
@@ -222,13 +278,19 @@ impl QueueState {
         stored
     }
 
-    fn put_back(&mut self, mut entry: Entry) {
+    /// Puts a message into its old place, unless it has been delivered often enough; `counts` says whether this delivery
+    /// was one.
+    fn put_back(&mut self, mut entry: Entry, counts: bool) {
         entry.redelivered = true;
-        entry.returns = entry.returns.saturating_add(1);
-        if let Some(kept) = &entry.kept {
-            kept.give_back(entry.returns);
+        entry.returns = entry.returns.saturating_add(u32::from(counts));
+        if counts && self.policy.max_deliveries().is_some_and(|most| entry.returns >= most) {
+            return self.die(entry, Reason::MaxDeliveries);
         }
-        self.ready.insert(entry);
+        if let Some(kept) = &entry.kept {
+            // By 0 the store would take it for one that was never delivered.
+            kept.give_back(entry.returns.max(1));
+        }
+        self.make_ready(entry);
     }
 
     #[cfg(test)]
@@ -238,7 +300,7 @@ impl QueueState {
 
     /// Whether nothing would be lost with the queue.
     pub(super) fn is_idle(&self) -> bool {
-        self.octets == 0 && self.consumers.is_empty()
+        self.octets == 0 && self.consumers.is_empty() && self.dead.is_empty()
     }
 
     /// Marks the queue as no longer in the map, if it is idle; says whether it did.
@@ -255,8 +317,9 @@ impl QueueState {
     /// Numbers for people.
     pub(super) fn status(&self) -> DestinationStatus {
         let unsettled: usize = self.consumers.values().map(|consumer| consumer.unsettled.len()).sum();
+        let delayed = self.delayed.as_ref().map_or(0, |delayed| delayed.len());
         DestinationStatus {
-            depth: self.ready.len() as u64,
+            depth: (self.ready.len() + delayed) as u64,
             unsettled: unsettled as u64,
             consumers: self.consumers.len() as u64,
         }

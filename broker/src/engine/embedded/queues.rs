@@ -3,16 +3,21 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{BuildHasher, RandomState},
-    sync::{Arc, atomic::AtomicUsize},
-    time::Instant,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
+use stompbroker_config::DestinationPolicy;
 
 use super::{
     agenda::Agenda,
-    queue::{Queue, QueueFull, QueueState, Terms},
+    names,
+    queue::{Dead, Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
     temporary,
 };
@@ -28,6 +33,8 @@ pub(super) struct Queues {
     hasher: RandomState,
     shards: Box<[Shard]>,
     octets: Arc<AtomicUsize>,
+    /// Most octets of a queue.
+    limit: AtomicUsize,
     store: Option<Arc<Store>>,
     policies: ArcSwap<DestinationPolicies>,
     agenda: Agenda,
@@ -47,6 +54,7 @@ impl Default for Queues {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             octets: Arc::default(),
+            limit: AtomicUsize::new(0),
             store: None,
             policies: ArcSwap::default(),
             agenda: Agenda::default(),
@@ -62,7 +70,9 @@ impl Queues {
         for Recovered { id, stored, redelivered } in recovered {
             let name = stored.queue.as_ref().unwrap_or(&stored.message.destination);
             let kept = Kept::recovered(Arc::clone(&store), id);
-            queues.with(name, |_, state| state.restore(Arc::clone(&stored.message), redelivered, stored.returns, kept));
+            let age = SystemTime::now().duration_since(stored.entered).unwrap_or_default();
+            let known = (redelivered, stored.returns);
+            queues.with(name, |_, state| state.restore(Arc::clone(&stored.message), age, known, kept));
         }
         queues
     }
@@ -89,8 +99,9 @@ impl Queues {
                     Arc::clone(queue)
                 } else {
                     let keeper = self.store.as_ref().map(|store| Keeper::new(Arc::clone(store), name.into()));
-                    let policy = self.policies.load().of(name);
-                    let queue = Arc::new(Queue::new(name.into(), Arc::clone(&self.octets), keeper, policy));
+                    let policy = self.policy_of(name);
+                    let queue = Queue::new(name.into(), Arc::clone(&self.octets), keeper, policy);
+                    let queue = Arc::new(if names::is_topic(name) { queue.holding_for_topic() } else { queue });
                     shard.insert(name.into(), Arc::clone(&queue));
                     queue
                 }
@@ -118,14 +129,38 @@ impl Queues {
         result
     }
 
-    /// Removes a queue that has become idle, and has one that waits for consumers looked at when it expires.
+    /// Does what is left to do after some work on a queue: moves its dead letters, removes it if it has become idle, and
+    /// has it looked at when something is due.
     fn tidy(&self, queue: &Arc<Queue>, mut state: MutexGuard<'_, QueueState>) {
-        let (idle, expires_at) = (state.is_idle(), state.plan_expiry());
+        let dead = state.take_dead();
+        let idle = state.is_idle();
+        if !idle && let Some(at) = state.next_look() {
+            state.planned = Some(self.agenda.plan(state.planned, at, queue));
+        }
         drop(state);
         if idle {
             self.prune(queue);
-        } else if let Some(at) = expires_at {
-            self.agenda.add(at, queue);
+        }
+        if let Some((dead, policy)) = dead {
+            for dead in dead {
+                if let Some(destination) = dead.reason().destination(&policy) {
+                    self.bury(&dead, &queue.name, destination);
+                }
+            }
+        }
+    }
+
+    /// Moves a dead letter to where it goes. One that died there already, or finds no room, is dropped.
+    fn bury(&self, dead: &Dead, queue: &str, destination: &str) {
+        let letter = Arc::new(dead.letter(queue, destination));
+        let terms = Terms::read(&letter, Duration::ZERO).unwrap_or_default();
+        if queue == destination || self.push(&letter, &terms, false).is_err() {
+            tracing::warn!(
+                queue,
+                destination,
+                message = &*letter.id,
+                "a dead letter is dropped: there is no room for it"
+            );
         }
     }
 
@@ -138,11 +173,25 @@ impl Queues {
         }
     }
 
-    /// Removes the queues that have been without consumers for too long.
-    pub(super) fn sweep(&self, now: Instant) {
-        for queue in self.agenda.due(now) {
-            self.with_queue(&queue, |state| state.expire(now));
-        }
+    /// Does what is due by time. Messages that were kept for a topic are handed out.
+    pub(super) fn sweep(&self, now: Instant) -> Vec<Arc<Message>> {
+        let due = self.agenda.due(now);
+        due.iter().flat_map(|queue| self.with_queue(queue, |state| state.look(now))).collect()
+    }
+
+    /// Puts another bound in force for what comes next, in octets of a queue.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    /// Most octets of a queue.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// What the configuration says of a destination.
+    pub(super) fn policy_of(&self, destination: &str) -> Arc<DestinationPolicy> {
+        self.policies.load().of(destination)
     }
 
     fn all(&self) -> Vec<Arc<Queue>> {
@@ -151,21 +200,15 @@ impl Queues {
     }
 
     /// Takes a message into the queue that it names.
-    pub(super) fn push(
-        &self,
-        message: &Arc<Message>,
-        terms: Terms,
-        limit: usize,
-        transient: bool,
-    ) -> Result<(), QueueFull> {
-        self.with(&message.destination, |_, state| state.push(Arc::clone(message), terms, limit, transient))
+    pub(super) fn push(&self, message: &Arc<Message>, terms: &Terms, transient: bool) -> Result<(), QueueFull> {
+        self.with(&message.destination, |_, state| state.push(Arc::clone(message), terms, self.limit(), transient))
     }
 
     /// Sets room aside for a message in the queue that it names.
-    pub(super) fn reserve(&self, message: &Message, limit: usize) -> Result<Reservation<'_>, QueueFull> {
+    pub(super) fn reserve(&self, message: &Message) -> Result<Reservation<'_>, QueueFull> {
         let size = message.size();
         self.with(&message.destination, |queue, state| {
-            state.reserve(size, limit)?;
+            state.reserve(size, self.limit())?;
             Ok(Reservation { queues: self, queue: Arc::clone(queue), size })
         })
     }
@@ -173,7 +216,13 @@ impl Queues {
     fn prune(&self, queue: &Arc<Queue>) {
         let mut shard = self.shard(&queue.name).lock();
         let in_map = shard.get(&queue.name).is_some_and(|found| Arc::ptr_eq(found, queue));
-        if in_map && queue.state.lock().retire() {
+        if !in_map {
+            return;
+        }
+        let mut state = queue.state.lock();
+        if state.retire() {
+            state.planned.take().into_iter().for_each(|planned| self.agenda.cancel(planned));
+            drop(state);
             shard.remove(&queue.name);
             if shard.len() * 4 < shard.capacity() {
                 shard.shrink_to_fit();
@@ -190,7 +239,7 @@ impl Queues {
 
 impl Reservation<'_> {
     /// Puts the message into the room that was set aside for it.
-    pub(super) fn fill(mut self, message: Arc<Message>, terms: Terms, transient: bool) {
+    pub(super) fn fill(mut self, message: Arc<Message>, terms: &Terms, transient: bool) {
         let size = std::mem::take(&mut self.size);
         self.queues.with_queue(&self.queue, |state| state.push_reserved(message, size, terms, transient));
     }

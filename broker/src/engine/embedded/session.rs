@@ -4,16 +4,17 @@ use std::{
     cell::OnceCell,
     collections::HashMap,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use rand::{Rng as _, distr::Alphanumeric};
-use stompbroker_config::ByteSize;
+use stompbroker_config::{ByteSize, DestinationPolicy};
 
 use super::{
     Shared,
     names::{self, Kind},
     outlet::{Outlet, Receiver},
-    queue::{FULL_QUEUES, Queue, QueueState, Terms},
+    queue::{FULL_QUEUES, Queue, QueueState, Terms, Wishes},
     queues::Reservation,
     route::{self, Route},
     store::{Place, Store},
@@ -115,17 +116,18 @@ impl EmbeddedSession {
     }
 
     fn send(&mut self, message: &Arc<Message>) -> Result<Stored, EngineError> {
+        let terms = Terms::read(message, Duration::ZERO)?;
         let limit = self.shared.queue_size();
-        let terms = Terms::read(message)?;
         match self.route(Arc::clone(message))? {
-            Route::Queue(message) => {
+            Route::Topic(message) if terms.delay.is_zero() => self.hold_back(message),
+            // A delayed message of a topic waits in a queue, too.
+            Route::Queue(message) | Route::Topic(message) => {
                 self.publish();
                 let transient = names::is_transient(&message.destination, &message.headers);
                 let stored = self.admit(&message, transient)?;
-                self.shared.queues.push(&message, terms, limit, transient).map_err(|_| full(&message, limit))?;
+                self.shared.queues.push(&message, &terms, transient).map_err(|_| self.full(&message))?;
                 return Ok(stored);
             }
-            Route::Topic(message) => self.hold_back(message),
             Route::Users(key, message) => {
                 self.publish();
                 self.shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), limit);
@@ -189,6 +191,7 @@ impl EmbeddedSession {
         let id = self.shared.next_receiver();
         // 0 means "no limit" to some brokers; here every window is bounded.
         let prefetch = prefetch.filter(|&count| count > 0).unwrap_or_else(|| self.shared.prefetch());
+        let wishes = Wishes { prefetch, by_client: acknowledge == Acknowledge::ByClient };
         let transient = names::is_transient(names.first().unwrap_or(&destination), &headers);
         let receive =
             |from: Weak<Queue>, destination| Receiver::new(id, destination, key, Arc::clone(&self.outlet), from);
@@ -197,16 +200,21 @@ impl EmbeddedSession {
             let name = names.first().unwrap_or(&destination).clone();
             self.shared.queues.with(&name, |queue, state| {
                 let receiver = receive(Arc::downgrade(queue), destination.clone());
-                state.attach(Arc::clone(&receiver), prefetch, transient);
+                state.attach(Arc::clone(&receiver), wishes, transient);
                 Attached { receiver, kind, names, queue: Some(Arc::clone(queue)) }
             })
         } else {
             let (receiver, window) = match acknowledge {
                 Acknowledge::WhenWritten => (receive(Weak::new(), destination), None),
                 Acknowledge::ByClient => {
-                    let queue = Arc::new(Queue::new(destination.clone(), Arc::default(), None, Arc::default()));
+                    let queue = Arc::new(Queue::new(
+                        destination.clone(),
+                        Arc::default(),
+                        None,
+                        self.window_policy(&destination),
+                    ));
                     let receiver = receive(Arc::downgrade(&queue), destination);
-                    queue.state.lock().attach(Arc::clone(&receiver), prefetch, false);
+                    queue.state.lock().attach(Arc::clone(&receiver), wishes, false);
                     (receiver, Some(queue))
                 }
             };
@@ -280,30 +288,50 @@ impl EmbeddedSession {
     fn settle(&self, subscription: SubscriptionKey, deliveries: &[DeliveryTag], settlement: Settlement) -> Stored {
         match self.subscriptions.get(&subscription) {
             Some(Attached { receiver, queue: Some(queue), .. }) => {
-                queue.state.lock().settle(receiver.id, deliveries, settlement)
+                self.shared.queues.with_queue(queue, |state| state.settle(receiver.id, deliveries, settlement))
             }
             // A subscription that has ended gave back everything; settling it late changes nothing.
             _ => false,
         }
     }
 
+    fn full(&self, message: &Message) -> EngineError {
+        let limit = ByteSize(self.shared.queue_size() as u64);
+        EngineError::Full {
+            destination: message.destination.clone(),
+            limit: format!(
+                "engine.embedded.queueSize ({limit}; all queues together hold at most {FULL_QUEUES} times as much)"
+            )
+            .into(),
+        }
+    }
+
+    /// What holds for the private queue of a subscription to a topic: what it refuses is kept only where somebody said so,
+    /// for others have got it.
+    fn window_policy(&self, destination: &str) -> Arc<DestinationPolicy> {
+        let mut policy = self.shared.queues.policy_of(destination);
+        if policy.dead_letter.is_none() {
+            Arc::make_mut(&mut policy).dead_letter = Some(DestinationPolicy::DISCARD.to_owned());
+        }
+        policy
+    }
+
     fn commit(&mut self, operations: Vec<Operation>) -> Result<Stored, EngineError> {
         let shared = Arc::clone(&self.shared);
-        let limit = shared.queue_size();
         let mut stored = false;
         let mut checked = Vec::with_capacity(operations.len());
         for operation in operations {
             checked.push(match operation {
                 Operation::Send(message) => {
-                    let terms = Terms::read(&message)?;
+                    let terms = Terms::read(&message, Duration::ZERO)?;
                     match self.route(message)? {
-                        Route::Queue(message) => {
+                        Route::Topic(message) if terms.delay.is_zero() => Checked::Topic(message),
+                        Route::Queue(message) | Route::Topic(message) => {
                             stored |=
                                 self.admit(&message, names::is_transient(&message.destination, &message.headers))?;
-                            let room = shared.queues.reserve(&message, limit).map_err(|_| full(&message, limit))?;
+                            let room = shared.queues.reserve(&message).map_err(|_| self.full(&message))?;
                             Checked::Queue { message, terms, room }
                         }
-                        Route::Topic(message) => Checked::Topic(message),
                         Route::Users(key, message) => Checked::Users { key, message },
                         Route::Nowhere => Checked::Nowhere,
                     }
@@ -316,14 +344,14 @@ impl EmbeddedSession {
             match operation {
                 Checked::Queue { message, terms, room } => {
                     let transient = names::is_transient(&message.destination, &message.headers);
-                    room.fill(message, terms, transient);
+                    room.fill(message, &terms, transient);
                 }
                 Checked::Topic(message) => {
                     let topic = message.destination.clone();
-                    shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), limit);
+                    shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), shared.queue_size());
                 }
                 Checked::Users { key, message } => {
-                    shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), limit);
+                    shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), shared.queue_size());
                 }
                 Checked::Nowhere => {}
                 Checked::Other(operation) => stored |= self.apply(operation)?,
@@ -337,17 +365,6 @@ impl Attached {
     /// The first name that it stands under.
     fn name(&self) -> &str {
         self.names.first().unwrap_or(&self.receiver.destination)
-    }
-}
-
-fn full(message: &Message, limit: usize) -> EngineError {
-    EngineError::Full {
-        destination: message.destination.clone(),
-        limit: format!(
-            "engine.embedded.queueSize ({}; all queues together hold at most {FULL_QUEUES} times as much)",
-            ByteSize(limit as u64)
-        )
-        .into(),
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::RwLock;
@@ -180,9 +181,9 @@ impl Subscriber {
             Some(queue) => {
                 let mut state = queue.state.lock();
                 // They were read without complaint when the message came.
-                let terms = |message| Terms::read(message).unwrap_or_default();
+                let terms = |message| Terms::read(message, Duration::ZERO).unwrap_or_default().without_delay();
                 let mut messages = batch.messages().iter();
-                if messages.any(|message| state.push(Arc::clone(message), terms(message), limit, false).is_err()) {
+                if messages.any(|message| state.push(Arc::clone(message), &terms(message), limit, false).is_err()) {
                     drop(state);
                     self.receiver.close_slow_acknowledger(limit);
                 }

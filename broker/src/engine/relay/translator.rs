@@ -272,7 +272,7 @@ impl Translator {
         // `requeue` is RabbitMQ's; ActiveMQ and Artemis dead-letter or redeliver as their own policy says.
         let (command, requeue) = match settlement {
             Settlement::Accept => (Command::Ack, None),
-            Settlement::Requeue => (Command::Nack, Some("true")),
+            Settlement::Nack | Settlement::Requeue => (Command::Nack, Some("true")),
             Settlement::Reject => (Command::Nack, Some("false")),
         };
         let subscription = self.subscriptions.get(&delivery.subscription).map(|upstream| &*upstream.id);

@@ -83,7 +83,7 @@ fn client_individual_settles_exactly_one() {
         send_ack(&mut peer, "ACK", &messages[1], "");
         assert_eq!(peer.settled(), [(key, vec![2], Settlement::Accept)]);
         send_ack(&mut peer, "NACK", &messages[2], "");
-        assert_eq!(peer.settled(), [(key, vec![3], Settlement::Requeue)]);
+        assert_eq!(peer.settled(), [(key, vec![3], Settlement::Nack)]);
         send_ack(&mut peer, "ACK", &messages[0], "");
         assert_eq!(peer.settled(), [(key, vec![1], Settlement::Accept)]);
     }
@@ -92,11 +92,9 @@ fn client_individual_settles_exactly_one() {
 #[test]
 fn nack_requeues_unless_it_says_otherwise() {
     for version in Version::ALL {
-        for (header, settlement) in [
-            ("", Settlement::Requeue),
-            ("requeue:true\n", Settlement::Requeue),
-            ("requeue:false\n", Settlement::Reject),
-        ] {
+        for (header, settlement) in
+            [("", Settlement::Nack), ("requeue:true\n", Settlement::Requeue), ("requeue:false\n", Settlement::Reject)]
+        {
             let mut peer = Peer::live(version);
             let key = peer.subscribe("s", "client");
             let messages = peer.deliver_all(key, [1, 2]);

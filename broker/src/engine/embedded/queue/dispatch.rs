@@ -1,6 +1,6 @@
 //! Who gets which message: the rota of consumers, and the deliveries.
 
-use super::{Queue, QueueState};
+use super::{Queue, QueueState, dead::Reason};
 use crate::engine::embedded::outlet::{Attempt, ReceiverId};
 
 impl Queue {
@@ -31,6 +31,10 @@ impl QueueState {
     pub(in crate::engine::embedded) fn dispatch(&mut self) {
         while let Some(&id) = self.rota.front() {
             let Some(entry) = self.ready.pop() else { return };
+            if entry.has_expired() {
+                self.die(entry, Reason::Expired);
+                continue;
+            }
             self.rota.pop_front();
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 self.ready.insert(entry);

@@ -51,6 +51,26 @@ impl Lanes {
         std::mem::take(self).lanes.into_iter().flat_map(|lane| lane.entries)
     }
 
+    /// Takes the messages of which this is true.
+    pub(super) fn take_where(&mut self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
+        let mut taken = Vec::new();
+        for lane in &mut self.lanes {
+            if lane.entries.iter().any(&wanted) {
+                let (gone, left): (VecDeque<Entry>, _) =
+                    std::mem::take(&mut lane.entries).into_iter().partition(&wanted);
+                taken.extend(gone);
+                lane.entries = left;
+            }
+        }
+        self.len -= taken.len();
+        taken
+    }
+
+    /// All messages, those of one priority in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.lanes.iter().flat_map(|lane| &lane.entries)
+    }
+
     /// How many messages are ready.
     pub(super) const fn len(&self) -> usize {
         self.len

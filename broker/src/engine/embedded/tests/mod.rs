@@ -1,6 +1,7 @@
 //! Rules of the engine, seen through plain mailboxes.
 
 mod aliases;
+mod dead_letters;
 mod model;
 mod persistence;
 mod policies;
@@ -8,11 +9,17 @@ mod priorities;
 mod queues;
 mod stress;
 mod temporary;
+mod timing;
 mod topics;
 mod transactions;
 mod users;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use stompbroker_config::DestinationPolicy;
 
 use super::EmbeddedEngine;
 use crate::{
@@ -37,6 +44,21 @@ fn engine_with(queue_size: u64, prefetch: u32) -> EmbeddedEngine {
         prefetch,
         ..Default::default()
     })
+}
+
+/// An engine with policies such as `DestinationPolicy { expires, ..policy("/queue/a") }`.
+fn engine_where(policies: &[DestinationPolicy]) -> EmbeddedEngine {
+    let engine = engine();
+    engine.set_policies(policies);
+    engine
+}
+
+fn policy(pattern: &str) -> DestinationPolicy {
+    DestinationPolicy { r#match: pattern.to_owned(), ..DestinationPolicy::default() }
+}
+
+fn after(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
 }
 
 fn message(destination: &str, body: &str) -> Arc<Message> {

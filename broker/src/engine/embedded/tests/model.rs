@@ -9,6 +9,7 @@ use super::*;
 const QUEUE: &str = "/queue/model";
 const SESSIONS: usize = 3;
 const KEYS: u32 = 2;
+const MAX_DELIVERIES: u32 = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -61,17 +62,30 @@ struct Model {
     sent: u32,
     ready: BTreeSet<u32>,
     seen: BTreeSet<u32>,
+    /// How often each came back from a client that settles what it gets.
+    returns: BTreeMap<u32, u32>,
     consumers: BTreeMap<(usize, u32), Consumer>,
 }
 
 struct Consumer {
     prefetch: usize,
+    by_client: bool,
     unsettled: Vec<(u32, Delivery)>,
 }
 
 impl Model {
     fn remove(&mut self, session: usize, key: u32) {
-        for (number, _) in self.consumers.remove(&(session, key)).into_iter().flat_map(|consumer| consumer.unsettled) {
+        let Some(Consumer { by_client, unsettled, .. }) = self.consumers.remove(&(session, key)) else { return };
+        for (number, _) in unsettled {
+            self.put_back(number, by_client);
+        }
+    }
+
+    /// Ready again, unless it has been delivered as often as it may be.
+    fn put_back(&mut self, number: u32, counts: bool) {
+        let returns = self.returns.entry(number).or_default();
+        *returns += u32::from(counts);
+        if !counts || *returns < MAX_DELIVERIES {
             self.ready.insert(number);
         }
     }
@@ -117,8 +131,9 @@ fn carry_out(step: Step, engine: &EmbeddedEngine, sessions: &mut [Session], mode
             if model.consumers.contains_key(&(session, key)) {
                 return;
             }
+            let consumer = Consumer { prefetch: prefetch as usize, by_client: acknowledge, unsettled: vec![] };
             let acknowledge = if acknowledge { Acknowledge::ByClient } else { Acknowledge::WhenWritten };
-            model.consumers.insert((session, key), Consumer { prefetch: prefetch as usize, unsettled: vec![] });
+            model.consumers.insert((session, key), consumer);
             sessions[session].subscribe(key, QUEUE, acknowledge, prefetch);
         }
         Step::Unsubscribe { session, key } => {
@@ -139,7 +154,9 @@ fn carry_out(step: Step, engine: &EmbeddedEngine, sessions: &mut [Session], mode
                 return;
             }
             if settlement == Settlement::Requeue {
-                model.ready.extend(settled.iter().map(|(number, _)| *number));
+                for (number, _) in &settled {
+                    model.put_back(*number, true);
+                }
             }
             let deliveries: Vec<Delivery> = settled.into_iter().map(|(_, delivery)| delivery).collect();
             sessions[session].settle(&deliveries, settlement);
@@ -158,7 +175,11 @@ proptest! {
 
     #[test]
     fn nothing_is_lost_or_doubled_and_order_and_credit_are_kept(steps in prop::collection::vec(step(), 1..80)) {
-        let engine = engine();
+        let engine = engine_where(&[DestinationPolicy {
+            max_deliveries: Some(MAX_DELIVERIES),
+            dead_letter: Some(DestinationPolicy::DISCARD.to_owned()),
+            ..policy(QUEUE)
+        }]);
         let mut sessions: Vec<Session> = (0..SESSIONS).map(|_| Session::open(&engine)).collect();
         let mut model = Model::default();
         for step in steps {

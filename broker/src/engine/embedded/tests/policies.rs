@@ -1,23 +1,7 @@
-use std::time::{Duration, Instant};
-
-use stompbroker_config::{DestinationPolicy, GoDuration};
+use stompbroker_config::GoDuration;
 
 use super::*;
 use Acknowledge::{ByClient, WhenWritten};
-
-fn policy(pattern: &str) -> DestinationPolicy {
-    DestinationPolicy { r#match: pattern.to_owned(), ..DestinationPolicy::default() }
-}
-
-fn engine_where(policies: &[DestinationPolicy]) -> EmbeddedEngine {
-    let engine = engine();
-    engine.set_policies(policies);
-    engine
-}
-
-fn after(seconds: u64) -> Instant {
-    Instant::now() + Duration::from_secs(seconds)
-}
 
 #[test]
 fn an_auto_delete_queue_goes_with_its_last_consumer_and_all_that_is_in_it() {
