@@ -8,6 +8,7 @@
 //!
 //! * [`stomp`] is a codec without I/O; [`session`] is a pure state machine and owns every STOMP rule.
 //! * [`engine`] sees destinations and messages, never sockets or frames; transports see frames, never destinations.
+//! * [`selector`] tells which messages a subscription wants, by their headers; it is pure, too.
 //! * One [`mailbox`] a session is the only way back from an engine: bounded, batched, woken once per batch.
 //! * A connection drives one session: a single future over a socket, whatever the transport's framing.
 //! * [`server`] binds the ports and runs it all; [`configuration`] is read at the start and brought into force again whenever
@@ -29,6 +30,7 @@ mod memory;
 pub mod message;
 pub mod metrics;
 pub mod security;
+pub mod selector;
 pub mod server;
 pub mod session;
 pub mod shutdown;

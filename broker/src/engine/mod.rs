@@ -163,6 +163,14 @@ pub enum EngineError {
         /// What would be right.
         expected: &'static str,
     },
+    /// The selector of a subscription cannot be read.
+    #[error("the selector {selector:?} cannot be read {error}")]
+    Selector {
+        /// As the client wrote it.
+        selector: Box<str>,
+        /// Where and why.
+        error: crate::selector::SelectorError,
+    },
     /// The session did not take its deliveries in time.
     #[error("slow consumer: {0}")]
     SlowConsumer(Box<str>),

@@ -95,7 +95,8 @@ impl SessionError {
             Self::BodyNotAllowed(_) => "Body not allowed",
             Self::MissingHeader { header: "destination", .. } => "Missing destination",
             Self::MissingHeader { .. } => "Missing header",
-            Self::InvalidHeader { .. } | Self::Engine(EngineError::InvalidHeader { .. }) => "Invalid header",
+            Self::InvalidHeader { .. }
+            | Self::Engine(EngineError::InvalidHeader { .. } | EngineError::Selector { .. }) => "Invalid header",
             Self::DuplicateSubscription(_) => "Duplicated subscription identifier",
             Self::UnknownSubscription(_) => "Subscription not found",
             Self::UnknownDelivery { .. } => "Message not found",
@@ -137,7 +138,9 @@ impl SessionError {
             Self::Unsendable(_) => CloseReason::Unsendable,
             Self::Drained => CloseReason::Drained,
             Self::ClosedByOperator => CloseReason::ClosedByOperator,
-            Self::Engine(EngineError::InvalidHeader { .. }) => CloseReason::ProtocolError,
+            Self::Engine(EngineError::InvalidHeader { .. } | EngineError::Selector { .. }) => {
+                CloseReason::ProtocolError
+            }
             Self::Engine(_) => CloseReason::EngineFailure,
             Self::Decode(problem) if problem.is_limit() => CloseReason::LimitExceeded,
             _ => CloseReason::ProtocolError,

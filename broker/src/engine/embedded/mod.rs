@@ -22,6 +22,7 @@
 //! a mailbox comes from its own session's task, which holds no lock.
 
 mod agenda;
+mod asked;
 mod names;
 mod outlet;
 mod queue;

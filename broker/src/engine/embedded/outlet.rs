@@ -12,6 +12,7 @@ use crate::{
     engine::{Delivery, DeliveryTag, EngineError, Event, SubscriptionKey},
     mailbox::Mailbox,
     message::{Batch, Message},
+    selector::Selector,
 };
 
 /// The way to one session.
@@ -38,6 +39,8 @@ pub(super) struct Receiver {
     key: SubscriptionKey,
     outlet: Arc<Outlet>,
     live: AtomicBool,
+    /// Which messages it wants; all without one.
+    selector: Option<Box<Selector>>,
     /// Where its messages come from; nowhere for a topic without acknowledgements.
     queue: Weak<Queue>,
 }
@@ -110,9 +113,20 @@ impl Receiver {
         destination: Box<str>,
         key: SubscriptionKey,
         outlet: Arc<Outlet>,
+        selector: Option<Box<Selector>>,
         queue: Weak<Queue>,
     ) -> Arc<Self> {
-        Arc::new(Self { id, destination, key, outlet, live: AtomicBool::new(true), queue })
+        Arc::new(Self { id, destination, key, outlet, live: AtomicBool::new(true), selector, queue })
+    }
+
+    /// Whether the subscription wants this message.
+    pub(super) fn accepts(&self, message: &Message) -> bool {
+        self.selector.as_ref().is_none_or(|selector| selector.matches(message))
+    }
+
+    /// Whether the subscription does not want just everything.
+    pub(super) const fn has_selector(&self) -> bool {
+        self.selector.is_some()
     }
 
     /// Puts a message into the session's mailbox.

@@ -6,8 +6,9 @@
 //! Invariants, all under the queue's one lock:
 //! * A message is delayed, ready, or unsettled with exactly one consumer until it leaves.
 //! * `ready` is sorted by priority and position, and a message keeps both for life, so what comes back is in its old place.
-//! * In the rota stand exactly the consumers that have credit and are not stalled, each once, the next one first.
-//! * After [`QueueState::dispatch`], `ready` or the rota is empty.
+//! * In the rota stand exactly the consumers that have credit, are not stalled and want something that is ready, each
+//!   once, the next one first; only the exclusive one, where there is one.
+//! * After [`QueueState::dispatch`], the rota is empty, or nothing is ready that a consumer in it wants.
 
 mod consumer;
 mod dead;
@@ -15,6 +16,7 @@ mod dispatch;
 mod entry;
 mod lanes;
 mod timing;
+mod wanted;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -65,6 +67,10 @@ pub(super) struct QueueState {
     keeper: Option<Box<Keeper>>,
     consumers: HashMap<ReceiverId, Consumer>,
     rota: VecDeque<ReceiverId>,
+    /// The exclusive consumer that gets everything.
+    only: Option<ReceiverId>,
+    /// Consumers with selectors.
+    selective: usize,
     /// Lives only as long as it has consumers.
     transient: bool,
     /// What the configuration says of it.
@@ -108,6 +114,8 @@ impl Queue {
             next_position: 0,
             consumers: HashMap::new(),
             rota: VecDeque::new(),
+            only: None,
+            selective: 0,
             transient: false,
             policy,
             unused_since: Instant::now(),
@@ -201,6 +209,9 @@ impl QueueState {
         if let Some(at) = entry.expires() {
             self.next_expiry = Some(self.next_expiry.map_or(at, |earlier| earlier.min(at)));
         }
+        if self.selective > 0 {
+            self.offer(&entry);
+        }
         self.ready.insert(entry);
     }
 
@@ -228,7 +239,12 @@ impl QueueState {
     pub(super) fn attach(&mut self, receiver: Arc<Receiver>, wishes: Wishes, transient: bool) {
         self.transient |= transient;
         let id = receiver.id;
-        self.consumers.insert(id, Consumer::new(receiver, wishes));
+        let consumer = Consumer::new(receiver, wishes, &self.ready);
+        self.selective += usize::from(consumer.wanted.is_some());
+        self.consumers.insert(id, consumer);
+        if wishes.exclusive {
+            self.elect();
+        }
         self.invite(id);
         self.dispatch();
     }
@@ -239,8 +255,13 @@ impl QueueState {
         if consumer.in_rota {
             self.rota.retain(|&other| other != id);
         }
-        for (_, entry) in consumer.unsettled {
-            self.put_back(entry, consumer.by_client);
+        self.selective -= usize::from(consumer.wanted.is_some());
+        let by_client = consumer.by_client;
+        if consumer.exclusive {
+            self.elect();
+        }
+        for entry in consumer.into_entries() {
+            self.put_back(entry, by_client);
         }
         if self.consumers.is_empty() {
             self.unused_since = Instant::now();
@@ -316,7 +337,7 @@ impl QueueState {
 
     /// Numbers for people.
     pub(super) fn status(&self) -> DestinationStatus {
-        let unsettled: usize = self.consumers.values().map(|consumer| consumer.unsettled.len()).sum();
+        let unsettled: usize = self.consumers.values().map(Consumer::held).sum();
         let delayed = self.delayed.as_ref().map_or(0, |delayed| delayed.len());
         DestinationStatus {
             depth: (self.ready.len() + delayed) as u64,

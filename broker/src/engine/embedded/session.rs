@@ -12,6 +12,7 @@ use stompbroker_config::{ByteSize, DestinationPolicy};
 
 use super::{
     Shared,
+    asked::Asked,
     names::{self, Kind},
     outlet::{Outlet, Receiver},
     queue::{FULL_QUEUES, Queue, QueueState, Terms, Wishes},
@@ -33,6 +34,8 @@ use crate::{
 
 /// Characters of the secret in the names of temporary destinations.
 const SECRET: usize = 22;
+/// Messages that a subscription may hold which has said how many octets it wants to hold.
+const WINDOWED_PREFETCH: u32 = 65_535;
 
 /// The engine's half of one session.
 #[derive(Debug)]
@@ -189,12 +192,20 @@ impl EmbeddedSession {
         let (kind, names) = self.names(&destination)?;
         self.unsubscribe(key);
         let id = self.shared.next_receiver();
-        // 0 means "no limit" to some brokers; here every window is bounded.
-        let prefetch = prefetch.filter(|&count| count > 0).unwrap_or_else(|| self.shared.prefetch());
-        let wishes = Wishes { prefetch, by_client: acknowledge == Acknowledge::ByClient };
+        let Asked { selector, window, exclusive } = Asked::read(&headers)?;
+        let by_client = acknowledge == Acknowledge::ByClient;
+        let prefetch = match prefetch.filter(|&count| count > 0) {
+            Some(count) => count,
+            None if window.is_some() => WINDOWED_PREFETCH,
+            // 0 means "no limit" to some brokers; here every window is bounded.
+            None => self.shared.prefetch(),
+        };
+        let exclusive = exclusive && kind == Kind::Queue;
+        let wishes = Wishes { prefetch, by_client, window: window.filter(|_| by_client), exclusive };
         let transient = names::is_transient(names.first().unwrap_or(&destination), &headers);
-        let receive =
-            |from: Weak<Queue>, destination| Receiver::new(id, destination, key, Arc::clone(&self.outlet), from);
+        let receive = |from: Weak<Queue>, destination| {
+            Receiver::new(id, destination, key, Arc::clone(&self.outlet), selector, from)
+        };
 
         let attached = if kind == Kind::Queue {
             let name = names.first().unwrap_or(&destination).clone();

@@ -175,14 +175,14 @@ impl Subscriber {
     }
 
     fn deliver(&self, batch: &Arc<Batch>, limit: usize) {
+        let mut messages = batch.messages().iter().filter(|message| self.receiver.accepts(message));
         match &self.window {
-            None if batch.messages().len() > 1 && self.receiver.broadcast(batch) => {}
-            None => batch.messages().iter().for_each(|message| self.deliver_one(message)),
+            None if batch.messages().len() > 1 && !self.receiver.has_selector() && self.receiver.broadcast(batch) => {}
+            None => messages.for_each(|message| self.deliver_one(message)),
             Some(queue) => {
                 let mut state = queue.state.lock();
                 // They were read without complaint when the message came.
                 let terms = |message| Terms::read(message, Duration::ZERO).unwrap_or_default().without_delay();
-                let mut messages = batch.messages().iter();
                 if messages.any(|message| state.push(Arc::clone(message), &terms(message), limit, false).is_err()) {
                     drop(state);
                     self.receiver.close_slow_acknowledger(limit);

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::Entry;
+use super::{Entry, lanes::Lanes, wanted::Wanted};
 use crate::engine::{DeliveryTag, embedded::outlet::Receiver};
 
 /// What a subscription asks of a queue.
@@ -12,17 +12,29 @@ pub(in crate::engine::embedded) struct Wishes {
     pub(in crate::engine::embedded) prefetch: u32,
     /// Whether its client settles them, so that one that is given back has been looked at, as far as we know.
     pub(in crate::engine::embedded) by_client: bool,
+    /// Most octets that it may hold unsettled, but always one message; absent: as `prefetch` says.
+    pub(in crate::engine::embedded) window: Option<u32>,
+    /// Whether it is to be the only one that gets anything, for as long as it is there.
+    pub(in crate::engine::embedded) exclusive: bool,
 }
 
 /// A consumer of a queue.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Consumer {
     pub(super) receiver: Arc<Receiver>,
     prefetch: usize,
+    window: usize,
+    /// Octets of what it holds.
+    held: usize,
+    /// Gets everything while it is the oldest of its kind.
+    pub(super) exclusive: bool,
+    /// What it wants, where it has a selector.
+    pub(super) wanted: Option<Box<Wanted>>,
     /// What it gives back counts as delivered.
     pub(super) by_client: bool,
     /// In the order of delivery, hence by tag.
-    pub(super) unsettled: VecDeque<(DeliveryTag, Entry)>,
+    unsettled: VecDeque<(DeliveryTag, Entry)>,
     pub(super) in_rota: bool,
     /// Its mailbox was full; [`super::Queue::resume`] follows.
     pub(super) stalled: bool,
@@ -30,19 +42,50 @@ pub(super) struct Consumer {
 
 impl Consumer {
     /// A consumer that holds nothing yet.
-    pub(super) fn new(receiver: Arc<Receiver>, Wishes { prefetch, by_client }: Wishes) -> Self {
-        let prefetch = usize::try_from(prefetch).unwrap_or(usize::MAX);
-        Self { receiver, prefetch, by_client, unsettled: VecDeque::new(), in_rota: false, stalled: false }
+    pub(super) fn new(receiver: Arc<Receiver>, wishes: Wishes, ready: &Lanes) -> Self {
+        let Wishes { prefetch, by_client, window, exclusive } = wishes;
+        let octets = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let wanted = receiver.has_selector().then(|| Box::new(Wanted::new(ready, &receiver)));
+        Self {
+            receiver,
+            prefetch: octets(prefetch),
+            window: window.map_or(usize::MAX, octets),
+            held: 0,
+            exclusive,
+            wanted,
+            by_client,
+            unsettled: VecDeque::new(),
+            in_rota: false,
+            stalled: false,
+        }
     }
 
     /// Whether it may be given one more message.
     pub(super) fn has_credit(&self) -> bool {
-        !self.stalled && self.unsettled.len() < self.prefetch
+        !self.stalled && self.unsettled.len() < self.prefetch && (self.held < self.window || self.unsettled.is_empty())
+    }
+
+    /// Holds a message that was delivered by this tag.
+    pub(super) fn hold(&mut self, tag: DeliveryTag, entry: Entry) {
+        self.held = self.held.saturating_add(entry.size);
+        self.unsettled.push_back((tag, entry));
+    }
+
+    /// How many messages it holds.
+    pub(super) fn held(&self) -> usize {
+        self.unsettled.len()
+    }
+
+    /// What it holds, in the order of delivery.
+    pub(super) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.unsettled.into_iter().map(|(_, entry)| entry)
     }
 
     /// Takes out the unsettled delivery of this tag.
     pub(super) fn take(&mut self, tag: DeliveryTag) -> Option<Entry> {
         let index = self.unsettled.binary_search_by_key(&tag, |(tag, _)| *tag).ok()?;
-        self.unsettled.remove(index).map(|(_, entry)| entry)
+        let (_, entry) = self.unsettled.remove(index)?;
+        self.held -= entry.size;
+        Some(entry)
     }
 }

@@ -1,6 +1,6 @@
 //! Who gets which message: the rota of consumers, and the deliveries.
 
-use super::{Queue, QueueState, dead::Reason};
+use super::{Entry, Queue, QueueState, dead::Reason};
 use crate::engine::embedded::outlet::{Attempt, ReceiverId};
 
 impl Queue {
@@ -21,42 +21,92 @@ impl QueueState {
         if let Some(consumer) = self.consumers.get_mut(&id)
             && !consumer.in_rota
             && consumer.has_credit()
+            && consumer.wanted.as_ref().is_none_or(|wanted| wanted.is_open())
+            && self.only.is_none_or(|only| only == id)
         {
             consumer.in_rota = true;
             self.rota.push_back(id);
         }
     }
 
+    /// Has consumers with selectors look at a message that comes to be ready.
+    pub(super) fn offer(&mut self, entry: &Entry) {
+        let takers: Vec<ReceiverId> = self
+            .consumers
+            .iter_mut()
+            .filter_map(|(id, consumer)| {
+                let wanted = consumer.wanted.as_mut()?;
+                wanted.offer(entry, &consumer.receiver).then_some(*id)
+            })
+            .collect();
+        for id in takers {
+            self.invite(id);
+        }
+    }
+
+    /// Makes the oldest exclusive consumer the only one; without one, all take turns.
+    pub(super) fn elect(&mut self) {
+        let exclusive = self.consumers.iter().filter(|(_, consumer)| consumer.exclusive);
+        let only = exclusive.map(|(id, _)| *id).min();
+        if self.only == only {
+            return;
+        }
+        self.only = only;
+        for id in self.rota.drain(..) {
+            if let Some(consumer) = self.consumers.get_mut(&id) {
+                consumer.in_rota = false;
+            }
+        }
+        let mut all: Vec<ReceiverId> = self.consumers.keys().copied().collect();
+        all.sort_unstable();
+        for id in all {
+            self.invite(id);
+        }
+    }
+
     /// Delivers as long as there are messages and consumers that can take them.
     pub(in crate::engine::embedded) fn dispatch(&mut self) {
         while let Some(&id) = self.rota.front() {
-            let Some(entry) = self.ready.pop() else { return };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                self.rota.pop_front();
+                continue;
+            };
+            let next = match &mut consumer.wanted {
+                None => self.ready.pop(),
+                Some(wanted) => wanted.take(&mut self.ready, &consumer.receiver),
+            };
+            let Some(entry) = next else {
+                if consumer.wanted.is_none() {
+                    return;
+                }
+                // It stands in the rota again when something comes that it wants.
+                consumer.in_rota = false;
+                self.rota.pop_front();
+                continue;
+            };
             if entry.has_expired() {
                 self.die(entry, Reason::Expired);
                 continue;
             }
             self.rota.pop_front();
-            let Some(consumer) = self.consumers.get_mut(&id) else {
-                self.ready.insert(entry);
-                continue;
-            };
             consumer.in_rota = false;
             let tag = consumer.receiver.next_tag();
-            match consumer.receiver.deliver(&entry.message, Some(tag), entry.redelivered) {
-                Attempt::Delivered => {
-                    consumer.unsettled.push_back((tag, entry));
-                    self.invite(id);
-                }
-                Attempt::NoRoom => {
-                    consumer.stalled = true;
-                    if consumer.receiver.wait_for_room(entry.size) {
-                        consumer.stalled = false;
-                    }
-                    self.ready.insert(entry);
-                    self.invite(id);
-                }
-                // Its end is on the way: until `detach` it just stands in no rota.
-                Attempt::Gone => self.ready.insert(entry),
+            let attempt = consumer.receiver.deliver(&entry.message, Some(tag), entry.redelivered);
+            if attempt == Attempt::Delivered {
+                consumer.hold(tag, entry);
+                self.invite(id);
+                continue;
+            }
+            if let Some(wanted) = &mut consumer.wanted {
+                wanted.give_back(entry.key());
+            }
+            if attempt == Attempt::NoRoom {
+                consumer.stalled = !consumer.receiver.wait_for_room(entry.size);
+            }
+            self.ready.insert(entry);
+            // The end of one that has gone is on the way: until `detach` it just stands in no rota.
+            if attempt == Attempt::NoRoom {
+                self.invite(id);
             }
         }
     }

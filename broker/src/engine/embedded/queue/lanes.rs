@@ -1,6 +1,6 @@
 //! What is ready: one lane for each priority that has been in use, each in the order of positions.
 
-use std::collections::VecDeque;
+use std::{cmp::Reverse, collections::VecDeque};
 
 use super::Entry;
 
@@ -10,6 +10,25 @@ pub(super) struct Lanes {
     /// By falling priority. Nearly all queues have one.
     lanes: Vec<Lane>,
     len: usize,
+}
+
+/// Where a ready message stands: the smaller goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    priority: Reverse<u8>,
+    position: u64,
+}
+
+impl Key {
+    /// Not after any other.
+    pub(super) const FIRST: Self = Self { priority: Reverse(u8::MAX), position: 0 };
+}
+
+impl Entry {
+    /// Where it stands when it is ready.
+    pub(super) const fn key(&self) -> Key {
+        Key { priority: Reverse(self.priority), position: self.position }
+    }
 }
 
 #[derive(Debug)]
@@ -44,6 +63,23 @@ impl Lanes {
         let entry = self.lanes.iter_mut().find_map(|lane| lane.entries.pop_front())?;
         self.len -= 1;
         Some(entry)
+    }
+
+    /// Takes the message of this key, if it is ready.
+    pub(super) fn take(&mut self, key: Key) -> Option<Entry> {
+        let lane = self.lanes.iter_mut().find(|lane| lane.priority == key.priority.0)?;
+        let index = lane.entries.binary_search_by_key(&key.position, |entry| entry.position).ok()?;
+        self.len -= 1;
+        lane.entries.remove(index)
+    }
+
+    /// The messages from this key on, the next one first.
+    pub(super) fn iter_from(&self, from: Key) -> impl Iterator<Item = &Entry> {
+        self.lanes.iter().flat_map(move |lane| {
+            let key = |position| Key { priority: Reverse(lane.priority), position };
+            let first = lane.entries.partition_point(|entry| key(entry.position) < from);
+            lane.entries.range(first..)
+        })
     }
 
     /// Takes all messages.

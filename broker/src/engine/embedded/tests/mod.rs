@@ -7,6 +7,7 @@ mod persistence;
 mod policies;
 mod priorities;
 mod queues;
+mod selectors;
 mod stress;
 mod temporary;
 mod timing;
