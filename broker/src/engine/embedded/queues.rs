@@ -142,6 +142,8 @@ impl Queues {
             self.prune(queue);
         }
         if let Some((dead, policy)) = dead {
+            // A crash leaves a message in one of the two queues, never in both or neither.
+            let _together = self.store().map(Store::together_within);
             for dead in dead {
                 if let Some(destination) = dead.reason().destination(&policy) {
                     self.bury(&dead, &queue.name, destination);

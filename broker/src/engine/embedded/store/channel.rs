@@ -85,6 +85,11 @@ impl Channel {
         self.together.read()
     }
 
+    /// As [`Self::together`], also for who may hold such a guard already: goes before a writer that waits for that one.
+    pub(super) fn together_within(&self) -> RwLockReadGuard<'_, ()> {
+        self.together.read_recursive()
+    }
+
     /// Whether another message may be stored.
     pub(super) fn admit(&self) -> Result<(), EngineError> {
         if self.troubled.load(Ordering::Relaxed)

@@ -133,6 +133,11 @@ impl Store {
         self.channel.together()
     }
 
+    /// As [`Self::together`], also for who may hold such a guard already.
+    pub(super) fn together_within(&self) -> RwLockReadGuard<'_, ()> {
+        self.channel.together_within()
+    }
+
     /// Answers a session. `depends`: whether the operation added changes, so that the answer must wait for their commit.
     pub(super) fn answer(&self, place: &mut Place, mailbox: &Arc<Mailbox>, event: Event, depends: bool) {
         self.channel.answer(place, mailbox, event, depends);

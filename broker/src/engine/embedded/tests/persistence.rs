@@ -103,6 +103,24 @@ fn what_was_settled_does_not_come_back_and_what_was_not_does_in_its_old_place() 
 }
 
 #[test]
+fn a_dead_letter_is_in_its_new_queue_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    for number in 0..3 {
+        session.send_persistent("/queue/a", &number.to_string());
+    }
+    session.subscribe(1, "/queue/a", Acknowledge::ByClient, 3);
+    let deliveries = session.receive();
+    session.wait_for(Session::settlement(&deliveries[..2], Settlement::Reject)).unwrap();
+    drop(session);
+    drop(engine);
+    let engine = open(folder.path());
+    assert_eq!(contents(&engine, "/queue/a"), [("2".to_owned(), true)]);
+    assert_eq!(contents(&engine, "/queue/dead-letter"), ["0", "1"].map(|body| (body.to_owned(), false)));
+}
+
+#[test]
 fn a_queue_of_springs_is_not_stored() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path());
