@@ -1,7 +1,11 @@
 //! What the embedded engine costs a delivery, without sockets: `cargo bench -p stompbroker --bench engine`.
 //!
 //! Prints numbers for people to compare; it passes or fails nothing.
-#![allow(clippy::print_stdout, reason = "printing is what this program is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "printing is what this program is for, and a failure ends it"
+)]
 
 use std::{
     sync::{
@@ -35,8 +39,8 @@ struct Session {
 impl Session {
     fn open(engine: &EmbeddedEngine) -> Self {
         let mailbox = Arc::new(Mailbox::new(1 << 30));
-        let info = SessionInfo { id: "bench".into(), user: "bench".into(), virtual_host: None };
-        Self { half: engine.open(&info, Arc::clone(&mailbox)), mailbox }
+        let info = SessionInfo { id: "bench".into(), user: "bench".into(), virtual_host: None, client_id: None };
+        Self { half: engine.open(&info, Arc::clone(&mailbox)).unwrap(), mailbox }
     }
 
     fn subscribe(&mut self, destination: &str, acknowledge: Acknowledge) {

@@ -221,8 +221,17 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             id: self.id.clone(),
             user: user.clone(),
             virtual_host: self.session.virtual_host().map(Into::into),
+            client_id: self.session.client_id().map(Into::into),
         };
-        self.engine = Some(self.broker().engine.open(&info, self.mailbox.clone()));
+        let opened = self.broker().engine.open(&info, self.mailbox.clone());
+        match opened {
+            Ok(engine) => self.engine = Some(engine),
+            Err(error) => {
+                let (session, mut sink, effects) = self.sink(turn);
+                session.on_engine_refusal(error, &mut sink, effects);
+                return self.carry_out(turn);
+            }
+        }
         self.registration.record().logged_in(Arc::clone(&user), self.session.version().unwrap_or(Version::V1_0));
         self.user = Some(user);
         let metrics = self.broker().metrics.transport(W::TRANSPORT);

@@ -171,6 +171,23 @@ pub enum EngineError {
         /// Where and why.
         error: crate::selector::SelectorError,
     },
+    /// A header asks for a durable subscription without what that needs.
+    #[error("the header {header} asks for a durable subscription, which needs {needs}")]
+    IncompleteDurable {
+        /// Its name.
+        header: &'static str,
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// There are as many durable subscriptions as there may be.
+    #[error(
+        "there are {0} durable subscriptions, which is the most; delete some by UNSUBSCRIBE with durable:true, or have \
+         them expire by destinations[].expires"
+    )]
+    TooManyDurable(usize),
+    /// Another session has this `client-id`.
+    #[error("the client-id {0:?} is connected already; give each connection its own, or end the other one first")]
+    ClientIdTaken(Box<str>),
     /// The session did not take its deliveries in time.
     #[error("slow consumer: {0}")]
     SlowConsumer(Box<str>),
@@ -194,12 +211,17 @@ pub struct SessionInfo {
     pub user: Arc<str>,
     /// The `host` header of CONNECT, where there was one.
     pub virtual_host: Option<Box<str>>,
+    /// The `client-id` of CONNECT, where there was one: whose durable subscriptions the session means.
+    pub client_id: Option<Box<str>>,
 }
 
 /// A place that messages go to, shared by all sessions of the process.
 pub trait Engine: Send + Sync {
     /// Opens the engine's half of a session; answers and deliveries go to `mailbox`.
-    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Box<dyn EngineSession>;
+    ///
+    /// # Errors
+    /// When this session may not be; the client gets an ERROR in place of CONNECTED.
+    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Box<dyn EngineSession>, EngineError>;
 
     /// Whether messages flow, for `/readyz`.
     ///
@@ -212,6 +234,11 @@ pub trait Engine: Send + Sync {
 
     /// Messages for users that reached no session, where this engine resolves destinations of users.
     fn unresolved_messages(&self) -> Option<u64> {
+        None
+    }
+
+    /// Messages that durable subscriptions had no room for, where this engine has such.
+    fn dropped_messages(&self) -> Option<u64> {
         None
     }
 

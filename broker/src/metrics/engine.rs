@@ -69,6 +69,10 @@ impl Collector for EngineCollector {
             let help = "Messages for users that reached no session";
             counter(&mut encoder, "stompbroker_unresolved_user_messages", help, unresolved)?;
         }
+        if let Some(dropped) = self.0.dropped_messages() {
+            let help = "Messages that durable subscriptions had no room for";
+            counter(&mut encoder, "stompbroker_durable_messages_dropped", help, dropped)?;
+        }
         self.encode_store(&mut encoder)?;
         self.encode_relay(&mut encoder)
     }

@@ -94,7 +94,7 @@ impl SessionError {
             Self::FromServer(_) | Self::Decode(DecodeProblem::UnknownCommand(_)) => "Bad command",
             Self::BodyNotAllowed(_) => "Body not allowed",
             Self::MissingHeader { header: "destination", .. } => "Missing destination",
-            Self::MissingHeader { .. } => "Missing header",
+            Self::MissingHeader { .. } | Self::Engine(EngineError::IncompleteDurable { .. }) => "Missing header",
             Self::InvalidHeader { .. }
             | Self::Engine(EngineError::InvalidHeader { .. } | EngineError::Selector { .. }) => "Invalid header",
             Self::DuplicateSubscription(_) => "Duplicated subscription identifier",
@@ -114,6 +114,8 @@ impl SessionError {
             Self::ClosedByOperator => "Closed by an operator",
             Self::Engine(EngineError::UnknownDestination { .. }) => "Unknown destination",
             Self::Engine(EngineError::Full { .. }) => "Queue is full",
+            Self::Engine(EngineError::TooManyDurable(_)) => "Too many durable subscriptions",
+            Self::Engine(EngineError::ClientIdTaken(_)) => "Client id in use",
             Self::Engine(EngineError::NotStored(_)) => "Message cannot be stored",
             Self::Engine(EngineError::NotAvailable) => "Broker not available.",
             Self::Engine(EngineError::Upstream(_)) => "Upstream error",
@@ -129,8 +131,8 @@ impl SessionError {
     pub(super) const fn reason(&self) -> CloseReason {
         match self {
             Self::Denied { .. } => CloseReason::AccessDenied,
-            Self::Limit { .. } => CloseReason::LimitExceeded,
-            Self::LoginRefused(_) => CloseReason::LoginRefused,
+            Self::Limit { .. } | Self::Engine(EngineError::TooManyDurable(_)) => CloseReason::LimitExceeded,
+            Self::LoginRefused(_) | Self::Engine(EngineError::ClientIdTaken(_)) => CloseReason::LoginRefused,
             Self::LoginTimeout(_) => CloseReason::LoginTimeout,
             Self::LoginExpired => CloseReason::LoginExpired,
             Self::Silent(_) => CloseReason::HeartbeatTimeout,
@@ -138,9 +140,11 @@ impl SessionError {
             Self::Unsendable(_) => CloseReason::Unsendable,
             Self::Drained => CloseReason::Drained,
             Self::ClosedByOperator => CloseReason::ClosedByOperator,
-            Self::Engine(EngineError::InvalidHeader { .. } | EngineError::Selector { .. }) => {
-                CloseReason::ProtocolError
-            }
+            Self::Engine(
+                EngineError::InvalidHeader { .. }
+                | EngineError::Selector { .. }
+                | EngineError::IncompleteDurable { .. },
+            ) => CloseReason::ProtocolError,
             Self::Engine(_) => CloseReason::EngineFailure,
             Self::Decode(problem) if problem.is_limit() => CloseReason::LimitExceeded,
             _ => CloseReason::ProtocolError,

@@ -14,6 +14,8 @@ pub(super) struct Handshake {
     pub(super) heartbeat: (Duration, Duration),
     /// The `host` header. Never required: Spring's relay and stomp.js leave it out, others send an address.
     pub(super) virtual_host: Option<Box<str>>,
+    /// The `client-id` header: whose durable subscriptions the session means.
+    pub(super) client_id: Option<Box<str>>,
 }
 
 /// Reads a CONNECT; `token_header` is a further header that may bring a token. An error comes with the version to write the ERROR in, where one was agreed on.
@@ -42,7 +44,8 @@ pub(super) fn read_connect(
         authorization: header("Authorization").or_else(|| header("authorization")),
         token: token_header.and_then(header),
     };
-    Ok((Handshake { version, heartbeat, virtual_host: header("host") }, login))
+    let client_id = header("client-id").filter(|id| !id.is_empty());
+    Ok((Handshake { version, heartbeat, virtual_host: header("host"), client_id }, login))
 }
 
 /// The highest version of ours that the client accepts; without the header it speaks 1.0.

@@ -12,7 +12,7 @@ use super::{
     output::{About, Output},
 };
 use crate::{
-    engine::Event,
+    engine::{EngineError, Event},
     security::{LoginRefused, Principal},
     stomp::{Command, DecodeError, DecodeLimits, Frame, Version},
 };
@@ -91,6 +91,11 @@ impl Session {
             }
             (state, _) => self.state = state,
         }
+    }
+
+    /// The engine does not take the session whose login was right.
+    pub fn on_engine_refusal(&mut self, error: EngineError, sink: &mut dyn FrameSink, effects: &mut Effects) {
+        self.fail(&SessionError::Engine(error), &About::default(), sink, effects);
     }
 
     /// Takes an event of the engine.
@@ -223,6 +228,14 @@ impl Session {
             State::LoggingIn { handshake, .. } => handshake.virtual_host.as_deref(),
             State::Live(live) => live.virtual_host.as_deref(),
             State::Expecting { .. } | State::Closed => None,
+        }
+    }
+
+    /// The `client-id` that the client named in CONNECT, until the login is decided.
+    pub fn client_id(&self) -> Option<&str> {
+        match &self.state {
+            State::LoggingIn { handshake, .. } => handshake.client_id.as_deref(),
+            State::Expecting { .. } | State::Live(_) | State::Closed => None,
         }
     }
 

@@ -11,6 +11,7 @@ mod command_line;
 mod console;
 mod documentation;
 mod drain;
+mod durable;
 mod heartbeats;
 mod limits;
 mod logins;

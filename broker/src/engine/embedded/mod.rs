@@ -6,7 +6,8 @@
 //!   consumers. One that Spring made for a user's session is *transient*, see [`names::is_transient`].
 //! * `/topic/...`: every message goes to each of the current subscriptions, also to those with wildcards. A subscription
 //!   with acknowledgements gets a private queue of its own. A session that takes its messages too slowly is closed with
-//!   [`super::EngineError::SlowConsumer`]; nobody else notices.
+//!   [`super::EngineError::SlowConsumer`]; nobody else notices. A *durable* subscription is a queue that the topic feeds, also
+//!   while nobody consumes from it, see [`durable`]; up to `queueSize`, then its oldest messages are dropped.
 //! * `/user/...`: a session subscribes for itself alone, and is reached by the name of its user or its own id, see [`route`].
 //! * A transaction is checked and its room in queues reserved before any of it is applied, so applying cannot fail.
 //!
@@ -17,12 +18,13 @@
 //! that the store holds back, in order. Nothing here waits; all locks are short.
 //!
 //! # Lock order
-//! changes kept together ([`store`]) → shard of queues → one queue → the store's pending changes, or → mailbox, or → list of stalled receivers of a session, or → agenda. The locks of topics are released
-//! before anything is delivered. No two queues are ever locked at once, nor two of any other kind. The call on room in
+//! changes kept together ([`store`]) → shard of queues → one queue → the store's pending changes, or → mailbox, or → list of stalled receivers of a session, or → agenda, or →
+//! topics (a durable subscription begins or ends). The locks of topics are released before anything is delivered. No two queues are ever locked at once, nor two of any other kind. The call on room in
 //! a mailbox comes from its own session's task, which holds no lock.
 
 mod agenda;
 mod asked;
+mod durable;
 mod names;
 mod outlet;
 mod queue;
@@ -47,8 +49,10 @@ use arc_swap::ArcSwap;
 use stompbroker_config::{ByteSize, DestinationPolicy};
 
 pub use self::store::StoreError;
-use self::{queue::FULL_QUEUES, queues::Queues, session::EmbeddedSession, store::Store, topics::Topics};
-use super::{DestinationStatus, Engine, EngineSession, SessionInfo, StoreStatus};
+use self::{
+    durable::ClientIds, queue::FULL_QUEUES, queues::Queues, session::EmbeddedSession, store::Store, topics::Topics,
+};
+use super::{DestinationStatus, Engine, EngineError, EngineSession, SessionInfo, StoreStatus};
 use crate::{
     destination::{DestinationPolicies, UserDestinations},
     mailbox::Mailbox,
@@ -65,14 +69,14 @@ pub struct EmbeddedEngine {
 #[derive(Debug)]
 struct Shared {
     queues: Queues,
-    topics: Topics,
+    topics: Arc<Topics>,
+    client_ids: ClientIds,
     /// Subscriptions to destinations of users, by [`route::user_key`].
     users: Topics,
     user_destinations: ArcSwap<UserDestinations>,
     /// Messages for users that reached no session.
     unresolved: AtomicU64,
     settings: Settings,
-    receivers: AtomicU64,
 }
 
 /// The configuration, exchangeable while messages flow.
@@ -103,13 +107,13 @@ impl EmbeddedEngine {
     fn with_queues(config: &stompbroker_config::EmbeddedEngine, queues: Queues) -> Self {
         let settings = Settings { prefetch: AtomicU32::new(0) };
         let shared = Shared {
+            topics: Arc::clone(queues.topics()),
             queues,
-            topics: Topics::default(),
+            client_ids: ClientIds::default(),
             users: Topics::default(),
             user_destinations: ArcSwap::default(),
             unresolved: AtomicU64::new(0),
             settings,
-            receivers: AtomicU64::new(0),
         };
         let engine = Self { shared: Arc::new(shared) };
         engine.configure(config);
@@ -143,14 +147,14 @@ impl EmbeddedEngine {
     pub fn sweep(&self, now: Instant) {
         for message in self.shared.queues.sweep(now) {
             let topic = message.destination.clone();
-            self.shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), self.shared.queue_size());
+            self.shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), &self.shared.queues);
         }
     }
 }
 
 impl Engine for EmbeddedEngine {
-    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Box<dyn EngineSession> {
-        Box::new(EmbeddedSession::new(Arc::clone(&self.shared), session, mailbox))
+    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Box<dyn EngineSession>, EngineError> {
+        Ok(Box::new(EmbeddedSession::new(Arc::clone(&self.shared), session, mailbox)?))
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -163,6 +167,10 @@ impl Engine for EmbeddedEngine {
 
     fn unresolved_messages(&self) -> Option<u64> {
         Some(self.shared.unresolved.load(Ordering::Relaxed))
+    }
+
+    fn dropped_messages(&self) -> Option<u64> {
+        Some(self.shared.topics.dropped())
     }
 
     fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus> {
@@ -194,7 +202,7 @@ impl Shared {
 
     /// A number that no other receiver of this process has.
     fn next_receiver(&self) -> outlet::ReceiverId {
-        outlet::ReceiverId(self.receivers.fetch_add(1, Ordering::Relaxed))
+        self.topics.next_receiver()
     }
 }
 

@@ -13,6 +13,7 @@
 mod consumer;
 mod dead;
 mod dispatch;
+mod durable;
 mod entry;
 mod lanes;
 mod timing;
@@ -30,7 +31,7 @@ use std::{
 use parking_lot::Mutex;
 use stompbroker_config::{DestinationPolicy, Nack};
 
-use self::{consumer::Consumer, entry::Entry, lanes::Lanes, timing::Delayed};
+use self::{consumer::Consumer, durable::Durable, entry::Entry, lanes::Lanes, timing::Delayed};
 pub(super) use self::{
     consumer::Wishes,
     dead::{Dead, Reason},
@@ -73,6 +74,8 @@ pub(super) struct QueueState {
     selective: usize,
     /// Lives only as long as it has consumers.
     transient: bool,
+    /// Set if it is a durable subscription.
+    durable: Option<Box<Durable>>,
     /// What the configuration says of it.
     policy: Arc<DestinationPolicy>,
     /// When its last consumer went, or it was made.
@@ -117,6 +120,7 @@ impl Queue {
             only: None,
             selective: 0,
             transient: false,
+            durable: None,
             policy,
             unused_since: Instant::now(),
             delayed: None,
@@ -177,6 +181,8 @@ impl QueueState {
         self.octets_of_all.fetch_add(size, Ordering::Relaxed);
         // What an earlier process took is not refused now.
         let terms = Terms::read(&message, age).unwrap_or_default();
+        // What a topic fed it had been delayed before.
+        let terms = if self.stays() { terms.without_delay() } else { terms };
         self.enter(message, size, &terms, |entry| {
             (entry.redelivered, entry.returns) = known;
             entry.kept = Some(kept);
@@ -265,7 +271,7 @@ impl QueueState {
         }
         if self.consumers.is_empty() {
             self.unused_since = Instant::now();
-            if self.transient || self.policy.auto_delete {
+            if self.goes_with_last_consumer() {
                 self.clear();
             }
         }
@@ -321,7 +327,7 @@ impl QueueState {
 
     /// Whether nothing would be lost with the queue.
     pub(super) fn is_idle(&self) -> bool {
-        self.octets == 0 && self.consumers.is_empty() && self.dead.is_empty()
+        self.octets == 0 && self.consumers.is_empty() && self.dead.is_empty() && !self.stays()
     }
 
     /// Marks the queue as no longer in the map, if it is idle; says whether it did.

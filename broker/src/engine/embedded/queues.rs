@@ -16,12 +16,17 @@ use stompbroker_config::DestinationPolicy;
 
 use super::{
     agenda::Agenda,
-    names,
+    durable, names,
     queue::{Dead, Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
     temporary,
+    topics::Topics,
 };
-use crate::{destination::DestinationPolicies, engine::DestinationStatus, message::Message};
+use crate::{
+    destination::DestinationPolicies,
+    engine::{DestinationStatus, EngineError},
+    message::Message,
+};
 
 const SHARDS: usize = 32;
 
@@ -32,6 +37,8 @@ type Shard = Mutex<HashMap<Box<str>, Arc<Queue>>>;
 pub(super) struct Queues {
     hasher: RandomState,
     shards: Box<[Shard]>,
+    /// Feed those queues that are durable subscriptions.
+    topics: Arc<Topics>,
     octets: Arc<AtomicUsize>,
     /// Most octets of a queue.
     limit: AtomicUsize,
@@ -53,6 +60,7 @@ impl Default for Queues {
         Self {
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            topics: Arc::default(),
             octets: Arc::default(),
             limit: AtomicUsize::new(0),
             store: None,
@@ -72,9 +80,22 @@ impl Queues {
             let kept = Kept::recovered(Arc::clone(&store), id);
             let age = SystemTime::now().duration_since(stored.entered).unwrap_or_default();
             let known = (redelivered, stored.returns);
-            queues.with(name, |_, state| state.restore(Arc::clone(&stored.message), age, known, kept));
+            let is_durable = durable::topic_of(name).is_some();
+            queues.with(name, |queue, state| {
+                if is_durable && *stored.message.destination == **name {
+                    queues.make_durable(queue, state, Some(kept));
+                } else if !is_durable || state.stays() {
+                    state.restore(Arc::clone(&stored.message), age, known, kept);
+                }
+                // Else the subscription was deleted, and with `kept` its message leaves the store too.
+            });
         }
         queues
+    }
+
+    /// All topics.
+    pub(super) const fn topics(&self) -> &Arc<Topics> {
+        &self.topics
     }
 
     /// The store, where there is one.
@@ -114,6 +135,29 @@ impl Queues {
             self.tidy(&queue, state);
             return result;
         }
+    }
+
+    /// Makes a queue the durable subscription that its name says, unless it is that already; says whether the store has to
+    /// learn of it. To be called in [`Self::with`].
+    pub(super) fn begin_durable(&self, queue: &Arc<Queue>, state: &mut QueueState) -> Result<bool, EngineError> {
+        if state.stays() {
+            return Ok(false);
+        }
+        if self.topics.fed() >= durable::MOST {
+            return Err(EngineError::TooManyDurable(durable::MOST));
+        }
+        if let Some(store) = &self.store {
+            store.admit()?;
+        }
+        let kept = state.keep_subscription(&queue.name);
+        let stored = kept.is_some();
+        self.make_durable(queue, state, kept);
+        Ok(stored)
+    }
+
+    fn make_durable(&self, queue: &Arc<Queue>, state: &mut QueueState, kept: Option<Kept>) {
+        let topic = durable::topic_of(&queue.name).unwrap_or(&queue.name);
+        state.make_durable(kept, || self.topics.feed(topic, queue));
     }
 
     /// Whether there is a queue of this name.
@@ -171,7 +215,9 @@ impl Queues {
         let policies = Arc::new(policies);
         self.policies.store(Arc::clone(&policies));
         for queue in self.all() {
-            self.with_queue(&queue, |state| state.set_policy(policies.of(&queue.name)));
+            self.with_queue(&queue, |state| {
+                state.set_policy(policies.of(durable::topic_of(&queue.name).unwrap_or(&queue.name)));
+            });
         }
     }
 
@@ -193,7 +239,7 @@ impl Queues {
 
     /// What the configuration says of a destination.
     pub(super) fn policy_of(&self, destination: &str) -> Arc<DestinationPolicy> {
-        self.policies.load().of(destination)
+        self.policies.load().of(durable::topic_of(destination).unwrap_or(destination))
     }
 
     fn all(&self) -> Vec<Arc<Queue>> {
@@ -224,6 +270,9 @@ impl Queues {
         let mut state = queue.state.lock();
         if state.retire() {
             state.planned.take().into_iter().for_each(|planned| self.agenda.cancel(planned));
+            if let (Some(topic), Some(feed)) = (durable::topic_of(&queue.name), state.feed()) {
+                self.topics.stop_feeding(topic, feed);
+            }
             drop(state);
             shard.remove(&queue.name);
             if shard.len() * 4 < shard.capacity() {

@@ -13,6 +13,7 @@ use stompbroker_config::{ByteSize, DestinationPolicy};
 use super::{
     Shared,
     asked::Asked,
+    durable::{self, ClientId},
     names::{self, Kind},
     outlet::{Outlet, Receiver},
     queue::{FULL_QUEUES, Queue, QueueState, Terms, Wishes},
@@ -48,6 +49,8 @@ pub(super) struct EmbeddedSession {
     user: Arc<str>,
     /// What only those know who were given a temporary destination of this session; made when it is needed first.
     secret: OnceCell<Box<str>>,
+    /// What the client calls itself, if it does.
+    client: Option<Box<ClientId>>,
     /// Among the answers that the store holds back.
     place: Place,
     /// Messages to one topic that are not published yet, so that each subscriber gets them in one go.
@@ -87,29 +90,33 @@ enum Checked<'a> {
 
 impl EmbeddedSession {
     /// A session that has done nothing yet.
-    pub(super) fn new(shared: Arc<Shared>, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Self {
+    ///
+    /// # Errors
+    /// When another session has its `client-id`.
+    pub(super) fn new(shared: Arc<Shared>, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Self, EngineError> {
+        let client = session.client_id.as_deref().map(|name| shared.client_ids.take(name)).transpose()?.map(Box::new);
         let (id, user) = (Arc::clone(&session.id), Arc::clone(&session.user));
         let (outlet, subscriptions) = (Outlet::new(mailbox), HashMap::new());
-        Self {
+        Ok(Self {
             shared,
             outlet,
             subscriptions,
             id,
             user,
             secret: OnceCell::new(),
+            client,
             place: Place::default(),
             unpublished: Vec::new(),
             unpublished_size: 0,
-        }
+        })
     }
 
     fn apply(&mut self, operation: Operation) -> Result<Stored, EngineError> {
         match operation {
             Operation::Send(message) => self.send(&message),
-            Operation::Subscribe(subscription) => self.subscribe(subscription).map(|()| false),
-            Operation::Unsubscribe { subscription: key, .. } => {
-                self.unsubscribe(key);
-                Ok(false)
+            Operation::Subscribe(subscription) => self.subscribe(subscription),
+            Operation::Unsubscribe { subscription, headers } => {
+                Ok(self.unsubscribe(subscription, durable::deletes(&headers)))
             }
             Operation::Settle { subscription, deliveries, settlement } => {
                 Ok(self.settle(subscription, &deliveries, settlement))
@@ -120,24 +127,27 @@ impl EmbeddedSession {
 
     fn send(&mut self, message: &Arc<Message>) -> Result<Stored, EngineError> {
         let terms = Terms::read(message, Duration::ZERO)?;
-        let limit = self.shared.queue_size();
         match self.route(Arc::clone(message))? {
-            Route::Topic(message) if terms.delay.is_zero() => self.hold_back(message),
+            Route::Topic(message) if terms.delay.is_zero() => {
+                self.admit_to_topic(&message)?;
+                self.hold_back(message);
+                Ok(false)
+            }
             // A delayed message of a topic waits in a queue, too.
             Route::Queue(message) | Route::Topic(message) => {
                 self.publish();
                 let transient = names::is_transient(&message.destination, &message.headers);
                 let stored = self.admit(&message, transient)?;
                 self.shared.queues.push(&message, &terms, transient).map_err(|_| self.full(&message))?;
-                return Ok(stored);
+                Ok(stored)
             }
             Route::Users(key, message) => {
                 self.publish();
-                self.shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), limit);
+                self.shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), &self.shared.queues);
+                Ok(false)
             }
-            Route::Nowhere => {}
+            Route::Nowhere => Ok(false),
         }
-        Ok(false)
     }
 
     /// Keeps a message to a topic until others that follow at once can go with it.
@@ -150,12 +160,16 @@ impl EmbeddedSession {
         self.unpublished.push(message);
     }
 
-    /// Publishes what was sent to one topic and held back.
+    /// Publishes what was sent to one topic and held back. The next answer waits for what of it is stored.
     fn publish(&mut self) {
         let messages = std::mem::take(&mut self.unpublished);
         self.unpublished_size = 0;
         if let Some(first) = messages.first().cloned() {
-            self.shared.topics.publish(&first.destination, &Arc::new(Batch::new(messages)), self.shared.queue_size());
+            let batch = Arc::new(Batch::new(messages));
+            let stored = self.shared.topics.publish(&first.destination, &batch, &self.shared.queues);
+            if stored && let Some(store) = self.shared.queues.store() {
+                store.follow(&mut self.place);
+            }
         }
     }
 
@@ -187,10 +201,23 @@ impl EmbeddedSession {
         }
     }
 
-    fn subscribe(&mut self, subscription: Subscription) -> Result<(), EngineError> {
+    /// Refuses a message for a topic that a durable subscription would have to store when that cannot be done now.
+    fn admit_to_topic(&self, message: &Message) -> Result<(), EngineError> {
+        match self.shared.queues.store() {
+            Some(store) if message.is_persistent() && self.shared.topics.feeds_durable(&message.destination) => {
+                store.admit()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn subscribe(&mut self, subscription: Subscription) -> Result<Stored, EngineError> {
         let Subscription { key, destination, acknowledge, prefetch, headers } = subscription;
         let (kind, names) = self.names(&destination)?;
-        self.unsubscribe(key);
+        let client = self.client.as_deref().map(ClientId::name);
+        let durable = durable::requested(&headers, client, kind, &destination, names.first().unwrap_or(&destination))?;
+        self.unsubscribe(key, false);
+        let mut stored = false;
         let id = self.shared.next_receiver();
         let Asked { selector, window, exclusive } = Asked::read(&headers)?;
         let by_client = acknowledge == Acknowledge::ByClient;
@@ -200,20 +227,23 @@ impl EmbeddedSession {
             // 0 means "no limit" to some brokers; here every window is bounded.
             None => self.shared.prefetch(),
         };
-        let exclusive = exclusive && kind == Kind::Queue;
+        let exclusive = exclusive && (kind == Kind::Queue || durable.is_some());
         let wishes = Wishes { prefetch, by_client, window: window.filter(|_| by_client), exclusive };
         let transient = names::is_transient(names.first().unwrap_or(&destination), &headers);
         let receive = |from: Weak<Queue>, destination| {
             Receiver::new(id, destination, key, Arc::clone(&self.outlet), selector, from)
         };
 
-        let attached = if kind == Kind::Queue {
-            let name = names.first().unwrap_or(&destination).clone();
+        let attached = if kind == Kind::Queue || durable.is_some() {
+            let name = durable.as_ref().or_else(|| names.first()).unwrap_or(&destination).clone();
             self.shared.queues.with(&name, |queue, state| {
+                if durable.is_some() {
+                    stored = self.shared.queues.begin_durable(queue, state)?;
+                }
                 let receiver = receive(Arc::downgrade(queue), destination.clone());
-                state.attach(Arc::clone(&receiver), wishes, transient);
-                Attached { receiver, kind, names, queue: Some(Arc::clone(queue)) }
-            })
+                state.attach(Arc::clone(&receiver), wishes, transient && durable.is_none());
+                Ok(Attached { receiver, kind: Kind::Queue, names, queue: Some(Arc::clone(queue)) })
+            })?
         } else {
             let (receiver, window) = match acknowledge {
                 Acknowledge::WhenWritten => (receive(Weak::new(), destination), None),
@@ -244,7 +274,7 @@ impl EmbeddedSession {
             attached
         };
         self.subscriptions.insert(key, attached);
-        Ok(())
+        Ok(stored)
     }
 
     /// The kind of a destination that is subscribed to, and the names that it stands under, where they are others.
@@ -268,11 +298,14 @@ impl EmbeddedSession {
         Ok((kind, name.into_iter().collect()))
     }
 
-    fn unsubscribe(&mut self, key: SubscriptionKey) {
-        let Some(attached) = self.subscriptions.remove(&key) else { return };
+    /// Ends a subscription; `delete`: with the durable subscription that it consumes from, as soon as no others do.
+    fn unsubscribe(&mut self, key: SubscriptionKey, delete: bool) -> Stored {
+        let Some(attached) = self.subscriptions.remove(&key) else { return false };
         attached.receiver.end();
+        let stored = delete && attached.queue.as_ref().is_some_and(|queue| queue.state.lock().delete());
         self.detach(&attached);
         self.hand_on(&attached);
+        stored
     }
 
     /// Takes a subscription away from its destination, without handing on what it gives back.
@@ -280,9 +313,9 @@ impl EmbeddedSession {
         let Attached { receiver, kind, names, queue } = attached;
         match kind {
             Kind::Queue => {}
-            Kind::Topic => self.shared.topics.unsubscribe(attached.name(), receiver),
-            Kind::Pattern => self.shared.topics.unsubscribe_pattern(attached.name(), receiver),
-            Kind::User => names.iter().for_each(|name| self.shared.users.unsubscribe(name, receiver)),
+            Kind::Topic => self.shared.topics.unsubscribe(attached.name(), receiver.id),
+            Kind::Pattern => self.shared.topics.unsubscribe_pattern(attached.name(), receiver.id),
+            Kind::User => names.iter().for_each(|name| self.shared.users.unsubscribe(name, receiver.id)),
         }
         if let Some(queue) = queue {
             queue.state.lock().detach(receiver.id);
@@ -336,7 +369,10 @@ impl EmbeddedSession {
                 Operation::Send(message) => {
                     let terms = Terms::read(&message, Duration::ZERO)?;
                     match self.route(message)? {
-                        Route::Topic(message) if terms.delay.is_zero() => Checked::Topic(message),
+                        Route::Topic(message) if terms.delay.is_zero() => {
+                            self.admit_to_topic(&message)?;
+                            Checked::Topic(message)
+                        }
                         Route::Queue(message) | Route::Topic(message) => {
                             stored |=
                                 self.admit(&message, names::is_transient(&message.destination, &message.headers))?;
@@ -359,10 +395,10 @@ impl EmbeddedSession {
                 }
                 Checked::Topic(message) => {
                     let topic = message.destination.clone();
-                    shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), shared.queue_size());
+                    stored |= shared.topics.publish(&topic, &Arc::new(Batch::new(vec![message])), &shared.queues);
                 }
                 Checked::Users { key, message } => {
-                    shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), shared.queue_size());
+                    shared.users.deliver(&key, &Arc::new(Batch::new(vec![message])), &shared.queues);
                 }
                 Checked::Nowhere => {}
                 Checked::Other(operation) => stored |= self.apply(operation)?,

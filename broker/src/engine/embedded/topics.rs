@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,8 +16,10 @@ use std::{
 use parking_lot::RwLock;
 
 use super::{
+    names::{self, Kind},
     outlet::{Attempt, Receiver, ReceiverId},
     queue::{Queue, Terms},
+    queues::Queues,
     trie::Trie,
 };
 use crate::{
@@ -37,11 +39,20 @@ type Shard = RwLock<HashMap<Box<str>, Subscribers>>;
 pub(super) struct Subscriber {
     /// The receiver's, so that a long list is searched without going through every receiver.
     id: ReceiverId,
-    pub(super) receiver: Arc<Receiver>,
     /// Whether it counts; not where it stands under a second name.
     counts: bool,
-    /// The private queue of a subscription with acknowledgements.
-    window: Option<Arc<Queue>>,
+    way: Way,
+}
+
+/// Where the messages of a subscription go.
+#[derive(Clone, Debug)]
+enum Way {
+    /// To its session at once.
+    Direct(Arc<Receiver>),
+    /// Into the private queue of a subscription with acknowledgements.
+    Window(Arc<Receiver>, Arc<Queue>),
+    /// Into a queue that is a durable subscription.
+    Durable(Arc<Queue>),
 }
 
 /// All topics.
@@ -52,6 +63,11 @@ pub(super) struct Topics {
     patterns: RwLock<Trie>,
     /// How many patterns there are, so that publishing without any takes no lock for them.
     pattern_count: AtomicUsize,
+    /// How many durable subscriptions there are.
+    fed: AtomicUsize,
+    /// Messages that durable subscriptions had no room for.
+    dropped: AtomicU64,
+    receivers: AtomicU64,
 }
 
 impl Default for Topics {
@@ -61,6 +77,9 @@ impl Default for Topics {
             exact: (0..SHARDS).map(|_| Shard::default()).collect(),
             patterns: RwLock::default(),
             pattern_count: AtomicUsize::new(0),
+            fed: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            receivers: AtomicU64::new(0),
         }
     }
 }
@@ -72,6 +91,11 @@ impl Topics {
         #[expect(clippy::cast_possible_truncation)]
         let index = (hash % SHARDS as u64) as usize;
         &self.exact[index]
+    }
+
+    /// A number that no other receiver has.
+    pub(super) fn next_receiver(&self) -> ReceiverId {
+        ReceiverId(self.receivers.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Adds a subscription to one topic.
@@ -91,10 +115,10 @@ impl Topics {
     }
 
     /// Removes a subscription to one topic.
-    pub(super) fn unsubscribe(&self, topic: &str, receiver: &Receiver) {
+    pub(super) fn unsubscribe(&self, topic: &str, receiver: ReceiverId) {
         let mut topics = self.shard(topic).write();
         let Some(subscribers) = topics.get_mut(topic) else { return };
-        remove(subscribers, receiver.id);
+        remove(subscribers, receiver);
         if subscribers.is_empty() {
             topics.remove(topic);
             if topics.len() * 4 < topics.capacity() {
@@ -104,30 +128,105 @@ impl Topics {
     }
 
     /// Removes a subscription to a pattern.
-    pub(super) fn unsubscribe_pattern(&self, pattern: &str, receiver: &Receiver) {
+    pub(super) fn unsubscribe_pattern(&self, pattern: &str, receiver: ReceiverId) {
         if self.patterns.write().remove(pattern, receiver) {
             self.pattern_count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Delivers messages to every current subscription to this topic. `limit` bounds each private queue, in octets.
-    pub(super) fn publish(&self, topic: &str, batch: &Arc<Batch>, limit: usize) {
-        self.deliver(topic, batch, limit);
+    /// Has a topic or pattern feed a durable subscription from now on; returns what to call it at the end.
+    pub(super) fn feed(&self, topic: &str, queue: &Arc<Queue>) -> ReceiverId {
+        let id = self.next_receiver();
+        let subscriber = Subscriber { id, counts: false, way: Way::Durable(Arc::clone(queue)) };
+        if is_pattern(topic) {
+            self.subscribe_pattern(topic, subscriber);
+        } else {
+            self.subscribe(topic, subscriber);
+        }
+        self.fed.fetch_add(1, Ordering::Relaxed);
+        id
+    }
+
+    /// Ends what [`Self::feed`] began.
+    pub(super) fn stop_feeding(&self, topic: &str, id: ReceiverId) {
+        if is_pattern(topic) {
+            self.unsubscribe_pattern(topic, id);
+        } else {
+            self.unsubscribe(topic, id);
+        }
+        self.fed.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many durable subscriptions there are.
+    pub(super) fn fed(&self) -> usize {
+        self.fed.load(Ordering::Relaxed)
+    }
+
+    /// Whether a message to this topic goes into a durable subscription.
+    pub(super) fn feeds_durable(&self, topic: &str) -> bool {
+        if self.fed() == 0 {
+            return false;
+        }
+        let mut lists: Vec<Subscribers> = self.shard(topic).read().get(topic).cloned().into_iter().collect();
+        self.patterns.read().collect(topic, &mut lists);
+        lists.iter().flat_map(|list| list.iter()).any(|subscriber| matches!(subscriber.way, Way::Durable(_)))
+    }
+
+    /// Messages that durable subscriptions had no room for.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Delivers messages to every current subscription to this topic. The bound of `queues` is that of each private
+    /// queue, too. Says whether any are in the store now.
+    pub(super) fn publish(&self, topic: &str, batch: &Arc<Batch>, queues: &Queues) -> bool {
+        let mut stored = self.deliver(topic, batch, queues);
         if self.pattern_count.load(Ordering::Relaxed) > 0 {
             let mut matching = Vec::new();
             self.patterns.read().collect(topic, &mut matching);
             for subscriber in matching.iter().flat_map(|subscribers| subscribers.iter()) {
-                subscriber.deliver(batch, limit);
+                stored |= self.deliver_to(subscriber, batch, queues);
             }
         }
+        stored
     }
 
-    /// Delivers messages to the subscriptions to one topic, whatever their own destination.
-    pub(super) fn deliver(&self, topic: &str, batch: &Arc<Batch>, limit: usize) {
+    /// Delivers messages to the subscriptions to one topic, whatever their own destination. Says whether any are in the store
+    /// now.
+    pub(super) fn deliver(&self, topic: &str, batch: &Arc<Batch>, queues: &Queues) -> bool {
         let subscribers = self.shard(topic).read().get(topic).cloned();
+        let mut stored = false;
         for subscriber in subscribers.iter().flat_map(|subscribers| subscribers.iter()) {
-            subscriber.deliver(batch, limit);
+            stored |= self.deliver_to(subscriber, batch, queues);
         }
+        stored
+    }
+
+    fn deliver_to(&self, subscriber: &Subscriber, batch: &Arc<Batch>, queues: &Queues) -> bool {
+        // They were read without complaint when the message came.
+        let terms = |message| Terms::read(message, Duration::ZERO).unwrap_or_default().without_delay();
+        let mut stored = false;
+        match &subscriber.way {
+            Way::Direct(receiver) => deliver_directly(receiver, batch),
+            Way::Window(receiver, queue) => {
+                let (mut messages, limit) = (accepted(receiver, batch), queues.limit());
+                let mut state = queue.state.lock();
+                if messages.any(|message| state.push(Arc::clone(message), &terms(message), limit, false).is_err()) {
+                    drop(state);
+                    receiver.close_slow_acknowledger(limit);
+                }
+            }
+            Way::Durable(queue) => queues.with_queue(queue, |state| {
+                for message in batch.messages() {
+                    let taken = state.take_from_topic(message, &terms(message), queues.limit());
+                    stored |= taken.stored;
+                    if taken.dropped > 0 {
+                        self.dropped.fetch_add(taken.dropped, Ordering::Relaxed);
+                    }
+                }
+            }),
+        }
+        stored
     }
 
     /// Whether somebody has subscribed to this topic by its name.
@@ -135,7 +234,7 @@ impl Topics {
         self.shard(topic).read().contains_key(topic)
     }
 
-    /// Adds the numbers of every topic and pattern.
+    /// Adds the numbers of every topic and pattern, without durable subscriptions.
     pub(super) fn add_status(&self, status: &mut BTreeMap<Box<str>, DestinationStatus>) {
         let mut lists: Vec<Subscribers> = Vec::new();
         for shard in &self.exact {
@@ -143,8 +242,13 @@ impl Topics {
         }
         self.patterns.read().collect_all(&mut lists);
         for subscriber in lists.iter().flat_map(|list| list.iter()).filter(|subscriber| subscriber.counts) {
-            let total = status.entry(subscriber.receiver.destination.clone()).or_default();
-            let own = subscriber.window.as_ref().map(|queue| queue.state.lock().status()).unwrap_or_default();
+            let (receiver, own) = match &subscriber.way {
+                Way::Direct(receiver) => (receiver, DestinationStatus::default()),
+                Way::Window(receiver, queue) => (receiver, queue.state.lock().status()),
+                // It stands among the queues.
+                Way::Durable(_) => continue,
+            };
+            let total = status.entry(receiver.destination.clone()).or_default();
             total.consumers += 1;
             total.depth += own.depth;
             total.unsettled += own.unsettled;
@@ -166,34 +270,37 @@ pub(super) fn remove(subscribers: &mut Subscribers, id: ReceiverId) -> bool {
 impl Subscriber {
     /// A subscription, with its private queue if it has one.
     pub(super) fn new(receiver: Arc<Receiver>, window: Option<Arc<Queue>>) -> Self {
-        Self { id: receiver.id, receiver, counts: true, window }
+        let id = receiver.id;
+        let way = match window {
+            None => Way::Direct(receiver),
+            Some(queue) => Way::Window(receiver, queue),
+        };
+        Self { id, counts: true, way }
     }
 
     /// The same subscription under a second name.
     pub(super) fn again(&self) -> Self {
         Self { counts: false, ..self.clone() }
     }
+}
 
-    fn deliver(&self, batch: &Arc<Batch>, limit: usize) {
-        let mut messages = batch.messages().iter().filter(|message| self.receiver.accepts(message));
-        match &self.window {
-            None if batch.messages().len() > 1 && !self.receiver.has_selector() && self.receiver.broadcast(batch) => {}
-            None => messages.for_each(|message| self.deliver_one(message)),
-            Some(queue) => {
-                let mut state = queue.state.lock();
-                // They were read without complaint when the message came.
-                let terms = |message| Terms::read(message, Duration::ZERO).unwrap_or_default().without_delay();
-                if messages.any(|message| state.push(Arc::clone(message), &terms(message), limit, false).is_err()) {
-                    drop(state);
-                    self.receiver.close_slow_acknowledger(limit);
-                }
-            }
+/// The messages that a subscription wants.
+fn accepted<'a>(receiver: &'a Receiver, batch: &'a Batch) -> impl Iterator<Item = &'a Arc<Message>> {
+    batch.messages().iter().filter(|message| receiver.accepts(message))
+}
+
+fn deliver_directly(receiver: &Receiver, batch: &Arc<Batch>) {
+    if batch.messages().len() > 1 && !receiver.has_selector() && receiver.broadcast(batch) {
+        return;
+    }
+    for message in accepted(receiver, batch) {
+        if receiver.deliver(message, None, false) == Attempt::NoRoom {
+            receiver.overflow(message);
         }
     }
+}
 
-    fn deliver_one(&self, message: &Arc<Message>) {
-        if self.receiver.deliver(message, None, false) == Attempt::NoRoom {
-            self.receiver.overflow(message);
-        }
-    }
+/// Whether a durable subscription to this goes by wildcards.
+fn is_pattern(topic: &str) -> bool {
+    names::for_subscribe(topic) == Ok(Kind::Pattern)
 }

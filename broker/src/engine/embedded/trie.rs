@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    outlet::Receiver,
+    outlet::ReceiverId,
     topics::{Subscriber, Subscribers, remove},
 };
 use crate::destination::{Segment, segments};
@@ -37,14 +37,14 @@ impl Trie {
     }
 
     /// Removes a subscription to a pattern; says whether it was there.
-    pub(super) fn remove(&mut self, pattern: &str, receiver: &Receiver) -> bool {
+    pub(super) fn remove(&mut self, pattern: &str, receiver: ReceiverId) -> bool {
         self.remove_below(segments(pattern), receiver)
     }
 
-    fn remove_below<'a>(&mut self, mut path: impl Iterator<Item = Segment<'a>>, receiver: &Receiver) -> bool {
+    fn remove_below<'a>(&mut self, mut path: impl Iterator<Item = Segment<'a>>, receiver: ReceiverId) -> bool {
         match path.next() {
-            None => remove(&mut self.here, receiver.id),
-            Some(Segment::Rest) => remove(&mut self.rest, receiver.id),
+            None => remove(&mut self.here, receiver),
+            Some(Segment::Rest) => remove(&mut self.rest, receiver),
             Some(Segment::Any) => {
                 let Some(child) = &mut self.any else { return false };
                 let removed = child.remove_below(path, receiver);

@@ -109,8 +109,8 @@ impl Relay {
 }
 
 impl Engine for Relay {
-    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Box<dyn EngineSession> {
-        Box::new(RelaySession { shared: self.shared.clone(), id: session.id.clone(), mailbox, queue: None })
+    fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Box<dyn EngineSession>, EngineError> {
+        Ok(Box::new(RelaySession { shared: self.shared.clone(), id: session.id.clone(), mailbox, queue: None }))
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -82,6 +82,13 @@ impl Lanes {
         })
     }
 
+    /// Takes the oldest message of the lowest priority.
+    pub(super) fn pop_lowest(&mut self) -> Option<Entry> {
+        let entry = self.lanes.iter_mut().rev().find_map(|lane| lane.entries.pop_front())?;
+        self.len -= 1;
+        Some(entry)
+    }
+
     /// Takes all messages.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
         std::mem::take(self).lanes.into_iter().flat_map(|lane| lane.entries)

@@ -72,6 +72,7 @@ impl QueueState {
     pub(in crate::engine::embedded) fn look(&mut self, now: Instant) -> Vec<Arc<Message>> {
         self.planned = None;
         if self.expires_at().is_some_and(|at| at <= now) {
+            self.delete();
             self.clear();
         }
         let mut for_topic = Vec::new();

@@ -2,6 +2,7 @@
 
 mod aliases;
 mod dead_letters;
+mod durable;
 mod model;
 mod persistence;
 mod policies;
@@ -99,9 +100,13 @@ impl Session {
     }
 
     fn with(engine: &EmbeddedEngine, capacity: usize, id: &str, user: &str) -> Self {
+        let info = SessionInfo { id: id.into(), user: user.into(), virtual_host: None, client_id: None };
+        Self::with_info(engine, capacity, &info)
+    }
+
+    fn with_info(engine: &EmbeddedEngine, capacity: usize, info: &SessionInfo) -> Self {
         let mailbox = Arc::new(Mailbox::new(capacity));
-        let info = SessionInfo { id: id.into(), user: user.into(), virtual_host: None };
-        let half = engine.open(&info, Arc::clone(&mailbox));
+        let half = engine.open(info, Arc::clone(&mailbox)).unwrap();
         Self { mailbox, half, tickets: 0, deliveries: vec![], others: vec![] }
     }
 

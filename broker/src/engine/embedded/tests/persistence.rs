@@ -202,3 +202,62 @@ fn the_order_of_a_queue_with_many_senders_is_the_same_after_a_restart() {
     assert_eq!(before.len(), 400);
     assert_eq!(after, before);
 }
+
+#[test]
+fn durable_subscriptions_and_their_persistent_messages_outlive_the_engine_until_they_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    for (key, topic) in [(1, "/topic/a"), (2, "/topic/*"), (3, "/topic/empty")] {
+        let (key, headers) = (SubscriptionKey(key), durable::rabbit("jobs"));
+        let (destination, acknowledge) = (topic.into(), Acknowledge::ByClient);
+        let subscription = Subscription { key, destination, acknowledge, prefetch: None, headers };
+        session.wait_for(Operation::Subscribe(subscription)).unwrap();
+    }
+    for key in 1..=3 {
+        let subscription = SubscriptionKey(key);
+        session.wait_for(Operation::Unsubscribe { subscription, headers: vec![] }).unwrap();
+    }
+    session.send("/topic/a", "in memory");
+    session.send_persistent("/topic/a", "1");
+    session.wait_for(Operation::Commit(vec![persistent("/topic/b", "2")])).unwrap();
+    drop(session);
+    drop(engine);
+
+    let engine = open(folder.path());
+    let (exact, wild, empty) = ("/durable/jobs/topic/a", "/durable/jobs/topic/*", "/durable/jobs/topic/empty");
+    assert_eq!([exact, wild, empty].map(|name| status(&engine, name).unwrap().0), [1, 2, 0]);
+    let mut session = Session::open(&engine);
+    session.send_persistent("/topic/a", "3");
+    session.send_persistent("/topic/empty", "4");
+    session.subscribe_with(1, "/topic/*", Acknowledge::ByClient, 9, durable::rabbit("jobs"));
+    assert_eq!(session.receive_bodies(), ["1", "2", "3", "4"]);
+    let delete = Operation::Unsubscribe { subscription: SubscriptionKey(1), headers: durable::rabbit("jobs") };
+    session.wait_for(delete).unwrap();
+    drop(session);
+    drop(engine);
+
+    let engine = open(folder.path());
+    assert_eq!([exact, empty].map(|name| status(&engine, name).unwrap().0), [2, 1]);
+    assert_eq!(status(&engine, wild), None);
+    let mut session = Session::open(&engine);
+    session.subscribe_with(1, "/topic/a", Acknowledge::ByClient, 9, durable::rabbit("jobs"));
+    assert_eq!(session.receive_bodies(), ["1", "3"]);
+}
+
+#[test]
+fn a_store_without_room_refuses_persistent_messages_of_topics_only_where_a_durable_subscription_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    let headers = durable::rabbit("jobs");
+    let (key, destination) = (SubscriptionKey(1), "/topic/a".into());
+    let subscription = Subscription { key, destination, acknowledge: Acknowledge::ByClient, prefetch: None, headers };
+    session.wait_for(Operation::Subscribe(subscription)).unwrap();
+    engine.close();
+    session.wait_for(persistent("/topic/b", "1")).unwrap();
+    let refusal = session.wait_for(persistent("/topic/a", "1")).unwrap_err();
+    assert!(matches!(refusal, EngineError::NotStored(_)), "{refusal}");
+    session.send("/topic/a", "in memory");
+    assert_eq!(session.receive_bodies(), ["in memory"]);
+}
