@@ -38,7 +38,7 @@ async fn has_image(world: &World, name: &str, image: &str) {
 #[tokio::test]
 async fn the_second_zone_is_replaced_when_the_first_has_come_up() {
     let world = World::new().await;
-    let operator = Operator::start(&world).await;
+    let operator = Operator::restless(&world).await;
     two_zones(&world).await;
     let kubelet = Kubelet(&world);
     let _first = kubelet.run("trading", ZONES[0]).await;
@@ -49,7 +49,7 @@ async fn the_second_zone_is_replaced_when_the_first_has_come_up() {
     world.change("trading", json!({"image": "registry.test/stompbroker:new"})).await;
     has_image(&world, ZONES[0], "registry.test/stompbroker:new").await;
     world.condition("trading", "Progressing", "True", "RollingOut").await;
-    operator.passes(1).await;
+    operator.passes(2).await;
     assert_eq!(image_of(&world, ZONES[1]).await, before, "the first zone has not come up");
     kubelet.rolled_out(ZONES[0]).await;
     has_image(&world, ZONES[1], "registry.test/stompbroker:new").await;
