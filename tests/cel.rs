@@ -201,6 +201,26 @@ fn cases() -> Vec<Case> {
             &["spec.destinations[]", "expires", "0s", "60s"],
         ),
         case(
+            "{destinations: [{match: /queue/a, messageTtl: 0s}]}",
+            "{destinations: [{match: /queue/a, messageTtl: 1s}]}",
+            &["spec.destinations[]", "messageTtl", "0s", "60s"],
+        ),
+        case(
+            "{destinations: [{match: /queue/a, deadLetter: /queue/dead/*}]}",
+            "{destinations: [{match: /queue/a, deadLetter: /queue/dead}, {match: /queue/b, deadLetter: discard}]}",
+            &["spec.destinations[]", "deadLetter", "/queue/dead"],
+        ),
+        case(
+            "{listeners: {websocket: {sockJs: {heartbeat: 0s}}}}",
+            "{listeners: {websocket: {sockJs: {heartbeat: 1s}}}}",
+            &["spec.listeners.websocket.sockJs.heartbeat", "some seconds"],
+        ),
+        case(
+            "{listeners: {websocket: {sockJs: {clientUrl: sockjs.js}}}}",
+            "{listeners: {websocket: {sockJs: {clientUrl: /sockjs.js}}}}",
+            &["spec.listeners.websocket.sockJs.clientUrl", "sockjs.js", "https://"],
+        ),
+        case(
             "{destinations: [{match: /queue/a}, {match: /queue/a}]}",
             "{destinations: [{match: /queue/a}, {match: /queue/b}]}",
             &["spec.destinations", "a pattern twice", "merge"],

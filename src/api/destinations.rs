@@ -34,7 +34,7 @@ pub struct DestinationPolicy {
     /// How often a message is delivered to clients that acknowledge before it is a dead letter; 0 for any number of times.
     /// Absent: 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000))]
+    #[schemars(with = "Option<i32>", range(min = 0, max = 1_000_000))]
     pub max_deliveries: Option<u32>,
     /// What becomes of a message when a client sends NACK without `requeue`.
     #[serde(default)]
