@@ -106,8 +106,8 @@ impl Harness {
     pub(crate) fn session(&self) -> Session {
         let id = format!("session-{}", self.sessions.fetch_add(1, Ordering::Relaxed));
         let mailbox = Arc::new(Mailbox::new(MAILBOX));
-        let info =
-            SessionInfo { id: id.into(), user: "ann".into(), virtual_host: Some("ignored".into()), client_id: None };
+        let (host, client_id) = (Some("ignored".into()), Some("ann-1".into()));
+        let info = SessionInfo { id: id.into(), user: "ann".into(), virtual_host: host, client_id };
         let engine = self.relay.open(&info, mailbox.clone()).unwrap();
         Session { engine, mailbox, batch: Vec::new() }
     }

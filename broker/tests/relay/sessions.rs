@@ -36,13 +36,15 @@ fn settle(tag: DeliveryTag, settlement: Settlement) -> Operation {
 
 #[tokio::test]
 async fn a_session_connects_with_its_first_operation_and_the_client_credentials() {
-    let (mut upstream, _system, harness) = serving().await;
+    let (mut upstream, system, harness) = serving().await;
     let idle = harness.session();
     let mut session = harness.session();
     session.send("/queue/a", "hello", Some(1));
     let mut peer = upstream.client().await;
     assert_eq!((peer.connect.header("login"), peer.connect.header("passcode")), (Some("cli"), Some("c:lient")));
     assert_eq!(peer.connect.header("host"), None, "the client's host goes no further");
+    assert_eq!(peer.connect.header("client-id"), Some("ann-1"), "it names durable subscriptions there");
+    assert_eq!(system.connect.header("client-id"), None);
     let frame = peer.expect(Command::Send).await;
     assert_eq!((frame.header("destination"), &frame.body[..]), (Some("/queue/a"), &b"hello"[..]));
     assert_eq!(harness.status().client_connections, 1);

@@ -44,16 +44,21 @@ impl Role {
     }
 }
 
-/// Connects and logs in.
+/// Connects and logs in; `client_id` is the `client-id` that a client named in its own CONNECT.
 ///
 /// # Errors
 /// The [`Failure`] tells which step failed.
-pub(super) async fn connect(address: &Address, relay: &RelayEngine, role: Role) -> Result<Link, Failure> {
+pub(super) async fn connect(
+    address: &Address,
+    relay: &RelayEngine,
+    role: Role,
+    client_id: Option<&str>,
+) -> Result<Link, Failure> {
     let timeout = relay.connect_timeout.0;
     let deadline = Instant::now() + timeout;
     let credentials = credentials(role.credentials(relay)).await?;
     let stream = open(address, deadline, timeout).await?;
-    let login = login(stream, relay, &credentials);
+    let login = login(stream, relay, &credentials, client_id);
     timeout_at(deadline, login).await.unwrap_or_else(|_| {
         let text = format!("the upstream took the connection but did not answer CONNECT within {timeout:?}");
         Err(Failure::new(UpstreamState::Unreachable, text))
@@ -109,7 +114,12 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-async fn login(mut stream: TcpStream, relay: &RelayEngine, credentials: &CredentialPair) -> Result<Link, Failure> {
+async fn login(
+    mut stream: TcpStream,
+    relay: &RelayEngine,
+    credentials: &CredentialPair,
+    client_id: Option<&str>,
+) -> Result<Link, Failure> {
     let offer = &relay.heartbeat;
     let heartbeat = format!("{},{}", offer.send.0.as_millis(), offer.receive.0.as_millis());
     let mut headers = vec![
@@ -119,6 +129,7 @@ async fn login(mut stream: TcpStream, relay: &RelayEngine, credentials: &Credent
         ("passcode", credentials.password()),
     ];
     headers.extend(relay.virtual_host.as_deref().map(|host| ("host", host)));
+    headers.extend(client_id.map(|id| ("client-id", id)));
     let mut request = Vec::new();
     encode(&mut request, None, Command::Connect, headers, false, b"");
     let broke = |error: &std::io::Error| Failure::unreachable("the connection broke before CONNECTED", error);

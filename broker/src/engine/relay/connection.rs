@@ -94,7 +94,7 @@ impl Drop for Port {
 pub(super) async fn run(
     shared: Arc<Shared>,
     reign: Reign,
-    session: Arc<str>,
+    (session, client_id): (Arc<str>, Option<Box<str>>),
     mailbox: Arc<Mailbox>,
     queue: Arc<OperationQueue>,
 ) {
@@ -103,7 +103,7 @@ pub(super) async fn run(
         biased;
         () = shared.stop.cancelled() => return,
         () = reign.over.cancelled() => return,
-        connected = dial(&shared, &reign) => connected,
+        connected = dial(&shared, &reign, client_id.as_deref()) => connected,
     };
     let mut link = match connected {
         Ok(link) => link,
@@ -136,14 +136,14 @@ pub(super) async fn run(
     }
 }
 
-async fn dial(shared: &Shared, reign: &Reign) -> Result<Link, Failure> {
+async fn dial(shared: &Shared, reign: &Reign, client_id: Option<&str>) -> Result<Link, Failure> {
     let relay = shared.settings.load().relay.clone();
     // After a failover all sessions come at once; the upstream gets them in portions.
     let patience = Instant::now() + relay.connect_timeout.0 * 2;
     let Ok(Ok(_permit)) = timeout_at(patience, shared.dials.acquire()).await else {
         return Err(Failure::new(UpstreamState::Unreachable, "too many connections wait for the upstream"));
     };
-    let connected = connect(&reign.address, &relay, Role::Client).await.map_err(Failure::of_clients);
+    let connected = connect(&reign.address, &relay, Role::Client, client_id).await.map_err(Failure::of_clients);
     match &connected {
         Ok(_) => {
             shared.board.clients(&reign.address, None);

@@ -110,7 +110,8 @@ impl Relay {
 
 impl Engine for Relay {
     fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Box<dyn EngineSession>, EngineError> {
-        Ok(Box::new(RelaySession { shared: self.shared.clone(), id: session.id.clone(), mailbox, queue: None }))
+        let (id, client_id) = (session.id.clone(), session.client_id.clone());
+        Ok(Box::new(RelaySession { shared: self.shared.clone(), id, client_id, mailbox, queue: None }))
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -147,6 +148,8 @@ impl Relay {
 struct RelaySession {
     shared: Arc<Shared>,
     id: Arc<str>,
+    /// Whose durable subscriptions of the upstream it means.
+    client_id: Option<Box<str>>,
     mailbox: Arc<Mailbox>,
     queue: Option<Arc<OperationQueue>>,
 }
@@ -159,8 +162,8 @@ impl RelaySession {
     fn connect(&mut self) -> Option<Arc<OperationQueue>> {
         let reign = self.shared.board.active()?;
         let queue = Arc::new(OperationQueue::default());
-        let connection =
-            connection::run(self.shared.clone(), reign, self.id.clone(), self.mailbox.clone(), queue.clone());
+        let who = (self.id.clone(), self.client_id.clone());
+        let connection = connection::run(self.shared.clone(), reign, who, self.mailbox.clone(), queue.clone());
         self.shared.tasks.spawn(connection);
         self.queue = Some(queue.clone());
         Some(queue)

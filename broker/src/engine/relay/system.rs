@@ -192,8 +192,8 @@ impl System {
 
 /// Makes a system connection to an upstream that takes client connections as well.
 async fn establish(address: &Address, relay: &RelayEngine) -> Result<Link, Failure> {
-    let mut link = connect(address, relay, Role::System).await?;
-    match connect(address, relay, Role::Client).await {
+    let mut link = connect(address, relay, Role::System, None).await?;
+    match connect(address, relay, Role::Client, None).await {
         Ok(mut client) => {
             farewell(&mut client, FAREWELL).await;
             Ok(link)

@@ -261,3 +261,32 @@ fn a_store_without_room_refuses_persistent_messages_of_topics_only_where_a_durab
     session.send("/topic/a", "in memory");
     assert_eq!(session.receive_bodies(), ["in memory"]);
 }
+
+/// A store as a crash now would leave it.
+fn copy(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn a_durable_subscription_its_messages_and_its_deletion_are_on_the_disk_when_they_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    let (key, headers) = (SubscriptionKey(1), durable::rabbit("jobs"));
+    let (destination, acknowledge) = ("/topic/a".into(), Acknowledge::ByClient);
+    let subscription = Subscription { key, destination, acknowledge, prefetch: None, headers: headers.clone() };
+    session.wait_for(Operation::Subscribe(subscription)).unwrap();
+    let subscribed = copy(folder.path());
+    // The answer to the second message vouches for the first, which has none.
+    session.half.submit(persistent("/topic/a", "1"), None);
+    session.send_persistent("/topic/a", "2");
+    let sent = copy(folder.path());
+    session.wait_for(Operation::Unsubscribe { subscription: key, headers }).unwrap();
+    let deleted = copy(folder.path());
+    let depth = |folder: tempfile::TempDir| Some(status(&open(folder.path()), "/durable/jobs/topic/a")?.0);
+    assert_eq!([subscribed, sent, deleted].map(depth), [Some(0), Some(2), None]);
+}
