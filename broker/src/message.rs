@@ -37,7 +37,8 @@ impl Drop for Counted {
 /// A message as the engine holds it, shared by all its receivers.
 #[derive(Debug)]
 pub struct Message {
-    /// Unique in this cluster of brokers and needs no escapes: `[A-Za-z0-9@._-]`.
+    /// Unique in this cluster of brokers and needs no escapes: `[A-Za-z0-9@._-]`. The id of the session that sent it and a
+    /// dash come first.
     pub id: Box<str>,
     /// Exactly as the sender wrote it.
     pub destination: Box<str>,

@@ -105,3 +105,19 @@ async fn sessions_have_ids_that_no_other_session_has() {
         assert!(ids.insert(connected.header("session").unwrap().to_owned()), "{connected:?}");
     }
 }
+
+#[tokio::test]
+async fn a_subscription_without_its_own_sessions_messages_gets_those_of_others() {
+    for header in ["no-local", "activemq.noLocal"] {
+        let broker = BrokerUnderTest::start(&config(""));
+        let (mut session, mut other) = (broker.tcp_session().await, broker.tcp_session().await);
+        let subscribe = format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{header}:true\nreceipt:done\n\n");
+        session.send_frame(&subscribe).await;
+        assert_eq!(session.frame().await.command, "RECEIPT");
+        other.subscribe("0", "/topic/a").await;
+        session.send("/topic/a", "own").await;
+        assert_eq!(other.message().await, "own");
+        other.send("/topic/a", "another's").await;
+        assert_eq!(session.message().await, "another's");
+    }
+}

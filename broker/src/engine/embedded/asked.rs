@@ -7,6 +7,8 @@ const EXCLUSIVE: [&str; 3] = ["exclusive", "activemq.exclusive", "x-single-activ
 /// Octets of unsettled messages, as Artemis has it: -1 for no bound, 0 for one message at a time.
 const WINDOW: &str = "consumer-window-size";
 const SELECTOR: &str = "selector";
+/// Either with `true` asks for nothing that the same session has sent.
+const NO_LOCAL: [&str; 2] = ["no-local", "activemq.noLocal"];
 
 /// What a subscription asks for besides its destination and acknowledgements.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub(super) struct Asked {
     pub(super) window: Option<u32>,
     /// Whether it wants to be the only consumer.
     pub(super) exclusive: bool,
+    /// Whether it wants nothing that its own session sends.
+    pub(super) no_local: bool,
 }
 
 impl Asked {
@@ -30,6 +34,7 @@ impl Asked {
             match &**name {
                 SELECTOR => asked.selector = Some(selector(value)?),
                 WINDOW => asked.window = window(value)?,
+                name if NO_LOCAL.contains(&name) => asked.no_local |= &**value == "true",
                 name if EXCLUSIVE.contains(&name) => asked.exclusive |= &**value == "true",
                 _ => {}
             }

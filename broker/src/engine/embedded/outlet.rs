@@ -40,9 +40,18 @@ pub(super) struct Receiver {
     outlet: Arc<Outlet>,
     live: AtomicBool,
     /// Which messages it wants; all without one.
-    selector: Option<Box<Selector>>,
+    filter: Option<Box<Filter>>,
     /// Where its messages come from; nowhere for a topic without acknowledgements.
     queue: Weak<Queue>,
+}
+
+/// Which messages a subscription wants.
+#[derive(Debug)]
+pub(super) struct Filter {
+    /// Only those that this matches.
+    pub(super) selector: Option<Box<Selector>>,
+    /// None whose id begins so, as the ids of all that one session sends do.
+    pub(super) not_of: Option<Box<str>>,
 }
 
 /// What became of an attempt to deliver.
@@ -106,6 +115,13 @@ impl Outlet {
     }
 }
 
+impl Filter {
+    fn accepts(&self, message: &Message) -> bool {
+        self.not_of.as_ref().is_none_or(|session| !message.id.starts_with(&**session))
+            && self.selector.as_ref().is_none_or(|selector| selector.matches(message))
+    }
+}
+
 impl Receiver {
     /// The way to the subscription `key` of this session.
     pub(super) fn new(
@@ -113,20 +129,20 @@ impl Receiver {
         destination: Box<str>,
         key: SubscriptionKey,
         outlet: Arc<Outlet>,
-        selector: Option<Box<Selector>>,
+        filter: Option<Box<Filter>>,
         queue: Weak<Queue>,
     ) -> Arc<Self> {
-        Arc::new(Self { id, destination, key, outlet, live: AtomicBool::new(true), selector, queue })
+        Arc::new(Self { id, destination, key, outlet, live: AtomicBool::new(true), filter, queue })
     }
 
     /// Whether the subscription wants this message.
     pub(super) fn accepts(&self, message: &Message) -> bool {
-        self.selector.as_ref().is_none_or(|selector| selector.matches(message))
+        self.filter.as_ref().is_none_or(|filter| filter.accepts(message))
     }
 
     /// Whether the subscription does not want just everything.
-    pub(super) const fn has_selector(&self) -> bool {
-        self.selector.is_some()
+    pub(super) const fn has_filter(&self) -> bool {
+        self.filter.is_some()
     }
 
     /// Puts a message into the session's mailbox.

@@ -15,7 +15,7 @@ use super::{
     asked::Asked,
     durable::{self, ClientId},
     names::{self, Kind},
-    outlet::{Outlet, Receiver},
+    outlet::{Filter, Outlet, Receiver},
     queue::{FULL_QUEUES, Queue, QueueState, Terms, Wishes},
     queues::Reservation,
     route::{self, Route},
@@ -219,7 +219,7 @@ impl EmbeddedSession {
         self.unsubscribe(key, false);
         let mut stored = false;
         let id = self.shared.next_receiver();
-        let Asked { selector, window, exclusive } = Asked::read(&headers)?;
+        let Asked { selector, window, exclusive, no_local } = Asked::read(&headers)?;
         let by_client = acknowledge == Acknowledge::ByClient;
         let prefetch = match prefetch.filter(|&count| count > 0) {
             Some(count) => count,
@@ -230,8 +230,12 @@ impl EmbeddedSession {
         let exclusive = exclusive && (kind == Kind::Queue || durable.is_some());
         let wishes = Wishes { prefetch, by_client, window: window.filter(|_| by_client), exclusive };
         let transient = names::is_transient(names.first().unwrap_or(&destination), &headers);
+        // In a queue a message that its only consumer does not want would stay for ever.
+        let not_of = (no_local && kind != Kind::Queue && durable.is_none()).then(|| format!("{}-", self.id).into());
+        let wants_all = selector.is_none() && not_of.is_none();
+        let filter = (!wants_all).then(|| Box::new(Filter { selector, not_of }));
         let receive = |from: Weak<Queue>, destination| {
-            Receiver::new(id, destination, key, Arc::clone(&self.outlet), selector, from)
+            Receiver::new(id, destination, key, Arc::clone(&self.outlet), filter, from)
         };
 
         let attached = if kind == Kind::Queue || durable.is_some() {

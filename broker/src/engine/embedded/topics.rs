@@ -290,7 +290,7 @@ fn accepted<'a>(receiver: &'a Receiver, batch: &'a Batch) -> impl Iterator<Item 
 }
 
 fn deliver_directly(receiver: &Receiver, batch: &Arc<Batch>) {
-    if batch.messages().len() > 1 && !receiver.has_selector() && receiver.broadcast(batch) {
+    if batch.messages().len() > 1 && !receiver.has_filter() && receiver.broadcast(batch) {
         return;
     }
     for message in accepted(receiver, batch) {

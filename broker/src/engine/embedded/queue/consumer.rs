@@ -45,7 +45,7 @@ impl Consumer {
     pub(super) fn new(receiver: Arc<Receiver>, wishes: Wishes, ready: &Lanes) -> Self {
         let Wishes { prefetch, by_client, window, exclusive } = wishes;
         let octets = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        let wanted = receiver.has_selector().then(|| Box::new(Wanted::new(ready, &receiver)));
+        let wanted = receiver.has_filter().then(|| Box::new(Wanted::new(ready, &receiver)));
         Self {
             receiver,
             prefetch: octets(prefetch),
