@@ -211,6 +211,11 @@ fn cases() -> Vec<Case> {
             &["spec.destinations[]", "deadLetter", "/queue/dead"],
         ),
         case(
+            "{listeners: {websocket: {pingInterval: 0s}}}",
+            "{listeners: {websocket: {pingInterval: 30s, compression: {}, slowConsumers: DropOldest}}}",
+            &["spec.listeners.websocket.pingInterval", "0s", "30s"],
+        ),
+        case(
             "{listeners: {websocket: {sockJs: {heartbeat: 0s}}}}",
             "{listeners: {websocket: {sockJs: {heartbeat: 1s}}}}",
             &["spec.listeners.websocket.sockJs.heartbeat", "some seconds"],

@@ -1,6 +1,7 @@
 //! Where clients connect.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use stompbroker_config::{ByteSize, GoDuration};
@@ -36,6 +37,9 @@ pub struct StompListener {
     #[serde(default = "stomp_port")]
     #[schemars(with = "i32", range(min = 1024, max = 65535))]
     pub port: u16,
+    /// What happens when more messages of topics wait for a client than it takes.
+    #[serde(default)]
+    pub slow_consumers: SlowConsumers,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
@@ -45,6 +49,7 @@ pub struct StompListener {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::websocket_path_is_a_path(), validation = rules::allowed_origins_are_origins())]
+#[x_kube(validation = rules::ping_interval_is_positive())]
 pub struct WebSocketListener {
     /// Port of the pods and of the Service. Ports below 1024 need privileges that the pods do not have.
     #[serde(default = "websocket_port")]
@@ -60,12 +65,49 @@ pub struct WebSocketListener {
     #[schemars(length(max = 64), inner(length(min = 1, max = 255)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub allowed_origins: Vec<String>,
+    /// How often the pods ping their clients, for proxies that close connections on which nothing moves; a client that answers
+    /// none is closed. Absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub ping_interval: Option<GoDuration>,
+    /// Compression of messages (permessage-deflate), for clients that offer it. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// What happens when more messages of topics wait for a client than it takes.
+    #[serde(default)]
+    pub slow_consumers: SlowConsumers,
     /// SockJS below the same path, for browsers whose proxies take WebSocket away. Absent: WebSocket alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sock_js: Option<SockJs>,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
+}
+
+/// Compression of WebSocket messages, each by itself: a session keeps no memory for it from one message to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Compression {
+    /// Whether it is agreed to.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Octets of a message from which on it is compressed.
+    #[serde(default = "compression_minimum_size")]
+    #[schemars(schema_with = "scalars::byte_size")]
+    pub minimum_size: ByteSize,
+}
+
+/// What happens when more messages of topics wait for a client than it takes. Messages of queues, and those that the client
+/// acknowledges, are never dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SlowConsumers {
+    /// The session ends with an ERROR.
+    #[default]
+    Close,
+    /// The messages that have waited longest are dropped: the client gets the newest state.
+    DropOldest,
+    /// The message that finds no room is dropped.
+    DropNewest,
 }
 
 /// STOMP over SockJS. A client that comes by HTTP requests must reach the same pod with each of them: with several pods, let
@@ -148,13 +190,22 @@ impl Default for Listeners {
 
 impl Default for StompListener {
     fn default() -> Self {
-        Self { port: stomp_port(), tls: None }
+        Self { port: stomp_port(), slow_consumers: SlowConsumers::Close, tls: None }
     }
 }
 
 impl Default for WebSocketListener {
     fn default() -> Self {
-        Self { port: websocket_port(), path: websocket_path(), allowed_origins: Vec::new(), sock_js: None, tls: None }
+        Self {
+            port: websocket_port(),
+            path: websocket_path(),
+            allowed_origins: Vec::new(),
+            ping_interval: None,
+            compression: None,
+            slow_consumers: SlowConsumers::Close,
+            sock_js: None,
+            tls: None,
+        }
     }
 }
 
@@ -172,6 +223,10 @@ fn websocket_path() -> String {
 
 fn yes() -> bool {
     true
+}
+
+fn compression_minimum_size() -> ByteSize {
+    stompbroker_config::Compression::default().minimum_size
 }
 
 fn sock_js_heartbeat() -> GoDuration {

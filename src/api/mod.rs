@@ -42,7 +42,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
-pub use listeners::{ADMIN_PORT, ListenerPort, Listeners, SockJs, StompListener, WebSocketListener};
+pub use listeners::{
+    ADMIN_PORT, Compression, ListenerPort, Listeners, SlowConsumers, SockJs, StompListener, WebSocketListener,
+};
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };

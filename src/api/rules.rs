@@ -209,6 +209,14 @@ pub(super) fn allowed_origins_are_origins() -> Rule {
     )
 }
 
+/// Pings without a pause would be nothing but pings.
+pub(super) fn ping_interval_is_positive() -> Rule {
+    rule(
+        "!has(self.pingInterval) || self.pingInterval.matches('[1-9]')",
+        "'spec.listeners.websocket.pingInterval is ' + self.pingInterval + '; use for example 30s, or leave it out for no pings'",
+    )
+}
+
 /// A session that may live for no time is over before it begins.
 pub(super) fn sock_js_times_are_not_zero() -> Rule {
     rule(

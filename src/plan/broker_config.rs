@@ -6,7 +6,10 @@ use stompbroker_config as config;
 
 use super::names;
 use crate::{
-    api::{ADMIN_PORT, Authentication, CertificateName, HeartbeatPair, JwtIssuer, ListenerTls, SockJs, Upstream},
+    api::{
+        ADMIN_PORT, Authentication, CertificateName, Compression, HeartbeatPair, JwtIssuer, ListenerTls, SlowConsumers,
+        SockJs, Upstream,
+    },
     validate::{CA_KEYS, Engine, JWKS_KEYS, Pool, USERS_KEYS, ValidatedBroker},
 };
 
@@ -17,16 +20,16 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
         listeners: config::Listeners {
             stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener {
                 port: stomp.port,
-                slow_consumers: config::SlowConsumers::default(),
+                slow_consumers: slow_consumers(stomp.slow_consumers),
                 tls: stomp.tls.as_ref().map(|tls| listener_tls(tls, names::STOMP_TLS_FOLDER)),
             }),
             websocket: broker.listeners.websocket.as_ref().map(|websocket| config::WebSocketListener {
                 port: websocket.port,
                 path: websocket.path.clone(),
                 allowed_origins: websocket.allowed_origins.clone(),
-                ping_interval: None,
-                compression: config::Compression::default(),
-                slow_consumers: config::SlowConsumers::default(),
+                ping_interval: websocket.ping_interval,
+                compression: websocket.compression.as_ref().map(compression).unwrap_or_default(),
+                slow_consumers: slow_consumers(websocket.slow_consumers),
                 tls: websocket.tls.as_ref().map(|tls| listener_tls(tls, names::WEBSOCKET_TLS_FOLDER)),
                 sock_js: websocket.sock_js.as_ref().map(sock_js),
             }),
@@ -60,6 +63,18 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             connections_per_second: broker.drain.connections_per_second,
             deadline: broker.drain.deadline,
         },
+    }
+}
+
+fn compression(compression: &Compression) -> config::Compression {
+    config::Compression { enabled: compression.enabled, minimum_size: compression.minimum_size }
+}
+
+const fn slow_consumers(slow_consumers: SlowConsumers) -> config::SlowConsumers {
+    match slow_consumers {
+        SlowConsumers::Close => config::SlowConsumers::Close,
+        SlowConsumers::DropOldest => config::SlowConsumers::DropOldest,
+        SlowConsumers::DropNewest => config::SlowConsumers::DropNewest,
     }
 }
 

@@ -217,6 +217,13 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
             "begin it with a slash and use no space, ? or #, for example /ws".to_owned(),
         );
     }
+    if let Some(interval) = websocket.ping_interval.filter(|interval| interval.0.is_zero()) {
+        refuse(
+            "spec.listeners.websocket.pingInterval",
+            interval.to_string(),
+            "use for example 30s, or leave it out for no pings".to_owned(),
+        );
+    }
     if let Some(sock_js) = &websocket.sock_js {
         for (field, duration) in [("heartbeat", sock_js.heartbeat), ("disconnectDelay", sock_js.disconnect_delay)] {
             if duration.0.is_zero() {
