@@ -10,7 +10,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::support::{BrokerUnderTest, within};
+use crate::support::{Authority, BrokerUnderTest, within};
 
 /// How long a script with all its waits may take; each of them has a shorter one.
 const SCRIPT_TIME: Duration = Duration::from_mins(5);
@@ -64,6 +64,20 @@ async fn stomp_py_works_in_every_version() {
     let broker = BrokerUnderTest::start_in(secrets(), CONFIG);
     let mut command = tokio::process::Command::new("python3");
     command.arg("-B").arg(script("stomp_py.py")).arg(broker.stomp().port().to_string());
+    command.env("PYTHONPATH", clients.join("python"));
+    assert_ok(command).await;
+}
+
+#[tokio::test]
+async fn stomp_py_works_over_tls() {
+    let (clients, authority, folder) = (clients(), Authority::new(), secrets());
+    authority.issue(&folder.path().join("tls"));
+    authority.write_certificate(&folder.path().join("ca.crt"));
+    let ca = folder.path().join("ca.crt");
+    let config = CONFIG.replace("stomp: {port: 0}", "stomp: {port: 0, tls: {directory: FOLDER/tls}}");
+    let broker = BrokerUnderTest::start_in(folder, &config);
+    let mut command = tokio::process::Command::new("python3");
+    command.arg("-B").arg(script("stomp_py.py")).arg(broker.stomp().port().to_string()).arg(ca);
     command.env("PYTHONPATH", clients.join("python"));
     assert_ok(command).await;
 }
