@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use hyper::{
-    Response, StatusCode,
+    Response,
     header::{
         CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
         X_FRAME_OPTIONS,
@@ -54,7 +54,6 @@ pub(super) fn file(_: &Broker, asked: &Asked<'_>) -> Answer {
 
 fn answer(file: &File) -> Answer {
     let mut answer = Response::new(Bytes::from_static(file.content.as_bytes()).into());
-    *answer.status_mut() = StatusCode::OK;
     let headers: [(HeaderName, &'static str); 5] = [
         (CONTENT_TYPE, file.content_type),
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -48,7 +48,7 @@ pub(super) async fn measure(target: &Resolved, timing: Timing, work: &FanOut) ->
         run.tasks.spawn(async move {
             let work = async {
                 match share {
-                    Some(rate) => publish_paced(&mut sender, &counters, &topic, size, rate, epoch).await,
+                    Some(rate) => publish_paced(&mut sender, &counters, |_| &*topic, size, rate, epoch).await,
                     None => publish_gated(&mut sender, &counters, &gate, &topic, size, batch).await,
                 }
             };
@@ -115,11 +115,11 @@ async fn publish_gated(
     }
 }
 
-/// Sends at a fixed rate.
-async fn publish_paced(
+/// Sends at a fixed rate; `topic` is asked for the destination of each message by its number.
+pub(super) async fn publish_paced<T: AsRef<str>>(
     sender: &mut Sender,
     counters: &Counters,
-    topic: &str,
+    topic: impl Fn(u64) -> T,
     size: usize,
     rate: u32,
     epoch: std::time::Instant,
@@ -128,9 +128,10 @@ async fn publish_paced(
     let (mut body, mut octets) = (Vec::new(), Vec::new());
     loop {
         let mut messages = 0;
-        while let Some((_, due)) = pace.next(epoch.elapsed().saturating_sub(begin)) {
+        while let Some((number, due)) = pace.next(epoch.elapsed().saturating_sub(begin)) {
             stamped(&mut body, size, begin + due);
-            let headers = [("destination", topic)];
+            let topic = topic(number);
+            let headers = [("destination", topic.as_ref())];
             put_frame(sender.framing, Command::Send, &headers, &body, &mut sender.scratch, &mut octets);
             messages += 1;
         }

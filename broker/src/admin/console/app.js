@@ -103,10 +103,10 @@ const TRANSPORTS = {
 
 const history = new Map();
 
-function tile(name, value, detail = "", keep = false) {
-  const parts = [element("span", { textContent: name }), element("b", { textContent: value })];
+function tile(name, value, detail = "", { graph = false } = {}) {
+  const parts = [element("span", { textContent: name }), element("b", { textContent: number.format(value) })];
   if (detail) parts.push(element("span", { textContent: detail }));
-  if (keep) parts.push(sparkline(name, Number(keep)));
+  if (graph) parts.push(sparkline(name, value));
   return element("div", { className: "tile" }, ...parts);
 }
 
@@ -130,11 +130,11 @@ function showOverview(sessions, stats) {
   const reasons = Object.entries(stats.closedAbnormallyByReason).filter(([, count]) => count > 0);
   const waiting = Object.values(stats.destinations).reduce((sum, { depth }) => sum + depth, 0);
   byId("overview").replaceChildren(
-    tile("Sessions", number.format(open), transports.map(([name, count]) => `${count} ${name}`).join(", ")),
-    tile("Messages in a second", number.format(sessions.inboundPerSecond), "", String(sessions.inboundPerSecond)),
-    tile("Messages out a second", number.format(sessions.outboundPerSecond), "", String(sessions.outboundPerSecond)),
-    tile("Messages waiting", number.format(waiting), `destinations: ${Object.keys(stats.destinations).length}`),
-    tile("Abnormal ends", number.format(sessions.closedAbnormally), reasons.map(([name, count]) => `${count} ${name}`).join(", ")),
+    tile("Sessions", open, transports.map(([name, count]) => `${count} ${name}`).join(", ")),
+    tile("Messages in a second", sessions.inboundPerSecond, "", { graph: true }),
+    tile("Messages out a second", sessions.outboundPerSecond, "", { graph: true }),
+    tile("Messages waiting", waiting, `destinations: ${Object.keys(stats.destinations).length}`),
+    tile("Abnormal ends", sessions.closedAbnormally, reasons.map(([name, count]) => `${count} ${name}`).join(", ")),
   );
 }
 

@@ -8,6 +8,16 @@ fn request(client: &mut Session, service: &mut Session, reply_to: &str) -> Strin
     service.receive()[0].message.header("reply-to").unwrap().to_owned()
 }
 
+/// A service, a client that has asked it for a reply, and the `reply-to` that the service sees.
+fn asked(engine: &EmbeddedEngine) -> (Session, Session, String) {
+    let mut service = Session::open(engine);
+    service.subscribe(1, "/queue/requests", WhenWritten, 9);
+    let mut client = Session::open(engine);
+    client.subscribe(7, "/temp-queue/replies", WhenWritten, 9);
+    let reply_to = request(&mut client, &mut service, "/temp-queue/replies");
+    (service, client, reply_to)
+}
+
 #[test]
 fn replies_reach_the_session_that_asked_and_only_that() {
     for kind in ["queue", "topic"] {
@@ -32,11 +42,7 @@ fn replies_reach_the_session_that_asked_and_only_that() {
 #[test]
 fn nobody_else_can_consume_replies() {
     let engine = engine();
-    let mut service = Session::open(&engine);
-    service.subscribe(1, "/queue/requests", WhenWritten, 9);
-    let mut client = Session::open(&engine);
-    client.subscribe(7, "/temp-queue/replies", WhenWritten, 9);
-    let reply_to = request(&mut client, &mut service, "/temp-queue/replies");
+    let (mut service, _client, reply_to) = asked(&engine);
     let (key, destination) = (SubscriptionKey(2), reply_to.as_str().into());
     let subscription = Subscription { key, destination, acknowledge: WhenWritten, prefetch: None, headers: vec![] };
     assert!(service.try_do(Operation::Subscribe(subscription)).is_err());
@@ -46,11 +52,7 @@ fn nobody_else_can_consume_replies() {
 #[test]
 fn what_comes_when_the_session_has_gone_is_dropped() {
     let engine = engine();
-    let mut service = Session::open(&engine);
-    service.subscribe(1, "/queue/requests", WhenWritten, 9);
-    let mut client = Session::open(&engine);
-    client.subscribe(7, "/temp-queue/replies", WhenWritten, 9);
-    let reply_to = request(&mut client, &mut service, "/temp-queue/replies");
+    let (mut service, client, reply_to) = asked(&engine);
     drop(client);
     service.send(&reply_to, "too late");
     let queues = engine.destinations().into_keys().collect::<Vec<_>>();
