@@ -8,18 +8,22 @@ use kube::{
 use serde_json::json;
 use stompbroker_operator::api::StompBroker;
 
-use crate::support::{Kubelet, Operator, Wire, World, check, eventually, rich_spec};
+use crate::support::{AdminServer, Kubelet, Operator, Wire, World, check, eventually, rich_spec};
 
 const ZONES: [&str; 2] = ["trading-eu-1a", "trading-eu-1b"];
 
-/// Two zones with a pod each.
-async fn two_zones(world: &World) {
+/// Two zones with a pod each, whose configuration the operator has seen; the pods answer as long as what it gives back lives.
+async fn two_zones(kubelet: &Kubelet<'_>) -> [AdminServer; 2] {
+    let world = kubelet.0;
     world.login("rabbit-system").await;
     world.login("rabbit-client").await;
     let mut spec = rich_spec();
     spec.as_object_mut().unwrap().remove("autoscaling");
     world.broker("trading", spec).await;
     world.condition("trading", "Accepted", "True", "AsExpected").await;
+    let pods = [kubelet.run("trading", ZONES[0]).await, kubelet.run("trading", ZONES[1]).await];
+    world.condition("trading", "ConfigApplied", "True", "AsExpected").await;
+    pods
 }
 
 async fn image_of(world: &World, name: &str) -> Option<String> {
@@ -39,11 +43,8 @@ async fn has_image(world: &World, name: &str, image: &str) {
 async fn the_second_zone_is_replaced_when_the_first_has_come_up() {
     let world = World::new().await;
     let operator = Operator::restless(&world).await;
-    two_zones(&world).await;
     let kubelet = Kubelet(&world);
-    let _first = kubelet.run("trading", ZONES[0]).await;
-    let _second = kubelet.run("trading", ZONES[1]).await;
-    world.condition("trading", "ConfigApplied", "True", "AsExpected").await;
+    let _pods = two_zones(&kubelet).await;
     let before = image_of(&world, ZONES[1]).await;
 
     world.change("trading", json!({"image": "registry.test/stompbroker:new"})).await;
@@ -70,11 +71,8 @@ async fn the_second_zone_is_replaced_when_the_first_has_come_up() {
 async fn an_operator_with_another_image_restarts_no_pod_until_the_spec_changes() {
     let world = World::new().await;
     let operator = Operator::start(&world).await;
-    two_zones(&world).await;
     let kubelet = Kubelet(&world);
-    let _first = kubelet.run("trading", ZONES[0]).await;
-    let _second = kubelet.run("trading", ZONES[1]).await;
-    world.condition("trading", "ConfigApplied", "True", "AsExpected").await;
+    let _pods = two_zones(&kubelet).await;
     operator.stop().await;
     let before = world.children().await;
 
@@ -95,11 +93,8 @@ async fn an_operator_with_another_image_restarts_no_pod_until_the_spec_changes()
 async fn pods_of_a_zone_that_is_gone_hold_nothing_up() {
     let world = World::new().await;
     let operator = Operator::start(&world).await;
-    two_zones(&world).await;
     let kubelet = Kubelet(&world);
-    let _first = kubelet.run("trading", ZONES[0]).await;
-    let _second = kubelet.run("trading", ZONES[1]).await;
-    world.condition("trading", "ConfigApplied", "True", "AsExpected").await;
+    let _pods = two_zones(&kubelet).await;
     world.change("trading", json!({"zones": [{"name": "eu-1a"}]})).await;
     world.gone::<Deployment>(ZONES[1]).await;
     let pods = world.api::<Pod>();

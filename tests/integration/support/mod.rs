@@ -23,7 +23,7 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-pub use kubelet::Kubelet;
+pub use kubelet::{AdminServer, Kubelet};
 pub use operator::Operator;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
