@@ -35,8 +35,15 @@ impl SendHeaders {
                 "destination" => drop(read.destination.get_or_insert(value)),
                 "transaction" => drop(read.transaction.get_or_insert(value)),
                 "content-length" => read.content_length = true,
-                "receipt" | "login" | "passcode" | "message-id" | "subscription" | "ack" | "redelivered"
-                | "JMSXUserID" => {}
+                "receipt"
+                | "login"
+                | "passcode"
+                | "message-id"
+                | "subscription"
+                | "ack"
+                | "redelivered"
+                | "JMSXUserID"
+                | "JMSXGroupFirstForConsumer" => {}
                 _ if read.user.iter().any(|(known, _)| *known == name) => {}
                 _ => read.user.push((name, value)),
             }

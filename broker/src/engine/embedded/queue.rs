@@ -15,6 +15,7 @@ mod dead;
 mod dispatch;
 mod durable;
 mod entry;
+mod groups;
 mod lanes;
 mod timing;
 mod wanted;
@@ -31,7 +32,17 @@ use std::{
 use parking_lot::Mutex;
 use stompbroker_config::{DestinationPolicy, Nack};
 
-use self::{consumer::Consumer, durable::Durable, entry::Entry, lanes::Lanes, timing::Delayed};
+#[cfg(test)]
+pub(super) use self::groups::Group;
+use self::{
+    consumer::Consumer,
+    durable::Durable,
+    entry::Entry,
+    groups::Groups,
+    lanes::Lanes,
+    timing::Delayed,
+    wanted::{View, Wanted},
+};
 pub(super) use self::{
     consumer::Wishes,
     dead::{Dead, Reason},
@@ -68,10 +79,14 @@ pub(super) struct QueueState {
     keeper: Option<Box<Keeper>>,
     consumers: HashMap<ReceiverId, Consumer>,
     rota: VecDeque<ReceiverId>,
+    /// Deliveries, counted for the consumers' turns.
+    turns: u64,
     /// The exclusive consumer that gets everything.
     only: Option<ReceiverId>,
-    /// Consumers with selectors.
+    /// Consumers that do not want everything.
     selective: usize,
+    /// Which consumer has which group of messages, once there has been one.
+    groups: Option<Box<Groups>>,
     /// Lives only as long as it has consumers.
     transient: bool,
     /// Set if it is a durable subscription.
@@ -117,8 +132,10 @@ impl Queue {
             next_position: 0,
             consumers: HashMap::new(),
             rota: VecDeque::new(),
+            turns: 0,
             only: None,
             selective: 0,
+            groups: None,
             transient: false,
             durable: None,
             policy,
@@ -215,6 +232,9 @@ impl QueueState {
         if let Some(at) = entry.expires() {
             self.next_expiry = Some(self.next_expiry.map_or(at, |earlier| earlier.min(at)));
         }
+        if self.groups.is_none() && entry.group().is_some() {
+            self.begin_groups();
+        }
         if self.selective > 0 {
             self.offer(&entry);
         }
@@ -245,7 +265,9 @@ impl QueueState {
     pub(super) fn attach(&mut self, receiver: Arc<Receiver>, wishes: Wishes, transient: bool) {
         self.transient |= transient;
         let id = receiver.id;
-        let consumer = Consumer::new(receiver, wishes, &self.ready);
+        let view = View { receiver: &receiver, groups: self.groups.as_deref() };
+        let wanted = view.is_selective().then(|| Box::new(Wanted::new(&self.ready, view)));
+        let consumer = Consumer::new(receiver, wishes, wanted);
         self.selective += usize::from(consumer.wanted.is_some());
         self.consumers.insert(id, consumer);
         if wishes.exclusive {
@@ -263,6 +285,7 @@ impl QueueState {
         }
         self.selective -= usize::from(consumer.wanted.is_some());
         let by_client = consumer.by_client;
+        self.free_groups_of(id);
         if consumer.exclusive {
             self.elect();
         }

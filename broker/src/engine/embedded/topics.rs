@@ -209,6 +209,7 @@ impl Topics {
         match &subscriber.way {
             Way::Direct(receiver) => deliver_directly(receiver, batch),
             Way::Window(receiver, queue) => {
+                let terms = |message| terms(message).without_group();
                 let (mut messages, limit) = (accepted(receiver, batch), queues.limit());
                 let mut state = queue.state.lock();
                 if messages.any(|message| state.push(Arc::clone(message), &terms(message), limit, false).is_err()) {

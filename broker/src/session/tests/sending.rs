@@ -28,7 +28,7 @@ fn what_the_broker_says_itself_or_keeps_for_itself_is_stripped() {
     let mut peer = Peer::live(Version::V1_2);
     peer.send(
         "SEND\ndestination:/queue/a\nreceipt:r\nlogin:anna\npasscode:p\ncontent-length:2\nmessage-id:forged\n\
-         subscription:forged\nack:forged\nredelivered:true\nJMSXUserID:root\ntimestamp:1\nkept:yes\n\nhi",
+         subscription:forged\nack:forged\nredelivered:true\nJMSXUserID:root\nJMSXGroupFirstForConsumer:true\ntimestamp:1\nkept:yes\n\nhi",
     );
     let message = sent(&mut peer);
     assert_eq!(message.headers, [("timestamp".into(), "1".into()), ("kept".into(), "yes".into())]);

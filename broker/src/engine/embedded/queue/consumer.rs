@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{Entry, lanes::Lanes, wanted::Wanted};
+use super::{Entry, wanted::Wanted};
 use crate::engine::{DeliveryTag, embedded::outlet::Receiver};
 
 /// What a subscription asks of a queue.
@@ -29,23 +29,24 @@ pub(super) struct Consumer {
     held: usize,
     /// Gets everything while it is the oldest of its kind.
     pub(super) exclusive: bool,
-    /// What it wants, where it has a selector.
+    /// What it wants, where that is not just everything.
     pub(super) wanted: Option<Box<Wanted>>,
     /// What it gives back counts as delivered.
     pub(super) by_client: bool,
     /// In the order of delivery, hence by tag.
     unsettled: VecDeque<(DeliveryTag, Entry)>,
     pub(super) in_rota: bool,
+    /// The number of its last delivery among all of the queue: of those who want the same, the lowest is next.
+    pub(super) turn: u64,
     /// Its mailbox was full; [`super::Queue::resume`] follows.
     pub(super) stalled: bool,
 }
 
 impl Consumer {
     /// A consumer that holds nothing yet.
-    pub(super) fn new(receiver: Arc<Receiver>, wishes: Wishes, ready: &Lanes) -> Self {
+    pub(super) fn new(receiver: Arc<Receiver>, wishes: Wishes, wanted: Option<Box<Wanted>>) -> Self {
         let Wishes { prefetch, by_client, window, exclusive } = wishes;
         let octets = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        let wanted = receiver.has_filter().then(|| Box::new(Wanted::new(ready, &receiver)));
         Self {
             receiver,
             prefetch: octets(prefetch),
@@ -56,6 +57,7 @@ impl Consumer {
             by_client,
             unsettled: VecDeque::new(),
             in_rota: false,
+            turn: 0,
             stalled: false,
         }
     }

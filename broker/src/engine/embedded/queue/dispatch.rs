@@ -1,6 +1,6 @@
 //! Who gets which message: the rota of consumers, and the deliveries.
 
-use super::{Entry, Queue, QueueState, dead::Reason};
+use super::{Entry, Queue, QueueState, dead::Reason, wanted::View};
 use crate::engine::embedded::outlet::{Attempt, ReceiverId};
 
 impl Queue {
@@ -29,17 +29,19 @@ impl QueueState {
         }
     }
 
-    /// Has consumers with selectors look at a message that comes to be ready.
+    /// Has consumers that do not want everything look at a message that comes to be ready.
     pub(super) fn offer(&mut self, entry: &Entry) {
-        let takers: Vec<ReceiverId> = self
+        let groups = self.groups.as_deref();
+        let mut takers: Vec<(u64, ReceiverId)> = self
             .consumers
             .iter_mut()
             .filter_map(|(id, consumer)| {
                 let wanted = consumer.wanted.as_mut()?;
-                wanted.offer(entry, &consumer.receiver).then_some(*id)
+                wanted.offer(entry, View { receiver: &consumer.receiver, groups }).then_some((consumer.turn, *id))
             })
             .collect();
-        for id in takers {
+        takers.sort_unstable();
+        for (_, id) in takers {
             self.invite(id);
         }
     }
@@ -52,6 +54,9 @@ impl QueueState {
             return;
         }
         self.only = only;
+        if only.is_some() {
+            self.free_all_groups();
+        }
         for id in self.rota.drain(..) {
             if let Some(consumer) = self.consumers.get_mut(&id) {
                 consumer.in_rota = false;
@@ -73,7 +78,10 @@ impl QueueState {
             };
             let next = match &mut consumer.wanted {
                 None => self.ready.pop(),
-                Some(wanted) => wanted.take(&mut self.ready, &consumer.receiver),
+                Some(wanted) => {
+                    let view = View { receiver: &consumer.receiver, groups: self.groups.as_deref() };
+                    wanted.take(&mut self.ready, view)
+                }
             };
             let Some(entry) = next else {
                 if consumer.wanted.is_none() {
@@ -91,9 +99,17 @@ impl QueueState {
             self.rota.pop_front();
             consumer.in_rota = false;
             let tag = consumer.receiver.next_tag();
-            let attempt = consumer.receiver.deliver(&entry.message, Some(tag), entry.redelivered);
+            let marked = self.groups.as_ref().and_then(|groups| groups.mark_first(&entry));
+            let message = marked.as_ref().unwrap_or(&entry.message);
+            let attempt = consumer.receiver.deliver(message, Some(tag), entry.redelivered);
             if attempt == Attempt::Delivered {
+                let group = entry.group();
                 consumer.hold(tag, entry);
+                self.turns += 1;
+                consumer.turn = self.turns;
+                if let Some(group) = group {
+                    self.bind_group(group, id);
+                }
                 self.invite(id);
                 continue;
             }
@@ -101,7 +117,7 @@ impl QueueState {
                 wanted.give_back(entry.key());
             }
             if attempt == Attempt::NoRoom {
-                consumer.stalled = !consumer.receiver.wait_for_room(entry.size);
+                consumer.stalled = !consumer.receiver.wait_for_room(message.size());
             }
             self.ready.insert(entry);
             // The end of one that has gone is on the way: until `detach` it just stands in no rota.

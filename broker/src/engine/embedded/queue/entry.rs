@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
+use super::groups::{GROUP_ID, GROUP_SEQ, Group};
 use crate::{
     engine::{EngineError, embedded::store::Kept},
     message::Message,
@@ -51,6 +52,8 @@ pub(super) struct Entry {
 pub(super) struct Rare {
     /// When it is to be delivered no longer.
     pub(super) expires: Option<Instant>,
+    /// Of which group it is.
+    pub(super) group: Option<Group>,
 }
 
 /// What the headers of a message ask of a queue.
@@ -64,11 +67,13 @@ pub(in crate::engine::embedded) struct Terms {
     pub(in crate::engine::embedded) delay: Duration,
     /// When it is to be delivered no longer.
     expires: Option<Instant>,
+    /// Of which group it is.
+    group: Option<Group>,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { priority: DEFAULT_PRIORITY, age: Duration::ZERO, delay: Duration::ZERO, expires: None }
+        Self { priority: DEFAULT_PRIORITY, age: Duration::ZERO, delay: Duration::ZERO, expires: None, group: None }
     }
 }
 
@@ -79,6 +84,7 @@ impl Terms {
     /// When a header has a value that means nothing.
     pub(in crate::engine::embedded) fn read(message: &Message, age: Duration) -> Result<Self, EngineError> {
         let mut terms = Self { age, ..Self::default() };
+        let mut closes = false;
         for (name, value) in &message.headers {
             let name = &**name;
             match name {
@@ -103,9 +109,12 @@ impl Terms {
                     let millis = number(name, value, 0, LONGEST_DELAY, expected)?;
                     terms.delay = Duration::from_millis(millis).saturating_sub(age);
                 }
+                GROUP_ID => terms.group = Group::of(value),
+                GROUP_SEQ => closes = Group::closes(value)?,
                 _ => {}
             }
         }
+        terms.group = terms.group.map(|group| group.closing(closes));
         Ok(terms)
     }
 
@@ -122,6 +131,12 @@ impl Terms {
         self
     }
 
+    /// The same for a message that goes to one consumer in any case.
+    pub(in crate::engine::embedded) fn without_group(mut self) -> Self {
+        self.group = None;
+        self
+    }
+
     /// The same, but delivered no longer than this after it was sent.
     pub(super) fn with_ttl(mut self, ttl: Duration) -> Self {
         self.expire_in(ttl.saturating_sub(self.age));
@@ -132,9 +147,14 @@ impl Terms {
 impl Entry {
     /// A message that has no position yet.
     pub(super) fn new(message: Arc<Message>, size: usize, terms: &Terms) -> Self {
-        let rare = terms.expires.map(|at| Box::new(Rare { expires: Some(at) }));
-        let priority = terms.priority;
+        let Terms { priority, expires, group, .. } = *terms;
+        let rare = (expires.is_some() || group.is_some()).then(|| Box::new(Rare { expires, group }));
         Self { position: 0, message, size, returns: 0, priority, redelivered: false, rare, kept: None }
+    }
+
+    /// Of which group it is.
+    pub(super) fn group(&self) -> Option<Group> {
+        self.rare.as_ref()?.group
     }
 
     /// When it is to be delivered no longer.

@@ -1,15 +1,20 @@
 //! What is ready: one lane for each priority that has been in use, each in the order of positions.
 
-use std::{cmp::Reverse, collections::VecDeque};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
+};
 
-use super::Entry;
+use super::{Entry, groups::Place};
 
 /// The ready messages of a queue. The next one is the first of the highest lane that is not empty.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     /// By falling priority. Nearly all queues have one.
-    lanes: Vec<Lane>,
+    by_priority: Vec<Lane>,
     len: usize,
+    /// How many are of the groups of a place.
+    of_groups: HashMap<Place, usize>,
 }
 
 /// Where a ready message stands: the smaller goes first.
@@ -41,6 +46,9 @@ impl Lanes {
     /// Puts a message into its place: behind all of its priority that came before it, and before all that came after.
     pub(super) fn insert(&mut self, entry: Entry) {
         self.len += 1;
+        if let Some(group) = entry.group() {
+            *self.of_groups.entry(group.place()).or_default() += 1;
+        }
         let lane = self.lane(entry.priority);
         if lane.back().is_none_or(|last| last.position < entry.position) {
             lane.push_back(entry);
@@ -51,31 +59,50 @@ impl Lanes {
     }
 
     fn lane(&mut self, priority: u8) -> &mut VecDeque<Entry> {
-        let index = self.lanes.iter().position(|lane| lane.priority <= priority).unwrap_or(self.lanes.len());
-        if self.lanes.get(index).is_none_or(|lane| lane.priority != priority) {
-            self.lanes.insert(index, Lane { priority, entries: VecDeque::new() });
+        let index =
+            self.by_priority.iter().position(|lane| lane.priority <= priority).unwrap_or(self.by_priority.len());
+        if self.by_priority.get(index).is_none_or(|lane| lane.priority != priority) {
+            self.by_priority.insert(index, Lane { priority, entries: VecDeque::new() });
         }
-        &mut self.lanes[index].entries
+        &mut self.by_priority[index].entries
     }
 
     /// Takes the next message.
     pub(super) fn pop(&mut self) -> Option<Entry> {
-        let entry = self.lanes.iter_mut().find_map(|lane| lane.entries.pop_front())?;
-        self.len -= 1;
+        let entry = self.by_priority.iter_mut().find_map(|lane| lane.entries.pop_front())?;
+        self.count_out(&entry);
         Some(entry)
     }
 
-    /// Takes the message of this key, if it is ready.
-    pub(super) fn take(&mut self, key: Key) -> Option<Entry> {
-        let lane = self.lanes.iter_mut().find(|lane| lane.priority == key.priority.0)?;
+    /// Takes the message of this key, if it is ready and this is true of it.
+    pub(super) fn take_if(&mut self, key: Key, wanted: impl FnOnce(&Entry) -> bool) -> Option<Entry> {
+        let lane = self.by_priority.iter_mut().find(|lane| lane.priority == key.priority.0)?;
         let index = lane.entries.binary_search_by_key(&key.position, |entry| entry.position).ok()?;
+        let entry = wanted(&lane.entries[index]).then(|| lane.entries.remove(index)).flatten()?;
+        self.count_out(&entry);
+        Some(entry)
+    }
+
+    /// Whether a message of the groups of this place is ready.
+    pub(super) fn has_of(&self, place: Place) -> bool {
+        self.of_groups.contains_key(&place)
+    }
+
+    fn count_out(&mut self, entry: &Entry) {
         self.len -= 1;
-        lane.entries.remove(index)
+        if let Some(group) = entry.group()
+            && let Some(count) = self.of_groups.get_mut(&group.place())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.of_groups.remove(&group.place());
+            }
+        }
     }
 
     /// The messages from this key on, the next one first.
     pub(super) fn iter_from(&self, from: Key) -> impl Iterator<Item = &Entry> {
-        self.lanes.iter().flat_map(move |lane| {
+        self.by_priority.iter().flat_map(move |lane| {
             let key = |position| Key { priority: Reverse(lane.priority), position };
             let first = lane.entries.partition_point(|entry| key(entry.position) < from);
             lane.entries.range(first..)
@@ -84,20 +111,20 @@ impl Lanes {
 
     /// Takes the oldest message of the lowest priority.
     pub(super) fn pop_lowest(&mut self) -> Option<Entry> {
-        let entry = self.lanes.iter_mut().rev().find_map(|lane| lane.entries.pop_front())?;
-        self.len -= 1;
+        let entry = self.by_priority.iter_mut().rev().find_map(|lane| lane.entries.pop_front())?;
+        self.count_out(&entry);
         Some(entry)
     }
 
     /// Takes all messages.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Entry> + use<> {
-        std::mem::take(self).lanes.into_iter().flat_map(|lane| lane.entries)
+        std::mem::take(self).by_priority.into_iter().flat_map(|lane| lane.entries)
     }
 
     /// Takes the messages of which this is true.
     pub(super) fn take_where(&mut self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let mut taken = Vec::new();
-        for lane in &mut self.lanes {
+        for lane in &mut self.by_priority {
             if lane.entries.iter().any(&wanted) {
                 let (gone, left): (VecDeque<Entry>, _) =
                     std::mem::take(&mut lane.entries).into_iter().partition(&wanted);
@@ -105,13 +132,15 @@ impl Lanes {
                 lane.entries = left;
             }
         }
-        self.len -= taken.len();
+        for entry in &taken {
+            self.count_out(entry);
+        }
         taken
     }
 
     /// All messages, those of one priority in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.lanes.iter().flat_map(|lane| &lane.entries)
+        self.by_priority.iter().flat_map(|lane| &lane.entries)
     }
 
     /// How many messages are ready.

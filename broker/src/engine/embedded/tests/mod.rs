@@ -3,6 +3,8 @@
 mod aliases;
 mod dead_letters;
 mod durable;
+mod group_model;
+mod groups;
 mod model;
 mod persistence;
 mod policies;

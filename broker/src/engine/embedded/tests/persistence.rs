@@ -63,6 +63,27 @@ fn contents(engine: &EmbeddedEngine, queue: &str) -> Vec<(String, bool)> {
 }
 
 #[test]
+fn the_messages_of_a_group_have_one_consumer_after_a_restart_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let mut session = Session::open(&engine);
+    for body in ["1", "2", "3"] {
+        let headers = vec![("persistent".into(), "true".into()), ("JMSXGroupID".into(), "a".into())];
+        session.wait_for(Operation::Send(message_with("/queue/a", body, headers))).unwrap();
+    }
+    drop(session);
+    engine.close();
+    drop(engine);
+    let engine = open(folder.path());
+    let (mut one, mut two) = (Session::open(&engine), Session::open(&engine));
+    one.subscribe(1, "/queue/a", Acknowledge::ByClient, 1);
+    two.subscribe(1, "/queue/a", Acknowledge::ByClient, 5);
+    assert_eq!((one.receive_bodies(), two.receive_bodies()), (vec!["1".into()], vec![]));
+    drop(one);
+    assert_eq!(two.receive_bodies(), ["1", "2", "3"]);
+}
+
+#[test]
 fn persistent_messages_of_queues_outlive_the_engine_and_others_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path());

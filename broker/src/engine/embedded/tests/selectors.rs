@@ -83,6 +83,21 @@ fn a_selecting_consumer_keeps_the_order_also_of_more_than_it_remembers() {
 }
 
 #[test]
+fn consumers_that_select_the_same_take_turns() {
+    let engine = engine();
+    let mut sender = Session::open(&engine);
+    let mut consumers: Vec<Session> = (0..3).map(|_| Session::open(&engine)).collect();
+    for consumer in &mut consumers {
+        consumer.subscribe_with(1, "/queue/a", ByClient, 10, selecting("red"));
+    }
+    for body in ["1", "2", "3", "4", "5", "6"] {
+        sender.try_do(coloured("/queue/a", body, "red")).unwrap();
+    }
+    let given: Vec<_> = consumers.iter_mut().map(Session::receive_bodies).collect();
+    assert_eq!(given, [["1", "4"], ["2", "5"], ["3", "6"]]);
+}
+
+#[test]
 fn a_selector_that_cannot_be_read_is_refused_with_the_place() {
     let mut session = Session::open(&engine());
     for destination in ["/queue/a", "/topic/a"] {

@@ -19,7 +19,7 @@ const QUEUES: u64 = 3;
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Ends the other threads of a scope also when an assertion fails, which would otherwise wait for them for ever.
-struct EndsOthers<'a>(&'a AtomicBool);
+pub(super) struct EndsOthers<'a>(pub(super) &'a AtomicBool);
 
 impl Drop for EndsOthers<'_> {
     fn drop(&mut self) {
