@@ -26,6 +26,7 @@ use crate::{
     memory::Memory,
     metrics::{EngineCollector, Metrics},
     stats::Rates,
+    telemetry::Log,
     transport::{ConnectionLimit, Transport, sockjs},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Broker {
     instance: String,
     next_session: AtomicU64,
     serving: AtomicBool,
+    log: Log,
     /// The engine with its life.
     pub(crate) running_engine: RunningEngine,
     /// Where messages go.
@@ -68,7 +70,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    pub(crate) fn new(configuration: Configuration, running_engine: RunningEngine) -> Self {
+    pub(crate) fn new(configuration: Configuration, running_engine: RunningEngine, log: Log) -> Self {
         let engine = running_engine.as_engine();
         let mut metrics = Metrics::new();
         metrics.register_engine(EngineCollector(Arc::clone(&engine)));
@@ -85,6 +87,7 @@ impl Broker {
             instance: rand::rng().sample_iter(Alphanumeric).take(INSTANCE).map(char::from).collect(),
             next_session: AtomicU64::new(1),
             serving: AtomicBool::new(false),
+            log,
             running_engine,
             engine,
             metrics,
@@ -109,6 +112,7 @@ impl Broker {
     /// Brings a configuration into force, for live sessions too.
     pub(crate) fn apply(&self, mut configuration: Configuration, needs_restart: Vec<String>) {
         configuration.authenticator.adopt(&self.current().authenticator);
+        self.log.configure(configuration.config.logging);
         self.running_engine.configure(&configuration.config);
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
         self.memory.set_bound(configuration.config.limits.memory.map(|size| size.0));

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{
+    Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use stompbroker_config::LogFormat;
 
 use crate::bench::BenchArguments;
 
@@ -37,18 +41,14 @@ pub struct RunArguments {
     /// The broker.yaml to serve by; watched for changes.
     #[arg(long, env = "STOMPBROKER_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// How log lines look; which ones there are is said by `RUST_LOG`, for example `info` or `stompbroker=debug`.
-    #[arg(long, env = "STOMPBROKER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
-    pub log_format: LogFormat,
+    /// How log lines look, whatever `logging.format` says. In the same way `RUST_LOG`, for example `info` or
+    /// `stompbroker=debug`, says which ones there are, whatever `logging.level` says.
+    #[arg(long, env = "STOMPBROKER_LOG_FORMAT", value_name = "FORMAT", value_parser = log_format())]
+    pub log_format: Option<LogFormat>,
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
+fn log_format() -> impl TypedValueParser<Value = LogFormat> {
+    PossibleValuesParser::new(LogFormat::NAMES).try_map(|name| name.parse::<LogFormat>())
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@
 //! `/topic/a.b` and for `/topic/a/b`. Two destinations without wildcards are the same only if their texts are.
 
 pub mod alias;
+mod mask;
 mod policies;
 pub mod user;
 
+pub(crate) use self::mask::{REPLY_QUEUE, REPLY_TOPIC, masked};
 pub use policies::DestinationPolicies;
 pub use user::UserDestinations;
 

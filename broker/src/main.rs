@@ -9,7 +9,7 @@ use stompbroker::{
     configuration, security,
     server::Server,
     shutdown::Signals,
-    telemetry,
+    telemetry::Log,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -61,10 +61,11 @@ fn print(line: &str) -> ExitCode {
 
 #[tokio::main]
 async fn run(arguments: &RunArguments) -> ExitCode {
-    if let Err(error) = telemetry::install(arguments.log_format) {
-        return fail(&error, USAGE);
-    }
-    let (server, signals) = match (Server::bind(&arguments.config), Signals::install()) {
+    let log = match Log::install(arguments.log_format) {
+        Ok(log) => log,
+        Err(error) => return fail(&error, USAGE),
+    };
+    let (server, signals) = match (Server::bind_logging_to(&arguments.config, log), Signals::install()) {
         (Ok(server), Ok(signals)) => (server, signals),
         (Err(error), _) => {
             tracing::error!(%error, "the broker does not start");

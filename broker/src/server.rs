@@ -19,6 +19,7 @@ use crate::{
     engine::embedded::StoreError,
     engines::RunningEngine,
     stats,
+    telemetry::Log,
     transport::{Listener, Port, accept_loop, tcp, websocket},
 };
 
@@ -103,13 +104,23 @@ struct Ports {
 }
 
 impl Server {
-    /// Reads the configuration and binds its ports; must be called within a Tokio runtime.
+    /// Reads the configuration and binds its ports; must be called within a Tokio runtime. Leaves the log of the process as
+    /// it is.
     ///
     /// # Errors
     /// When the configuration cannot be used or a port cannot be bound.
     pub fn bind(config: &Path) -> Result<Self, StartError> {
+        Self::bind_logging_to(config, Log::default())
+    }
+
+    /// As [`Self::bind`], and brings `logging` into force in this log.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_logging_to(config: &Path, log: Log) -> Result<Self, StartError> {
         let mut source = Source::new(config);
         let configuration = source.load()?;
+        log.configure(configuration.config.logging);
         let listeners = &configuration.config.listeners;
         let stomp = listeners.stomp.as_ref();
         let stomp = Ports {
@@ -126,7 +137,7 @@ impl Server {
         };
         let admin = listen(configuration.config.admin.port, "admin.port")?;
         let engine = RunningEngine::start(&configuration.config).map_err(Box::new)?;
-        Ok(Self { broker: Arc::new(Broker::new(configuration, engine)), source, stomp, websocket, admin })
+        Ok(Self { broker: Arc::new(Broker::new(configuration, engine, log)), source, stomp, websocket, admin })
     }
 
     /// Where it listens.

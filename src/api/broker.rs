@@ -6,8 +6,8 @@ use stompbroker_config::GoDuration;
 
 use super::{
     Authentication, Authorization, Autoscaling, Credentials, DestinationPolicy, Drain, Engine, ImagePullSecret, Limits,
-    Listeners, MaintenanceWindow, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules,
-    scalars,
+    Listeners, Logging, MaintenanceWindow, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations,
+    Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -131,6 +131,9 @@ pub struct StompBrokerSpec {
     /// How a pod lets its sessions go when it stops.
     #[serde(default)]
     pub drain: Drain,
+    /// What the pods log, and how. Absent: JSON from level info on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logging: Option<Logging>,
     /// How pods are replaced when something changes that only a restart brings into effect: one zone after the other in
     /// the order of `zones`.
     #[serde(default)]
@@ -164,6 +167,7 @@ impl Default for StompBrokerSpec {
             session_timeout: session_timeout(),
             autoscaling: None,
             drain: Drain::default(),
+            logging: None,
             rollout: Rollout::default(),
             upgrade_policy: UpgradePolicy::default(),
             maintenance_window: None,

@@ -8,6 +8,7 @@
 //! | `engine` | embedded and relay |
 //! | `listeners` | where clients connect |
 //! | `access` | credentials, authentication, authorization |
+//! | `monitoring` | what pods tell of themselves |
 //! | `rollout` | how and when pods are replaced, and what is reported of it |
 //! | `status` | what the operator reports |
 //! | `rules` | the CEL rules with their messages |
@@ -24,6 +25,7 @@ mod destinations;
 mod engine;
 mod jwt;
 mod listeners;
+mod monitoring;
 mod rollout;
 mod rules;
 mod scalars;
@@ -45,6 +47,7 @@ use kube::CustomResourceExt;
 pub use listeners::{
     ADMIN_PORT, Compression, ListenerPort, Listeners, SlowConsumers, SockJs, StompListener, WebSocketListener,
 };
+pub use monitoring::Logging;
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };

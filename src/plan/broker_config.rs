@@ -63,6 +63,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             connections_per_second: broker.drain.connections_per_second,
             deadline: broker.drain.deadline,
         },
+        logging: config::Logging { format: broker.logging.format, level: broker.logging.level },
     }
 }
 

@@ -175,6 +175,7 @@ fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
         authorization: None,
         destinations: Vec::new(),
         user_destinations: None,
+        logging: None,
         rollout: Rollout { restart: spec.rollout.restart.clone(), ..Rollout::default() },
         upgrade_policy: crate::api::UpgradePolicy::default(),
         maintenance_window: None,

@@ -3,7 +3,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
-use crate::api::{Authentication, Drain, EmbeddedEngine, Limits, Listeners, RelayEngine, Resources, StompBrokerSpec};
+use crate::api::{
+    Authentication, Drain, EmbeddedEngine, Limits, Listeners, Logging, RelayEngine, Resources, StompBrokerSpec,
+};
 
 /// A spec that can be put into effect, with everything decided that the spec leaves open.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub struct ValidatedBroker {
     pub session_timeout: GoDuration,
     /// How pods let their sessions go.
     pub drain: Drain,
+    /// What pods log.
+    pub logging: Logging,
     /// What works but is probably not meant, for the message of the condition `Accepted`.
     pub warnings: Vec<String>,
 }

@@ -66,6 +66,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         heartbeat: spec.heartbeat,
         session_timeout: spec.session_timeout,
         drain: spec.drain.clone(),
+        logging: spec.logging.clone().unwrap_or_default(),
         name,
     })
 }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, UserDestinations};
+use crate::{
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, UserDestinations,
+};
 
 /// The whole of one broker pod's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Config {
     /// How the pod lets its sessions go when it stops.
     #[serde(default)]
     pub drain: Drain,
+    /// What is logged, and how.
+    #[serde(default, skip_serializing_if = "Logging::is_default")]
+    pub logging: Logging,
 }
 
 /// Where clients connect.

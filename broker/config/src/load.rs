@@ -301,6 +301,7 @@ mod tests {
                 "authorization.rules[0].destinations[0]",
                 "slash",
             ),
+            ("listeners: {stomp: {port: 1}}\nlogging:\n  level: verbose\n", 3, "logging.level", "debug"),
             ("listeners:\n  websocket:\n    port: 1\n    path: ws\n", 4, "listeners.websocket.path", "slash"),
             (
                 "listeners:\n  websocket:\n    port: 1\n    pingInterval: 0s\n",

@@ -10,6 +10,7 @@ use stompbroker_config::ByteSize;
 
 use super::{Connection, Phase, Stream, Turn, bound_mailbox};
 use crate::{
+    destination::masked,
     engine::{Event, Operation, SessionInfo},
     security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason},
@@ -56,7 +57,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn tick_wire(&mut self, turn: &mut Turn) {
         let is_heard = self.may_take(turn);
         if let Err(WireError(error)) = self.wire.tick(turn.now, is_heard, self.output.buffer()) {
-            self.begin_close(&Close { reason: CloseReason::HeartbeatTimeout, error: Some(error) }, turn.now);
+            self.begin_close(&Close::new(CloseReason::HeartbeatTimeout, Some(error)), turn.now);
         }
     }
 
@@ -175,10 +176,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     /// Carries out what the session wants done besides the frames that it has written.
     fn carry_out(&mut self, turn: &mut Turn) {
         for (operation, ticket) in turn.effects.operations.drain(..) {
-            if let Operation::Subscribe(subscription) = &operation {
-                let destination = &subscription.destination;
-                tracing::debug!(session.id = %self.id, user = self.user.as_deref(), %destination, "subscribed");
-            }
+            self.log_operation(&operation);
             if let Some(engine) = &mut self.engine {
                 engine.submit(operation, ticket);
             }
@@ -192,6 +190,26 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         }
         if let Some(close) = turn.effects.close.take() {
             self.begin_close(&close, turn.now);
+        }
+    }
+
+    fn log_operation(&self, operation: &Operation) {
+        let (id, user) = (&*self.id, self.user.as_deref());
+        match operation {
+            Operation::Subscribe(subscription) => {
+                let destination = &*masked(&subscription.destination);
+                tracing::info!(session.id = id, user, destination, "subscribed");
+            }
+            Operation::Send(message) => tracing::debug!(
+                session.id = id,
+                user,
+                destination = &*masked(&message.destination),
+                message.id = &*message.id,
+                octets = message.body.len(),
+                "sent"
+            ),
+            Operation::Commit(operations) => operations.iter().for_each(|operation| self.log_operation(operation)),
+            Operation::Unsubscribe { .. } | Operation::Settle { .. } => {}
         }
     }
 
@@ -268,7 +286,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
 
     /// Counts and logs the end of the session, however it came.
     pub(super) fn report_end(&self, close: &Close) {
-        let Close { reason, error } = close;
+        let Close { reason, error, destination } = close;
         self.registration.record().ended();
         self.tell_drops();
         let metrics = &self.broker().metrics;
@@ -278,7 +296,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         metrics.closed(*reason);
         tracing::info!(
             session.id = %self.id, user = self.user.as_deref(), client.addr = %self.registration.record().peer,
-            transport = W::TRANSPORT.as_str(), reason = reason.as_str(), error, "closed"
+            transport = W::TRANSPORT.as_str(), destination = destination.as_deref().map(masked).as_deref(),
+            reason = reason.as_str(), error = error.as_deref().map(masked).as_deref(), "closed"
         );
     }
 }

@@ -60,7 +60,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 self.on_decode_error(&DecodeError { problem, receipt: None }, turn);
             }
             Err(WireError(error)) => {
-                self.begin_close(&Close { reason: CloseReason::ProtocolError, error: Some(error) }, turn.now);
+                self.begin_close(&Close::new(CloseReason::ProtocolError, Some(error)), turn.now);
             }
         }
     }

@@ -242,7 +242,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     fn end_after_eof(&mut self, turn: &Turn) -> bool {
         let is_over = self.eof && !self.undecoded && self.phase == Phase::Open && self.refused_login.is_none();
         if is_over {
-            self.begin_close(&Close { reason: CloseReason::ClientClosed, error: None }, turn.now);
+            self.begin_close(&Close::new(CloseReason::ClientClosed, None), turn.now);
         }
         is_over
     }
@@ -265,7 +265,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     /// Ends at once.
     fn abort(&mut self, reason: CloseReason) {
         if self.phase == Phase::Open {
-            self.report_end(&Close { reason, error: None });
+            self.report_end(&Close::new(reason, None));
         }
         self.phase = Phase::Closed;
     }

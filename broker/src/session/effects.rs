@@ -56,6 +56,15 @@ pub struct Close {
     pub reason: CloseReason,
     /// The text of the ERROR that was sent, where one was.
     pub error: Option<String>,
+    /// The destination that was denied or refused, where that is why.
+    pub destination: Option<Box<str>>,
+}
+
+impl Close {
+    /// An end that no destination has to do with.
+    pub const fn new(reason: CloseReason, error: Option<String>) -> Self {
+        Self { reason, error, destination: None }
+    }
 }
 
 /// Why a session ended; the label `reason` of the metric of closed sessions.

@@ -127,6 +127,17 @@ impl SessionError {
         }
     }
 
+    /// The destination that was denied or refused, where that is the error.
+    pub(super) fn destination(&self) -> Option<&str> {
+        match self {
+            Self::Denied { destination, .. }
+            | Self::Engine(
+                EngineError::UnknownDestination { destination, .. } | EngineError::Full { destination, .. },
+            ) => Some(destination),
+            _ => None,
+        }
+    }
+
     /// What the session is said to have ended of.
     pub(super) const fn reason(&self) -> CloseReason {
         match self {

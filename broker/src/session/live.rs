@@ -59,7 +59,7 @@ impl Context<'_> {
     }
 
     fn close(&mut self, reason: CloseReason) {
-        self.effects.close = Some(Close { reason, error: None });
+        self.effects.close = Some(Close::new(reason, None));
     }
 }
 

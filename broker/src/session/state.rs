@@ -304,7 +304,8 @@ impl Session {
         }
         let mut output = Output { sink, scratch: &mut self.scratch };
         let text = output.error(self.version, error, about);
-        effects.close = Some(Close { reason: error.reason(), error: Some(text) });
+        effects.close =
+            Some(Close { reason: error.reason(), error: Some(text), destination: error.destination().map(Into::into) });
         self.end();
     }
 

@@ -14,6 +14,7 @@ mod drain;
 mod durable;
 mod heartbeats;
 mod limits;
+mod logging;
 mod logins;
 mod memory;
 mod messages;

@@ -16,7 +16,7 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
          listeners: {stomp: {port: 2001}, websocket: {port: 2002, path: /p, allowedOrigins: ['https://o'], \
            sockJs: {heartbeat: 16s, disconnectDelay: 17s, responseLimit: 18, sessionCookie: true, clientUrl: /c}}}, \
          limits: {connectionsPerPod: 11, connectionsPerAddress: 16, memory: 17, messagesPerSecondPerPod: 12, subscriptionsPerSession: 13, messageSize: 14}, \
-         drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
+         logging: {format: text, level: debug}, drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
          authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
          engine: {relay: {destinationPrefixes: [/x], virtualHost: v, connectTimeout: 5s, \
            heartbeat: {send: 6s, receive: 7s}, upstreams: [{host: h, port: 8, zone: z}], \
@@ -51,6 +51,7 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
         ("/limits/messagesPerSecondPerPod", json!(12)),
         ("/limits/subscriptionsPerSession", json!(13)),
         ("/limits/messageSize", json!("14")),
+        ("/logging", json!({"format": "text", "level": "debug"})),
         ("/drain", json!({"delay": "3s", "deadline": "4s", "connectionsPerSecond": 15})),
         (
             "/authorization/rules/0",

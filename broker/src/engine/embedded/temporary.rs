@@ -1,10 +1,10 @@
 //! Temporary queues and topics: they are one session's own and go with it. Others reach them by the destination that stands
 //! in `reply-to`, which has a secret of the session in it; nobody else can subscribe to them.
 
+use crate::destination::{REPLY_QUEUE, REPLY_TOPIC};
+
 const QUEUE: &str = "/temp-queue/";
 const TOPIC: &str = "/temp-topic/";
-const REPLY_QUEUE: &str = "/reply-queue/";
-const REPLY_TOPIC: &str = "/reply-topic/";
 
 /// How others call the temporary destination that the session with this secret calls so; none if it is no such destination.
 pub(super) fn reply_destination(own: &str, secret: impl FnOnce() -> String) -> Option<Box<str>> {

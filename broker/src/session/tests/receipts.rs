@@ -122,7 +122,7 @@ fn disconnect_without_a_receipt_closes_at_once_and_without_an_error() {
     let mut peer = Peer::live(Version::V1_2);
     peer.send("DISCONNECT\n\n");
     assert_eq!(peer.text(), "");
-    assert_eq!(peer.effects.close, Some(Close { reason: CloseReason::Disconnect, error: None }));
+    assert_eq!(peer.effects.close, Some(Close::new(CloseReason::Disconnect, None)));
     assert!(peer.session.is_closed());
 }
 
@@ -135,7 +135,7 @@ fn the_receipt_of_disconnect_comes_after_all_others_and_then_the_end() {
     let ticket = peer.tickets()[0].unwrap();
     peer.event(Event::Completed(ticket));
     assert_eq!(receipts(&mut peer), ["1", "bye"]);
-    assert_eq!(peer.effects.close, Some(Close { reason: CloseReason::Disconnect, error: None }));
+    assert_eq!(peer.effects.close, Some(Close::new(CloseReason::Disconnect, None)));
 }
 
 #[test]

@@ -3,10 +3,12 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::Duration,
 };
 
-use super::within;
+use super::{eventually, within};
 
 /// The binary with these arguments and none of the caller's settings.
 pub(crate) fn stompbroker(arguments: &[&str]) -> Command {
@@ -19,7 +21,8 @@ pub(crate) fn stompbroker(arguments: &[&str]) -> Command {
 pub(crate) struct Process {
     child: Child,
     pub(crate) port: u16,
-    log: std::thread::JoinHandle<String>,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -33,8 +36,20 @@ impl Process {
                 break line["listener"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
             }
         };
-        let log = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
-        Self { child, port, log }
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&log);
+        let read = move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
+        Self { child, port, log, reader: Some(std::thread::spawn(read)) }
+    }
+
+    /// Waits for a line of the log with these words.
+    pub(crate) async fn logs(&self, words: &str) -> String {
+        eventually(&format!("{words:?} in the log"), async || self.find_log(words)).await
+    }
+
+    /// The first line of the log so far with these words.
+    pub(crate) fn find_log(&self, words: &str) -> Option<String> {
+        self.log.lock().unwrap().iter().find(|line| line.contains(words)).cloned()
     }
 
     /// Sends it a signal such as `-TERM`.
@@ -60,8 +75,8 @@ impl Process {
             }
         })
         .await;
-        let log = std::mem::replace(&mut self.log, std::thread::spawn(String::new));
-        (status.code(), log.join().unwrap())
+        self.reader.take().unwrap().join().unwrap();
+        (status.code(), self.log.lock().unwrap().join("\n"))
     }
 }
 
