@@ -163,6 +163,19 @@ pub enum EngineError {
         /// What would be right.
         expected: &'static str,
     },
+    /// A header says something else of a queue than has been said before.
+    #[error(
+        "the header {header} is {value:?}, but the queue has {present:?} from one who used it before; give the same, leave \
+         the header out, or use another queue"
+    )]
+    Declared {
+        /// Its name.
+        header: Box<str>,
+        /// What it says.
+        value: Box<str>,
+        /// What has been said before.
+        present: Box<str>,
+    },
     /// The selector of a subscription cannot be read.
     #[error("the selector {selector:?} cannot be read {error}")]
     Selector {

@@ -96,7 +96,9 @@ impl SessionError {
             Self::MissingHeader { header: "destination", .. } => "Missing destination",
             Self::MissingHeader { .. } | Self::Engine(EngineError::IncompleteDurable { .. }) => "Missing header",
             Self::InvalidHeader { .. }
-            | Self::Engine(EngineError::InvalidHeader { .. } | EngineError::Selector { .. }) => "Invalid header",
+            | Self::Engine(
+                EngineError::InvalidHeader { .. } | EngineError::Declared { .. } | EngineError::Selector { .. },
+            ) => "Invalid header",
             Self::DuplicateSubscription(_) => "Duplicated subscription identifier",
             Self::UnknownSubscription(_) => "Subscription not found",
             Self::UnknownDelivery { .. } => "Message not found",
@@ -153,6 +155,7 @@ impl SessionError {
             Self::ClosedByOperator => CloseReason::ClosedByOperator,
             Self::Engine(
                 EngineError::InvalidHeader { .. }
+                | EngineError::Declared { .. }
                 | EngineError::Selector { .. }
                 | EngineError::IncompleteDurable { .. },
             ) => CloseReason::ProtocolError,

@@ -22,8 +22,19 @@ const NAMES: [&str; 3] = ["activemq.subscriptionName", "durable-subscription-nam
 /// Headers by which `RabbitMQ`'s clients say that the id of a subscription names a durable one.
 const FLAGS: [&str; 2] = ["durable", "persistent"];
 const FLAG_VALUES: &str = "true or false";
+/// The header by which `RabbitMQ`'s clients name the queue behind a subscription to a topic.
+const QUEUE_NAME: &str = "x-queue-name";
 
-/// The name of the durable subscription that a SUBSCRIBE to what is called `name` here asks for; none if it asks for an
+/// What a SUBSCRIBE to a topic asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Requested {
+    /// The name of the queue that the topic feeds.
+    pub(super) queue: Box<str>,
+    /// Whether it stays when nobody consumes from it: else it is only shared by those who do.
+    pub(super) stays: bool,
+}
+
+/// The durable or shared subscription that a SUBSCRIBE to what is called `name` here asks for; none if it asks for an
 /// ordinary one. `written`: how the client calls it.
 ///
 /// # Errors
@@ -34,30 +45,36 @@ pub(super) fn requested(
     kind: Kind,
     written: &str,
     name: &str,
-) -> Result<Option<Box<str>>, EngineError> {
+) -> Result<Option<Requested>, EngineError> {
     // Every queue keeps its messages, whoever is there.
     if kind == Kind::Queue {
-        return Ok(None);
+        return match header(headers, QUEUE_NAME) {
+            Some(other) if name.strip_prefix("/queue/") != Some(other) => {
+                Err(invalid(QUEUE_NAME, other, "left out, for the destination names the queue"))
+            }
+            _ => Ok(None),
+        };
     }
-    let Some((by, own)) = named(headers, client_id)? else { return Ok(None) };
-    if header(headers, "auto-delete") == Some("true") {
+    let Some((by, own, stays)) = named(headers, client_id)? else { return Ok(None) };
+    if stays && header(headers, "auto-delete") == Some("true") {
         return Err(invalid("auto-delete", "true", "false for a durable subscription"));
     }
     if kind == Kind::User || temporary::is_reply_topic(name) {
         return names::refuse(written, &format!("it ends with the session; leave out the header {by}"));
     }
-    Ok(Some(format!("{PREFIX}{own}{name}").into()))
+    Ok(Some(Requested { queue: format!("{PREFIX}{own}{name}").into(), stays }))
 }
 
-/// The header that asks for a durable subscription, and how the part of its name before the destination reads.
-fn named(headers: &[Header], client_id: Option<&str>) -> Result<Option<(&'static str, String)>, EngineError> {
+/// The header that asks for a durable or shared subscription, how the part of its name before the destination reads, and
+/// whether it is durable.
+fn named(headers: &[Header], client_id: Option<&str>) -> Result<Option<(&'static str, String, bool)>, EngineError> {
     if let Some((by, name)) = NAMES.into_iter().find_map(|by| Some((by, header(headers, by)?))) {
         if name.is_empty() {
             return Err(invalid(by, name, "the name of the durable subscription"));
         }
         let needs = "the header client-id in CONNECT, which says whose it is";
         let client = client_id.ok_or(EngineError::IncompleteDurable { header: by, needs })?;
-        return Ok(Some((by, format!("{}:{}", escaped(client), escaped(name)))));
+        return Ok(Some((by, format!("{}:{}", escaped(client), escaped(name)), true)));
     }
     let mut flag = None;
     for by in FLAGS {
@@ -67,11 +84,17 @@ fn named(headers: &[Header], client_id: Option<&str>) -> Result<Option<(&'static
             Some(other) => return Err(invalid(by, other, FLAG_VALUES)),
         }
     }
+    if let Some(queue) = header(headers, QUEUE_NAME) {
+        if queue.is_empty() {
+            return Err(invalid(QUEUE_NAME, queue, "the name of the queue that subscribers share"));
+        }
+        return Ok(Some((flag.unwrap_or(QUEUE_NAME), escaped(queue).into_owned(), flag.is_some())));
+    }
     let Some(by) = flag else { return Ok(None) };
     let needs = "the header id, which names it over all sessions";
     let id = header(headers, "id").filter(|id| !id.is_empty());
     let id = id.ok_or(EngineError::IncompleteDurable { header: by, needs })?;
-    Ok(Some((by, escaped(id).into_owned())))
+    Ok(Some((by, escaped(id).into_owned(), true)))
 }
 
 /// Whether an UNSUBSCRIBE with these headers deletes a durable subscription; else it leaves it without this consumer.
@@ -144,7 +167,7 @@ mod tests {
 
     fn name(headers: &[(&str, &str)], client: Option<&str>) -> Result<Option<Box<str>>, EngineError> {
         let headers: Vec<Header> = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-        requested(&headers, client, Kind::Topic, "written", "/topic/a")
+        Ok(requested(&headers, client, Kind::Topic, "written", "/topic/a")?.map(|requested| requested.queue))
     }
 
     #[test]

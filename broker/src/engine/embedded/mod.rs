@@ -24,6 +24,7 @@
 
 mod agenda;
 mod asked;
+mod declared;
 mod durable;
 mod names;
 mod outlet;
@@ -50,13 +51,19 @@ use stompbroker_config::{ByteSize, DestinationPolicy};
 
 pub use self::store::StoreError;
 use self::{
-    durable::ClientIds, queue::FULL_QUEUES, queues::Queues, session::EmbeddedSession, store::Store, topics::Topics,
+    declared::Declared,
+    durable::ClientIds,
+    queue::FULL_QUEUES,
+    queues::{Queues, Reservation},
+    session::EmbeddedSession,
+    store::Store,
+    topics::Topics,
 };
 use super::{DestinationStatus, Engine, EngineError, EngineSession, SessionInfo, StoreStatus};
 use crate::{
     destination::{DestinationPolicies, UserDestinations},
     mailbox::Mailbox,
-    message::Batch,
+    message::{Batch, Message},
 };
 
 /// Topics and queues in the memory of this one process, shared by all its sessions.
@@ -192,8 +199,27 @@ impl Shared {
         }
     }
 
-    fn queue_size(&self) -> usize {
-        self.queues.limit()
+    /// Sets room aside for a message in its queue, which goes by what the message says of it from now on.
+    fn reserve(&self, message: &Message) -> Result<Reservation<'_>, EngineError> {
+        let room = self.queues.reserve(message).map_err(|_| self.full(message))?;
+        if !names::is_topic(&message.destination)
+            && let Some(declared) = Declared::read(&message.headers)?
+        {
+            room.declare(&declared)?;
+        }
+        Ok(room)
+    }
+
+    /// Why a message finds no room in its queue.
+    fn full(&self, message: &Message) -> EngineError {
+        let limit = ByteSize(self.queues.limit() as u64);
+        EngineError::Full {
+            destination: message.destination.clone(),
+            limit: format!(
+                "engine.embedded.queueSize ({limit}; all queues together hold at most {FULL_QUEUES} times as much)"
+            )
+            .into(),
+        }
     }
 
     fn prefetch(&self) -> u32 {

@@ -10,6 +10,7 @@
 //!   once, the next one first; only the exclusive one, where there is one.
 //! * After [`QueueState::dispatch`], the rota is empty, or nothing is ready that a consumer in it wants.
 
+mod bounds;
 mod consumer;
 mod dead;
 mod dispatch;
@@ -35,6 +36,7 @@ use stompbroker_config::{DestinationPolicy, Nack};
 #[cfg(test)]
 pub(super) use self::groups::Group;
 use self::{
+    bounds::Bounds,
     consumer::Consumer,
     durable::Durable,
     entry::Entry,
@@ -46,7 +48,7 @@ use self::{
 pub(super) use self::{
     consumer::Wishes,
     dead::{Dead, Reason},
-    entry::Terms,
+    entry::{Terms, X_DELAY},
 };
 use super::{
     agenda::Planned,
@@ -91,8 +93,10 @@ pub(super) struct QueueState {
     transient: bool,
     /// Set if it is a durable subscription.
     durable: Option<Box<Durable>>,
-    /// What the configuration says of it.
+    /// What holds for it.
     policy: Arc<DestinationPolicy>,
+    /// What clients have said of it.
+    bounds: Option<Box<Bounds>>,
     /// When its last consumer went, or it was made.
     unused_since: Instant,
     /// Not ready before their time.
@@ -139,6 +143,7 @@ impl Queue {
             transient: false,
             durable: None,
             policy,
+            bounds: None,
             unused_since: Instant::now(),
             delayed: None,
             holds_for_topic: false,

@@ -16,6 +16,7 @@ use stompbroker_config::DestinationPolicy;
 
 use super::{
     agenda::Agenda,
+    declared::Declared,
     durable, names,
     queue::{Dead, Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
@@ -137,14 +138,24 @@ impl Queues {
         }
     }
 
-    /// Makes a queue the durable subscription that its name says, unless it is that already; says whether the store has to
-    /// learn of it. To be called in [`Self::with`].
-    pub(super) fn begin_durable(&self, queue: &Arc<Queue>, state: &mut QueueState) -> Result<bool, EngineError> {
-        if state.stays() {
+    /// Makes a queue the durable subscription that its name says, unless it is that already, or one that is shared for as
+    /// long as somebody consumes from it; says whether the store has to learn of it. To be called in [`Self::with`].
+    pub(super) fn begin_durable(
+        &self,
+        queue: &Arc<Queue>,
+        state: &mut QueueState,
+        stays: bool,
+    ) -> Result<bool, EngineError> {
+        if state.stays() || !stays && state.feed().is_some() {
             return Ok(false);
         }
         if self.topics.fed() >= durable::MOST {
             return Err(EngineError::TooManyDurable(durable::MOST));
+        }
+        if !stays {
+            self.make_durable(queue, state, None);
+            state.delete();
+            return Ok(false);
         }
         if let Some(store) = &self.store {
             store.admit()?;
@@ -289,6 +300,11 @@ impl Queues {
 }
 
 impl Reservation<'_> {
+    /// Has the queue go by what its client says of it.
+    pub(super) fn declare(&self, declared: &Declared) -> Result<(), EngineError> {
+        self.queues.with_queue(&self.queue, |state| state.declare(declared))
+    }
+
     /// Puts the message into the room that was set aside for it.
     pub(super) fn fill(mut self, message: Arc<Message>, terms: &Terms, transient: bool) {
         let size = std::mem::take(&mut self.size);

@@ -8,15 +8,16 @@ use std::{
 };
 
 use rand::{Rng as _, distr::Alphanumeric};
-use stompbroker_config::{ByteSize, DestinationPolicy};
+use stompbroker_config::DestinationPolicy;
 
 use super::{
     Shared,
     asked::Asked,
+    declared::Declared,
     durable::{self, ClientId},
     names::{self, Kind},
     outlet::{Filter, Outlet, Receiver},
-    queue::{FULL_QUEUES, Queue, QueueState, Terms, Wishes},
+    queue::{Queue, QueueState, Terms, Wishes},
     queues::Reservation,
     route::{self, Route},
     store::{Place, Store},
@@ -138,7 +139,12 @@ impl EmbeddedSession {
                 self.publish();
                 let transient = names::is_transient(&message.destination, &message.headers);
                 let stored = self.admit(&message, transient)?;
-                self.shared.queues.push(&message, &terms, transient).map_err(|_| self.full(&message))?;
+                if terms.declares {
+                    let room = self.shared.reserve(&message)?;
+                    room.fill(message, &terms, transient);
+                    return Ok(stored);
+                }
+                self.shared.queues.push(&message, &terms, transient).map_err(|_| self.shared.full(&message))?;
                 Ok(stored)
             }
             Route::Users(key, message) => {
@@ -219,6 +225,7 @@ impl EmbeddedSession {
         self.unsubscribe(key, false);
         let mut stored = false;
         let id = self.shared.next_receiver();
+        let declared = Declared::read(&headers)?;
         let Asked { selector, window, exclusive, no_local } = Asked::read(&headers)?;
         let by_client = acknowledge == Acknowledge::ByClient;
         let prefetch = match prefetch.filter(|&count| count > 0) {
@@ -239,10 +246,14 @@ impl EmbeddedSession {
         };
 
         let attached = if kind == Kind::Queue || durable.is_some() {
-            let name = durable.as_ref().or_else(|| names.first()).unwrap_or(&destination).clone();
+            let of_topic = durable.as_ref().map(|requested| &requested.queue);
+            let name = of_topic.or_else(|| names.first()).unwrap_or(&destination).clone();
             self.shared.queues.with(&name, |queue, state| {
-                if durable.is_some() {
-                    stored = self.shared.queues.begin_durable(queue, state)?;
+                if let Some(declared) = &declared {
+                    state.declare(declared)?;
+                }
+                if let Some(requested) = &durable {
+                    stored = self.shared.queues.begin_durable(queue, state, requested.stays)?;
                 }
                 let receiver = receive(Arc::downgrade(queue), destination.clone());
                 state.attach(Arc::clone(&receiver), wishes, transient && durable.is_none());
@@ -259,7 +270,12 @@ impl EmbeddedSession {
                         self.window_policy(&destination),
                     ));
                     let receiver = receive(Arc::downgrade(&queue), destination);
-                    queue.state.lock().attach(Arc::clone(&receiver), wishes, false);
+                    let mut state = queue.state.lock();
+                    if let Some(declared) = &declared {
+                        state.declare(declared)?;
+                    }
+                    state.attach(Arc::clone(&receiver), wishes, false);
+                    drop(state);
                     (receiver, Some(queue))
                 }
             };
@@ -343,17 +359,6 @@ impl EmbeddedSession {
         }
     }
 
-    fn full(&self, message: &Message) -> EngineError {
-        let limit = ByteSize(self.shared.queue_size() as u64);
-        EngineError::Full {
-            destination: message.destination.clone(),
-            limit: format!(
-                "engine.embedded.queueSize ({limit}; all queues together hold at most {FULL_QUEUES} times as much)"
-            )
-            .into(),
-        }
-    }
-
     /// What holds for the private queue of a subscription to a topic: what it refuses is kept only where somebody said so,
     /// for others have got it.
     fn window_policy(&self, destination: &str) -> Arc<DestinationPolicy> {
@@ -380,7 +385,7 @@ impl EmbeddedSession {
                         Route::Queue(message) | Route::Topic(message) => {
                             stored |=
                                 self.admit(&message, names::is_transient(&message.destination, &message.headers))?;
-                            let room = shared.queues.reserve(&message).map_err(|_| self.full(&message))?;
+                            let room = shared.reserve(&message)?;
                             Checked::Queue { message, terms, room }
                         }
                         Route::Users(key, message) => Checked::Users { key, message },

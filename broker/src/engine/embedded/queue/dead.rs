@@ -21,6 +21,8 @@ pub(in crate::engine::embedded) enum Reason {
     MaxDeliveries,
     /// Its time was over.
     Expired,
+    /// More was in its queue than clients have said there may be.
+    MaxLength,
 }
 
 /// A message that died and waits to be moved to where dead letters go. It is in the store until then.
@@ -36,6 +38,7 @@ impl Reason {
             Self::Rejected => "rejected",
             Self::MaxDeliveries => "max-deliveries",
             Self::Expired => "expired",
+            Self::MaxLength => "max-length",
         }
     }
 
@@ -43,7 +46,7 @@ impl Reason {
     /// somebody has said so.
     pub(in crate::engine::embedded) fn destination(self, policy: &DestinationPolicy) -> Option<&str> {
         match (policy.dead_letter.as_deref(), self) {
-            (Some(DestinationPolicy::DISCARD), _) | (None, Self::Expired) => None,
+            (Some(DestinationPolicy::DISCARD), _) | (None, Self::Expired | Self::MaxLength) => None,
             (Some(destination), _) => Some(destination),
             (None, Self::Rejected | Self::MaxDeliveries) => Some(DestinationPolicy::DEFAULT_DEAD_LETTER),
         }

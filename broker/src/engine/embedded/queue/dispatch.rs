@@ -69,8 +69,15 @@ impl QueueState {
         }
     }
 
-    /// Delivers as long as there are messages and consumers that can take them.
+    /// Delivers as long as there are messages and consumers that can take them, and drops what is too much.
     pub(in crate::engine::embedded) fn dispatch(&mut self) {
+        self.deliver();
+        if self.bounds.is_some() {
+            self.drop_excess();
+        }
+    }
+
+    fn deliver(&mut self) {
         while let Some(&id) = self.rota.front() {
             let Some(consumer) = self.consumers.get_mut(&id) else {
                 self.rota.pop_front();

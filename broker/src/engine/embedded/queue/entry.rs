@@ -7,7 +7,10 @@ use std::{
 
 use super::groups::{GROUP_ID, GROUP_SEQ, Group};
 use crate::{
-    engine::{EngineError, embedded::store::Kept},
+    engine::{
+        EngineError,
+        embedded::{declared, store::Kept},
+    },
     message::Message,
 };
 
@@ -28,7 +31,7 @@ const EXPIRATION: &str = "expiration";
 const EXPIRES: &str = "expires";
 /// Milliseconds from now, by the names that `ActiveMQ` and RabbitMQ give it.
 const AMQ_SCHEDULED_DELAY: &str = "AMQ_SCHEDULED_DELAY";
-const X_DELAY: &str = "x-delay";
+pub(in crate::engine::embedded) const X_DELAY: &str = "x-delay";
 
 /// A message in a queue.
 #[derive(Debug)]
@@ -69,11 +72,20 @@ pub(in crate::engine::embedded) struct Terms {
     expires: Option<Instant>,
     /// Of which group it is.
     group: Option<Group>,
+    /// Whether the headers say something of the queue, too.
+    pub(in crate::engine::embedded) declares: bool,
 }
 
 impl Default for Terms {
     fn default() -> Self {
-        Self { priority: DEFAULT_PRIORITY, age: Duration::ZERO, delay: Duration::ZERO, expires: None, group: None }
+        Self {
+            priority: DEFAULT_PRIORITY,
+            age: Duration::ZERO,
+            delay: Duration::ZERO,
+            expires: None,
+            group: None,
+            declares: false,
+        }
     }
 }
 
@@ -111,7 +123,7 @@ impl Terms {
                 }
                 GROUP_ID => terms.group = Group::of(value),
                 GROUP_SEQ => closes = Group::closes(value)?,
-                _ => {}
+                name => terms.declares |= declared::is_about_queue(name),
             }
         }
         terms.group = terms.group.map(|group| group.closing(closes));

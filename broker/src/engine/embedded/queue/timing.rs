@@ -10,8 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use stompbroker_config::DestinationPolicy;
-
 use super::{Entry, QueueState, dead::Reason};
 use crate::message::Message;
 
@@ -56,11 +54,6 @@ impl Delayed {
 }
 
 impl QueueState {
-    /// Goes by a changed configuration.
-    pub(in crate::engine::embedded) fn set_policy(&mut self, policy: Arc<DestinationPolicy>) {
-        self.policy = policy;
-    }
-
     /// When the queue has to be looked at, unless that is planned for then or earlier.
     pub(in crate::engine::embedded) fn next_look(&self) -> Option<Instant> {
         let delayed = self.delayed.as_ref().and_then(|delayed| delayed.next());

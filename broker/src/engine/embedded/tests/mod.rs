@@ -2,6 +2,7 @@
 
 mod aliases;
 mod dead_letters;
+mod declared;
 mod durable;
 mod group_model;
 mod groups;
