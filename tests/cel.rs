@@ -267,7 +267,15 @@ fn cases() -> Vec<Case> {
 fn malformed() -> Vec<Case> {
     let duration: &[&str] = &["soon", "is not a duration", "10s"];
     let size: &[&str] = &["64KiB", "is not a size", "64Ki"];
+    let range: &[&str] = &["lb.example.com", "neither an IP address nor a range", "10.0.0.0/16"];
+    let proxies =
+        |address: &str| format!("{{listeners: {{stomp: {{proxyProtocol: {{trustedAddresses: ['{address}']}}}}}}}}");
+    let headers = |address: &str| {
+        format!("{{listeners: {{websocket: {{forwardedHeaders: {{trustedAddresses: ['{address}']}}}}}}}}")
+    };
     vec![
+        case(proxies("lb.example.com"), proxies("10.0.0.0/8"), range),
+        case(headers("lb.example.com"), headers("2001:db8::7"), range),
         case("{heartbeat: soon}", "{heartbeat: 1.5s}", duration),
         case("{sessionTimeout: soon}", "{sessionTimeout: 1m30s}", duration),
         case("{drain: {delay: soon}}", "{drain: {delay: 0s}}", duration),

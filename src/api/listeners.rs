@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use stompbroker_config::{ByteSize, GoDuration};
+use stompbroker_config::{AddressRange, ByteSize, GoDuration};
 
 use super::{ListenerTls, rules, scalars};
 
@@ -40,6 +40,10 @@ pub struct StompListener {
     /// What happens when more messages of topics wait for a client than it takes.
     #[serde(default)]
     pub slow_consumers: SlowConsumers,
+    /// Load balancers that begin each connection with a PROXY header (version 1 or 2), which says where the client connects
+    /// from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<TrustedProxies>,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
@@ -79,9 +83,26 @@ pub struct WebSocketListener {
     /// SockJS below the same path, for browsers whose proxies take WebSocket away. Absent: WebSocket alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sock_js: Option<SockJs>,
+    /// Load balancers that begin each connection with a PROXY header (version 1 or 2), which says where the client connects
+    /// from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<TrustedProxies>,
+    /// Proxies and ingress controllers whose header `X-Forwarded-For` says where the client connects from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_headers: Option<TrustedProxies>,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
+}
+
+/// Proxies that are believed about a client's address, which limits, log and the list of sessions then go by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustedProxies {
+    /// Where they connect from, as seen by the pods: addresses such as `192.0.2.7`, or ranges such as `10.0.0.0/16`. Name
+    /// nothing that clients can connect from, for they could claim any address.
+    #[schemars(schema_with = "scalars::address_ranges")]
+    pub trusted_addresses: Vec<AddressRange>,
 }
 
 /// Compression of WebSocket messages, each by itself: a session keeps no memory for it from one message to the next.
@@ -190,7 +211,7 @@ impl Default for Listeners {
 
 impl Default for StompListener {
     fn default() -> Self {
-        Self { port: stomp_port(), slow_consumers: SlowConsumers::Close, tls: None }
+        Self { port: stomp_port(), slow_consumers: SlowConsumers::Close, proxy_protocol: None, tls: None }
     }
 }
 
@@ -204,6 +225,8 @@ impl Default for WebSocketListener {
             compression: None,
             slow_consumers: SlowConsumers::Close,
             sock_js: None,
+            proxy_protocol: None,
+            forwarded_headers: None,
             tls: None,
         }
     }

@@ -45,7 +45,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 pub use listeners::{
-    ADMIN_PORT, Compression, ListenerPort, Listeners, SlowConsumers, SockJs, StompListener, WebSocketListener,
+    ADMIN_PORT, Compression, ListenerPort, Listeners, SlowConsumers, SockJs, StompListener, TrustedProxies,
+    WebSocketListener,
 };
 pub use monitoring::Logging;
 pub use rollout::{

@@ -18,6 +18,25 @@ pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Addresses and ranges of them, as [`stompbroker_config::AddressRange`] reads each.
+pub(super) fn address_ranges(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "maxLength": 64,
+            "x-kubernetes-validations": [{
+                "rule": "isIP(self) || isCIDR(self)",
+                "messageExpression": "'%s is neither an IP address nor a range of them; write for example 192.0.2.7 or \
+                    10.0.0.0/16'.format([self])",
+            }],
+        },
+    })
+}
+
 /// A number of octets, as [`stompbroker_config::ByteSize`] reads it: an integer, or a quantity without a fraction.
 pub(super) fn byte_size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

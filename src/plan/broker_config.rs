@@ -8,7 +8,7 @@ use super::names;
 use crate::{
     api::{
         ADMIN_PORT, Authentication, CertificateName, Compression, HeartbeatPair, JwtIssuer, ListenerTls, SlowConsumers,
-        SockJs, Upstream,
+        SockJs, TrustedProxies, Upstream,
     },
     validate::{CA_KEYS, Engine, JWKS_KEYS, Pool, USERS_KEYS, ValidatedBroker},
 };
@@ -21,6 +21,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             stomp: broker.listeners.stomp.as_ref().map(|stomp| config::StompListener {
                 port: stomp.port,
                 slow_consumers: slow_consumers(stomp.slow_consumers),
+                proxy_protocol: stomp.proxy_protocol.as_ref().map(trusted_proxies),
                 tls: stomp.tls.as_ref().map(|tls| listener_tls(tls, names::STOMP_TLS_FOLDER)),
             }),
             websocket: broker.listeners.websocket.as_ref().map(|websocket| config::WebSocketListener {
@@ -30,6 +31,8 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
                 ping_interval: websocket.ping_interval,
                 compression: websocket.compression.as_ref().map(compression).unwrap_or_default(),
                 slow_consumers: slow_consumers(websocket.slow_consumers),
+                proxy_protocol: websocket.proxy_protocol.as_ref().map(trusted_proxies),
+                forwarded_headers: websocket.forwarded_headers.as_ref().map(trusted_proxies),
                 tls: websocket.tls.as_ref().map(|tls| listener_tls(tls, names::WEBSOCKET_TLS_FOLDER)),
                 sock_js: websocket.sock_js.as_ref().map(sock_js),
             }),
@@ -65,6 +68,10 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
         },
         logging: config::Logging { format: broker.logging.format, level: broker.logging.level },
     }
+}
+
+fn trusted_proxies(proxies: &TrustedProxies) -> config::TrustedProxies {
+    config::TrustedProxies { trusted_addresses: proxies.trusted_addresses.clone() }
 }
 
 fn compression(compression: &Compression) -> config::Compression {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, UserDestinations,
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, TrustedProxies,
+    UserDestinations,
 };
 
 /// The whole of one broker pod's configuration.
@@ -75,6 +76,18 @@ impl Listeners {
         let websocket = websocket.and_then(|websocket| Some(("websocket", websocket.port, websocket.tls.as_ref()?)));
         stomp.into_iter().chain(websocket)
     }
+
+    /// The proxies that any listener trusts, by the keys that name them.
+    pub fn proxies(&self) -> impl Iterator<Item = (&'static str, &TrustedProxies)> {
+        let stomp = self.stomp.as_ref().and_then(|stomp| stomp.proxy_protocol.as_ref());
+        let websocket = self.websocket.as_ref();
+        let named = [
+            ("stomp.proxyProtocol", stomp),
+            ("websocket.proxyProtocol", websocket.and_then(|websocket| websocket.proxy_protocol.as_ref())),
+            ("websocket.forwardedHeaders", websocket.and_then(|websocket| websocket.forwarded_headers.as_ref())),
+        ];
+        named.into_iter().filter_map(|(key, proxies)| Some((key, proxies?)))
+    }
 }
 
 /// STOMP over TCP.
@@ -86,6 +99,9 @@ pub struct StompListener {
     /// What happens when more messages of topics wait for a client than `limits.sendBufferSize`.
     #[serde(default, skip_serializing_if = "SlowConsumers::is_close")]
     pub slow_consumers: SlowConsumers,
+    /// Proxies whose connections begin with a PROXY header, which says where their client connects from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<TrustedProxies>,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,
@@ -113,6 +129,12 @@ pub struct WebSocketListener {
     /// What happens when more messages of topics wait for a client than `limits.sendBufferSize`.
     #[serde(default, skip_serializing_if = "SlowConsumers::is_close")]
     pub slow_consumers: SlowConsumers,
+    /// Proxies whose connections begin with a PROXY header, which says where their client connects from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<TrustedProxies>,
+    /// Proxies whose `X-Forwarded-For` says where their client connects from. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_headers: Option<TrustedProxies>,
     /// TLS. Absent: the connections are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ListenerTls>,

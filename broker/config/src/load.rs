@@ -119,6 +119,7 @@ impl Config {
                 return refuse(&format!("listeners.{listener}.tls.{key}"), problem);
             }
         }
+        self.listeners.check_proxies()?;
         self.listeners.check_sock_js()?;
         self.listeners.check_pings()?;
         if self.session_timeout.0 < self.heartbeat.0 * 2 {
@@ -213,6 +214,15 @@ impl Config {
 }
 
 impl crate::Listeners {
+    fn check_proxies(&self) -> Result<(), LoadError> {
+        for (key, proxies) in self.proxies() {
+            if let Err((field, problem)) = proxies.check() {
+                return Err(LoadError::new(&format!("listeners.{key}.{field}"), problem));
+            }
+        }
+        Ok(())
+    }
+
     fn check_pings(&self) -> Result<(), LoadError> {
         match self.websocket.as_ref().and_then(|websocket| websocket.ping_interval) {
             Some(interval) if interval.0.is_zero() => Err(LoadError::new(
@@ -308,6 +318,18 @@ mod tests {
                 4,
                 "listeners.websocket.pingInterval",
                 "leave the key out",
+            ),
+            (
+                "listeners:\n  stomp:\n    port: 1\n    proxyProtocol:\n      trustedAddresses: [lb.example.com]\n",
+                5,
+                "listeners.stomp.proxyProtocol.trustedAddresses[0]",
+                "10.0.0.0/8",
+            ),
+            (
+                "listeners:\n  websocket:\n    port: 1\n    forwardedHeaders:\n      trustedAddresses: []\n",
+                5,
+                "listeners.websocket.forwardedHeaders.trustedAddresses",
+                "name the addresses",
             ),
             (
                 "listeners: {stomp: {port: 1}}\nauthentication:\n  tokenHeader: 'a:b'\n",

@@ -70,6 +70,8 @@ pub struct TransportMetrics {
     pub tls_connections: Gauge,
     /// TLS handshakes that failed.
     pub tls_handshakes_failed: Counter,
+    /// Connections of trusted proxies that were closed for their PROXY header.
+    pub proxy_headers_refused: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -192,6 +194,12 @@ impl Metrics {
         registry.register("tls_connections", "Open connections that are encrypted", tls_connections.clone());
         let tls_handshakes_failed = Family::<TransportLabel, Counter>::default();
         registry.register("tls_handshakes_failed", "TLS handshakes that failed", tls_handshakes_failed.clone());
+        let proxy_headers_refused = Family::<TransportLabel, Counter>::default();
+        registry.register(
+            "proxy_headers_refused",
+            "Connections of trusted proxies that were closed for a PROXY header that was malformed, missing or late",
+            proxy_headers_refused.clone(),
+        );
         let certificate_expiry = Family::<ListenerLabel, Gauge>::default();
         registry.register(
             "certificate_expiry_timestamp_seconds",
@@ -240,6 +248,7 @@ impl Metrics {
                 octets_sent: sent.get_or_create_owned(&label),
                 tls_connections: tls_connections.get_or_create_owned(&label),
                 tls_handshakes_failed: tls_handshakes_failed.get_or_create_owned(&label),
+                proxy_headers_refused: proxy_headers_refused.get_or_create_owned(&label),
             }
         };
         Self {

@@ -2,9 +2,9 @@
 //! clear word to those that get none.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -50,15 +50,16 @@ impl ConnectionLimit {
 pub(crate) struct ConnectionPermit {
     broker: Arc<Broker>,
     transport: Transport,
-    address: IpAddr,
+    /// The client's, once it is known.
+    address: OnceLock<IpAddr>,
 }
 
 impl ConnectionPermit {
-    /// Takes a permit.
+    /// Takes a permit for a client from this address; without one, where a proxy has yet to say it.
     ///
     /// # Errors
     /// The limit that is reached, for the client.
-    pub(crate) fn take(broker: &Arc<Broker>, transport: Transport, address: IpAddr) -> Result<Self, String> {
+    pub(crate) fn take(broker: &Arc<Broker>, transport: Transport, address: Option<IpAddr>) -> Result<Self, String> {
         let current = broker.current();
         let limits = &current.config.limits;
         if let Some(bound) = broker.memory.is_full(broker.connections.open()) {
@@ -74,16 +75,32 @@ impl ConnectionPermit {
                 "this broker has as many connections as it may: limits.connectionsPerPod is {most}; try again later"
             ));
         }
-        if !broker.addresses.enter(address, limits.connections_per_address) {
-            broker.connections.open.fetch_sub(1, Ordering::Relaxed);
-            broker.metrics.connections_refused.inc();
-            let most = limits.connections_per_address.unwrap_or_default();
+        broker.metrics.transport(transport).connections.inc();
+        let permit = Self { broker: Arc::clone(broker), transport, address: OnceLock::new() };
+        match address {
+            Some(address) => permit.belongs_to(address).map(|()| permit),
+            None => Ok(permit),
+        }
+    }
+
+    /// Learns the client's address; only the first one counts.
+    ///
+    /// # Errors
+    /// The limit that is reached, for the client.
+    pub(crate) fn belongs_to(&self, address: IpAddr) -> Result<(), String> {
+        if self.address.get().is_some() {
+            return Ok(());
+        }
+        let most = self.broker.current().config.limits.connections_per_address;
+        if !self.broker.addresses.enter(address, most) {
+            self.broker.metrics.connections_refused.inc();
+            let most = most.unwrap_or_default();
             return Err(format!(
                 "this address has as many connections as it may: limits.connectionsPerAddress is {most}; close one of them"
             ));
         }
-        broker.metrics.transport(transport).connections.inc();
-        Ok(Self { broker: Arc::clone(broker), transport, address })
+        let _ = self.address.set(address);
+        Ok(())
     }
 
     /// The same right for a connection that has turned out to be of another transport.
@@ -103,7 +120,9 @@ impl ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.broker.connections.open.fetch_sub(1, Ordering::Relaxed);
-        self.broker.addresses.leave(self.address);
+        if let Some(address) = self.address.get() {
+            self.broker.addresses.leave(*address);
+        }
         self.broker.metrics.transport(self.transport).connections.dec();
     }
 }
@@ -126,12 +145,27 @@ pub(crate) struct Refusal {
 }
 
 impl Admission {
-    /// Decides about a connection; none when there is no time even to tell it.
-    pub(crate) fn decide(broker: &Arc<Broker>, transport: Transport, peer: SocketAddr) -> Option<Self> {
-        let reason = match ConnectionPermit::take(broker, transport, peer.ip()) {
-            Ok(permit) => return Some(Self::Admitted(permit)),
-            Err(reason) => reason,
-        };
+    /// Decides about a connection from this address, or from one that is not known yet; none when there is no time even to
+    /// tell it.
+    pub(crate) fn decide(broker: &Arc<Broker>, transport: Transport, address: Option<IpAddr>) -> Option<Self> {
+        match ConnectionPermit::take(broker, transport, address) {
+            Ok(permit) => Some(Self::Admitted(permit)),
+            Err(reason) => Self::refused(broker, reason),
+        }
+    }
+
+    /// Decides again, now that the client's address is known.
+    pub(crate) fn belongs_to(self, broker: &Broker, address: IpAddr) -> Option<Self> {
+        match self {
+            Self::Admitted(permit) => match permit.belongs_to(address) {
+                Ok(()) => Some(Self::Admitted(permit)),
+                Err(reason) => Self::refused(broker, reason),
+            },
+            Self::Refused(refusal) => Some(Self::Refused(refusal)),
+        }
+    }
+
+    fn refused(broker: &Broker, reason: String) -> Option<Self> {
         let permit = Arc::clone(&broker.connections.refusals).try_acquire_owned().ok()?;
         Some(Self::Refused(Refusal { reason, _permit: permit }))
     }

@@ -4,9 +4,12 @@
 //! lingering close, is the same for all of them. TLS is another stream below the same wire.
 
 mod accept;
+mod door;
+mod forwarded;
 pub mod http;
 mod limit;
 mod over_sockjs;
+mod proxy_header;
 pub mod sockjs;
 pub(crate) mod tcp;
 pub(crate) mod tls;

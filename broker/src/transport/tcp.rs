@@ -6,19 +6,25 @@ use bytes::BytesMut;
 use tokio::{io::DuplexStream, net::TcpStream};
 
 use super::{
-    Admission, Port, Received, Transport, Wire, WireError,
+    Admission, Port, Received, Transport, Wire, WireError, door,
     tls::{self, Security},
 };
 use crate::{broker::Broker, connection, session::Close};
 
 /// Serves one accepted connection in a task of its own.
 pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, port: Port) {
-    let Some(admission) = Admission::decide(broker, Transport::Tcp, peer) else { return };
+    door::enter(broker, Transport::Tcp, stream, peer, move |broker, admission, stream, client| {
+        secure(broker, admission, stream, client, port);
+    });
+}
+
+/// Begins the session, or tells the client why there is none, after the TLS handshake where the port has one.
+fn secure(broker: Arc<Broker>, admission: Admission, stream: TcpStream, peer: SocketAddr, port: Port) {
     match (port.security(broker.current().tls.stomp.as_ref()), admission) {
         (Security::Plain, Admission::Admitted(permit)) => connection::spawn(permit, stream, peer, TcpWire, &[]),
         (Security::Plain, Admission::Refused(refusal)) => drop(broker.tasks.spawn(refusal.tell(stream))),
         (Security::Tls(server), admission) => {
-            let (stop, tasks, broker) = (broker.drain.gate(), broker.tasks.clone(), Arc::clone(broker));
+            let (stop, tasks) = (broker.drain.gate(), broker.tasks.clone());
             tasks.spawn(stop.run_until_cancelled_owned(async move {
                 match (tls::handshake(&broker, &server, Transport::Tcp, stream, peer).await, admission) {
                     (Some(stream), Admission::Admitted(permit)) => {
@@ -35,7 +41,7 @@ pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, p
 
 /// Serves a client over a pipe; says whether there is room for one more.
 pub(crate) fn serve_pipe(broker: &Arc<Broker>, stream: DuplexStream, peer: SocketAddr) -> bool {
-    match Admission::decide(broker, Transport::Tcp, peer) {
+    match Admission::decide(broker, Transport::Tcp, Some(peer.ip())) {
         Some(Admission::Admitted(permit)) => {
             connection::spawn(permit, stream, peer, TcpWire, &[]);
             true

@@ -19,6 +19,7 @@ mod logins;
 mod memory;
 mod messages;
 mod persistence;
+mod proxies;
 mod relay;
 mod reload;
 mod sessions;

@@ -180,3 +180,20 @@ fn generated_logins_have_the_keys_of_a_service_binding() {
     assert_eq!(fixed, expected);
     assert_eq!(secret.random, ["password"]);
 }
+
+#[test]
+fn proxies_that_are_trusted_reach_the_configuration() {
+    let plan = planned(
+        "{listeners: {stomp: {proxyProtocol: {trustedAddresses: [10.0.0.0/16, 192.0.2.7]}}, \
+         websocket: {proxyProtocol: {trustedAddresses: [10.1.0.0/16]}, forwardedHeaders: {trustedAddresses: ['2001:db8::/32']}}}}",
+    );
+    let text = &plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"];
+    let config = stompbroker_config::Config::parse(text).unwrap();
+    let trusted = config.listeners.proxies().map(|(key, proxies)| (key, json!(proxies)["trustedAddresses"].clone()));
+    let expected = [
+        ("stomp.proxyProtocol", json!(["10.0.0.0/16", "192.0.2.7"])),
+        ("websocket.proxyProtocol", json!(["10.1.0.0/16"])),
+        ("websocket.forwardedHeaders", json!(["2001:db8::/32"])),
+    ];
+    assert_eq!(trusted.collect::<Vec<_>>(), expected);
+}

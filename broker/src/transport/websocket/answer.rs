@@ -31,16 +31,12 @@ pub(super) enum Upgrade {
     SockJs { heartbeat: Duration },
 }
 
-/// Answers one request; `refusal` is what a connection hears that is not let in.
+/// Answers one request.
 pub(super) async fn answer(
     broker: &Arc<Broker>,
     request: Request<Incoming>,
     peer: SocketAddr,
-    refusal: Option<&str>,
 ) -> Answer<ResponseBody, Upgrade> {
-    if let Some(words) = refusal {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, words.to_owned());
-    }
     let current = broker.current();
     let Some(listener) = &current.config.listeners.websocket else {
         return refuse(StatusCode::NOT_FOUND, "There is no WebSocket endpoint any more.".to_owned());

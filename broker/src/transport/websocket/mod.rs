@@ -14,7 +14,7 @@ mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use hyper::{Request, StatusCode};
+use hyper::{Request, StatusCode, body::Incoming};
 use tokio::net::TcpStream;
 
 use self::answer::Upgrade;
@@ -25,7 +25,7 @@ pub(crate) use self::{
     wire::{WebSocketOptions, WebSocketWire, code_of},
 };
 use super::{
-    Admission, ConnectionPermit, Port, SockJsWebSocketWire, Transport,
+    Admission, ConnectionPermit, Port, SockJsWebSocketWire, Transport, door, forwarded,
     http::{self, Answer, HttpTimeouts, Upgraded},
     sockjs::ResponseBody,
     tls::{self, Security},
@@ -37,10 +37,14 @@ use crate::{
 
 /// Serves one accepted connection: TLS, HTTP and the upgrade here, the session in a task of its own.
 pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, port: Port) {
-    let Some(admission) = Admission::decide(broker, Transport::WebSocket, peer) else { return };
+    door::enter(broker, Transport::WebSocket, stream, peer, move |broker, admission, stream, client| {
+        secure(broker, admission, stream, client, port);
+    });
+}
+
+fn secure(broker: Arc<Broker>, admission: Admission, stream: TcpStream, peer: SocketAddr, port: Port) {
     let security = port.security(broker.current().tls.websocket.as_ref());
-    let (tasks, broker) = (broker.tasks.clone(), Arc::clone(broker));
-    tasks.spawn(async move {
+    broker.tasks.clone().spawn(async move {
         match security {
             Security::Plain => talk(broker, admission, stream, peer).await,
             Security::Tls(server) => {
@@ -56,28 +60,51 @@ pub(crate) fn serve(broker: &Arc<Broker>, stream: TcpStream, peer: SocketAddr, p
     });
 }
 
-/// Answers HTTP requests until one is upgraded or the client goes away.
+/// Answers HTTP requests until one is upgraded or the client goes away. `peer` may be a proxy that says by a header for whom
+/// each request is.
 async fn talk<S: Stream>(broker: Arc<Broker>, admission: Admission, stream: S, peer: SocketAddr) {
     let limits = broker.current().config.limits.clone();
     let timeouts = HttpTimeouts { head: limits.login_timeout.0, write: limits.send_timeout.0 };
-    let refusal = match &admission {
-        Admission::Admitted(_) => None,
-        Admission::Refused(refusal) => Some(refusal.reason.as_str()),
-    };
-    let answer = |request| answer::answer(&broker, request, peer, refusal);
+    let answer = |request: Request<Incoming>| answer_for_client(&broker, &admission, request, peer);
     let upgraded = http::serve(stream, timeouts, &broker.drain.gate(), answer).await;
     let (Admission::Admitted(permit), Some(upgraded)) = (admission, upgraded) else { return };
-    let Upgraded { stream, read_ahead, upgrade } = upgraded;
+    let Upgraded { stream, read_ahead, upgrade: (upgrade, client) } = upgraded;
     match upgrade {
         Upgrade::Stomp(options) => {
             let wire = WebSocketWire::new(options, Instant::now());
-            connection::spawn(permit, stream, peer, wire, &read_ahead);
+            connection::spawn(permit, stream, client, wire, &read_ahead);
         }
         Upgrade::SockJs { heartbeat } => {
             let permit = permit.for_transport(Transport::SockJsWebSocket);
-            connection::spawn(permit, stream, peer, SockJsWebSocketWire::new(heartbeat), &read_ahead);
+            connection::spawn(permit, stream, client, SockJsWebSocketWire::new(heartbeat), &read_ahead);
         }
     }
+}
+
+/// Answers one request; an upgrade comes with the address of the client, who from then on has the connection for itself.
+async fn answer_for_client(
+    broker: &Arc<Broker>,
+    admission: &Admission,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Answer<ResponseBody, (Upgrade, SocketAddr)> {
+    let client = {
+        let current = broker.current();
+        let websocket = current.config.listeners.websocket.as_ref();
+        let trusted = websocket.and_then(|websocket| websocket.forwarded_headers.as_ref());
+        forwarded::client(request.headers(), peer, trusted)
+    };
+    let answer = match admission {
+        Admission::Refused(refusal) => answer::refuse(StatusCode::SERVICE_UNAVAILABLE, refusal.reason.clone()),
+        Admission::Admitted(permit) => {
+            let answer = answer::answer(broker, request, client).await;
+            match answer.upgrade.map_or(Ok(()), |_| permit.belongs_to(client.ip())) {
+                Ok(()) => answer,
+                Err(reason) => answer::refuse(StatusCode::SERVICE_UNAVAILABLE, reason),
+            }
+        }
+    };
+    Answer { response: answer.response, upgrade: answer.upgrade.map(|upgrade| (upgrade, client)) }
 }
 
 /// Answers a request for a WebSocket on another port than the one for browsers: only a page of the same origin may open it.
@@ -92,7 +119,7 @@ pub(crate) fn open_elsewhere<B>(
     if upgrade.is_none() {
         return Answer { response, upgrade: None };
     }
-    match ConnectionPermit::take(broker, Transport::WebSocket, peer.ip()) {
+    match ConnectionPermit::take(broker, Transport::WebSocket, Some(peer.ip())) {
         Ok(permit) => Answer { response, upgrade: Some(permit) },
         Err(reason) => {
             let refused = answer::refuse(StatusCode::SERVICE_UNAVAILABLE, reason);

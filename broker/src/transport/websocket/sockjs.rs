@@ -64,7 +64,7 @@ impl Application for Stomp<'_> {
             return Err("The broker lets its sessions go; connect again.".to_owned());
         }
         let transport = if visitor.streaming { Transport::SockJsStreaming } else { Transport::SockJsPolling };
-        let permit = ConnectionPermit::take(broker, transport, visitor.peer.ip())?;
+        let permit = ConnectionPermit::take(broker, transport, Some(visitor.peer.ip()))?;
         if visitor.streaming {
             connection::spawn(permit, pipe, visitor.peer, SockJsPipeWire::<true>::default(), &[]);
         } else {

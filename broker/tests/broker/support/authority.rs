@@ -73,6 +73,22 @@ impl Authority {
         client: Option<&ClientCertificate>,
         protocols: &[&str],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        self.try_over(stream, client, protocols).await
+    }
+
+    /// Makes the handshake over a connection on which something else has come before it.
+    pub(crate) async fn over(&self, stream: TcpStream) -> TlsStream<TcpStream> {
+        self.try_over(stream, None, &[]).await.unwrap()
+    }
+
+    async fn try_over(
+        &self,
+        stream: TcpStream,
+        client: Option<&ClientCertificate>,
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -86,8 +102,6 @@ impl Authority {
             }
         };
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let stream = within("a TCP connection", TcpStream::connect(address)).await.unwrap();
-        stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from("broker.test").unwrap();
         within("the TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, stream)).await
     }
