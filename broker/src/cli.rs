@@ -28,8 +28,11 @@ pub enum Command {
     HashPassword,
     /// Check a configuration file, print `OK` or `file:line: key: problem`, and exit with 0 or 64.
     Check {
-        /// The broker.yaml to check. Files it refers to are not read, for they may exist only in the pod.
+        /// The broker.yaml to check, with all the files that it refers to: certificates, keys, credentials, users, token.
         file: PathBuf,
+        /// Leave out the files that it refers to, where they exist only in the pod.
+        #[arg(long)]
+        no_files: bool,
     },
     /// Put load on a STOMP broker, this one or any other, and print figures.
     Bench(BenchArguments),

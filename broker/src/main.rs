@@ -20,7 +20,7 @@ const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(Cli { command: Command::Check { file } }) => check(&file),
+        Ok(Cli { command: Command::Check { file, no_files } }) => check(&file, no_files),
         Ok(Cli { command: Command::HashPassword }) => hash_password(),
         Ok(Cli { command: Command::Run(arguments) }) => run(&arguments),
         Ok(Cli { command: Command::Bench(arguments) }) => measure(arguments),
@@ -33,11 +33,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(file: &Path) -> ExitCode {
-    match configuration::check(file) {
-        Ok(()) => print("OK"),
-        Err(error) => fail(&error, USAGE),
+fn check(file: &Path, no_files: bool) -> ExitCode {
+    if let Err(error) = configuration::check(file) {
+        return fail(&error, USAGE);
     }
+    if !no_files && let Err(error) = configuration::check_files(file) {
+        // There is no other place to say so.
+        let _ = writeln!(std::io::stderr(), "The file itself is right; --no-files leaves out what it refers to.");
+        return fail(&error, USAGE);
+    }
+    print("OK")
 }
 
 /// Never from the command line, where other processes could read it.

@@ -62,7 +62,7 @@ impl fmt::Display for ConfigurationError {
     }
 }
 
-/// Checks all of a file that can be checked without the Secrets it refers to.
+/// Checks all of a file that can be checked without those it refers to.
 ///
 /// # Errors
 /// The first thing that is wrong.
@@ -70,6 +70,14 @@ pub fn check(file: &Path) -> Result<(), ConfigurationError> {
     let refuse = |problem| ConfigurationError { file: file.to_owned(), problem };
     let text = read(file).map_err(refuse)?;
     parse(&text).map(drop).map_err(refuse)
+}
+
+/// Checks a file and all those it refers to, as a start does.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn check_files(file: &Path) -> Result<(), ConfigurationError> {
+    Configuration::load(file).map(drop)
 }
 
 fn read(file: &Path) -> Result<String, LoadError> {

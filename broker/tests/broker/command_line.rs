@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Peer, Process, StompClient, stompbroker};
+use crate::support::{Authority, Peer, Process, StompClient, stompbroker};
 
 fn check(text: &str) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -39,6 +39,77 @@ fn check_names_file_line_key_and_remedy() {
     let output = stompbroker(&["check", "/nonexistent/broker.yaml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8(output.stderr).unwrap().starts_with("/nonexistent/broker.yaml: cannot be read: "));
+}
+
+#[test]
+fn check_reads_the_files_that_the_configuration_names_unless_told_not_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (one, other) = (Authority::new(), Authority::new());
+    one.issue(&path("tls"));
+    other.issue(&path("other"));
+    fs::create_dir(path("mixed")).unwrap();
+    fs::copy(path("tls/tls.crt"), path("mixed/tls.crt")).unwrap();
+    fs::copy(path("other/tls.key"), path("mixed/tls.key")).unwrap();
+    fs::create_dir(path("login")).unwrap();
+    fs::write(path("login/username"), "ann").unwrap();
+    fs::write(path("login/password"), "never-shown").unwrap();
+    for (file, text) in [("empty", ""), ("users", "users: [{name: ann, passwordHash: never-shown}]"), ("keys", "{}")] {
+        fs::write(path(file), text).unwrap();
+    }
+    fs::write(
+        path("good-keys"),
+        r#"{"keys": [{"kty": "oct", "kid": "a", "k": "bmV2ZXItc2hvd24tbmV2ZXItc2hvd24tbmV2ZXItc2hvd24"}]}"#,
+    )
+    .unwrap();
+    let write = |text: &str| {
+        fs::write(path("broker.yaml"), text.replace("FOLDER", folder.path().to_str().unwrap())).unwrap();
+        path("broker.yaml").to_str().unwrap().to_owned()
+    };
+
+    let good = "listeners: {stomp: {port: 1, tls: {directory: FOLDER/tls}}}\nadmin: {tokenFile: FOLDER/login/password}\n\
+                credentials: {system: {directory: FOLDER/login}}\nauthentication:\n  jwt:\n    - {issuer: a, audiences: [b], jwksFile: FOLDER/good-keys}\n    \
+                - {issuer: c, audiences: [b], jwksUrl: 'https://id.example.com/keys', caFile: FOLDER/tls/tls.crt}\n";
+    let output = stompbroker(&["check", &write(good)]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for (begin, keys, says) in [
+        ("", "admin: {tokenFile: FOLDER/missing}", &["broker.yaml:2: admin.tokenFile", "missing"][..]),
+        ("", "admin: {tokenFile: FOLDER/empty}", &["admin.tokenFile", "empty is empty; put the token"]),
+        ("", "credentials: {system: {directory: FOLDER/tls}}", &["credentials.system.directory", "tls/username"]),
+        (
+            "",
+            "authentication: {users: {file: FOLDER/users}}",
+            &["authentication.users.file", "users: ", "hash-password"],
+        ),
+        (
+            "",
+            "authentication: {jwt: [{issuer: a, audiences: [b], jwksFile: FOLDER/keys}]}",
+            &["jwt[0].jwksFile", "keys"],
+        ),
+        (
+            "",
+            "authentication: {jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a', caFile: FOLDER/keys}]}",
+            &["jwt[0].caFile", "keys"],
+        ),
+        (
+            "tls: {directory: FOLDER/mixed}",
+            "",
+            &["broker.yaml:1: listeners.stomp.tls.directory", "does not fit its private key"],
+        ),
+        ("tls: {directory: FOLDER/login}", "", &["listeners.stomp.tls.directory", "login/tls.crt"]),
+    ] {
+        let file = write(&format!("listeners: {{stomp: {{port: 1, {begin}}}}}\n{keys}\n"));
+        let output = stompbroker(&["check", &file]).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{error}");
+        assert!(
+            says.iter().all(|words| error.contains(words)) && !error.contains("never-shown"),
+            "{keys} {begin}: {error}"
+        );
+        assert!(error.contains("--no-files"), "{error}");
+        let output = stompbroker(&["check", "--no-files", &file]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{keys}{begin}");
+    }
 }
 
 #[test]
