@@ -407,6 +407,19 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_dropped_as_a_whole_and_all_of_its_messages_are_counted() {
+        let size = delivery(100).message.size();
+        let (mailbox, live) = (Mailbox::new(4 * size), AtomicBool::new(true));
+        mailbox.set_policy(SlowConsumers::DropOldest);
+        let batch = Arc::new(Batch::new(vec![delivery(100).message; 3]));
+        assert_eq!(mailbox.broadcast_while(&live, SubscriptionKey(0), &batch), Ok(true));
+        mailbox.deliver(delivery(99)).unwrap();
+        mailbox.overflow(&live, delivery(98)).unwrap();
+        assert_eq!((mailbox.take_dropped(), bodies(&mailbox)), (3, vec![99, 98]));
+        assert_eq!(mailbox.octets(), delivery(99).message.size() + delivery(98).message.size());
+    }
+
+    #[test]
     fn what_is_accounted_for_is_never_dropped() {
         let (mailbox, live) = (Mailbox::new(1), AtomicBool::new(true));
         mailbox.set_policy(SlowConsumers::DropOldest);

@@ -112,63 +112,6 @@ async fn a_client_that_reads_nothing_of_a_queue_is_cut_off_by_the_send_timeout()
     .await;
 }
 
-/// Floods a client that reads nothing until the broker has dropped messages for it, then lets it read up to the last one.
-/// Returns the numbers of the messages that it got.
-async fn what_a_flooded_client_gets(policy: &str) -> Vec<usize> {
-    let limits = "limits: {sendBufferSize: 256Ki, sendTimeout: 5m}";
-    let listener = format!("stomp: {{port: 0, slowConsumers: {policy}}}");
-    let broker = BrokerUnderTest::start(&config(limits).replace("stomp: {port: 0}", &listener));
-    let (mut slow, mut sender) = (broker.tcp_session().await, broker.tcp_session().await);
-    slow.subscribe("s", "/topic/flood").await;
-    let filler = "x".repeat(30_000);
-    let mut number = 0;
-    while broker.metric("stompbroker_messages_dropped_total").await == 0 {
-        assert!(number < 5000, "nothing is ever dropped");
-        for _ in 0..20 {
-            sender.send("/topic/flood", &format!("{number} {filler}")).await;
-            number += 1;
-        }
-    }
-    sender.send_frame("SEND\ndestination:/queue/other\nreceipt:all-sent\n\n").await;
-    sender.frame().await;
-    slow.send_frame("SUBSCRIBE\nid:end\ndestination:/queue/end\n\n").await;
-    sender.send("/queue/end", "end").await;
-    let mut got = Vec::new();
-    loop {
-        let message = slow.message().await;
-        if message == "end" {
-            break;
-        }
-        got.push(message.split_once(' ').unwrap().0.parse().unwrap());
-    }
-    assert!(got.len() < number && got.is_sorted(), "{got:?} of {number}");
-    slow.send_frame("UNSUBSCRIBE\nid:end\n\n").await;
-    sender.send("/topic/flood", "9999 back to normal").await;
-    assert_eq!(slow.message().await, "9999 back to normal");
-    assert_eq!(broker.metric("stompbroker_slow_consumers_total").await, 0);
-    let dropped = u64::try_from(number - got.len()).unwrap();
-    eventually("every dropped message to be counted", async || {
-        (broker.metric("stompbroker_messages_dropped_total").await == dropped).then_some(())
-    })
-    .await;
-    got.push(number);
-    got
-}
-
-#[tokio::test]
-async fn a_listener_that_drops_the_oldest_gives_a_slow_client_the_newest() {
-    let mut got = what_a_flooded_client_gets("DropOldest").await;
-    let sent = got.pop().unwrap();
-    assert!(got.first() == Some(&0) && got.last() == Some(&(sent - 1)), "{got:?} of {sent}");
-}
-
-#[tokio::test]
-async fn a_listener_that_drops_the_newest_lets_a_slow_client_keep_what_waits() {
-    let got = what_a_flooded_client_gets("DropNewest").await;
-    let waiting = got.iter().enumerate().take_while(|(index, number)| index == *number).count();
-    assert!(waiting * 30_000 > 256 << 10, "{got:?}");
-}
-
 #[tokio::test]
 async fn beyond_the_message_rate_the_broker_reads_more_slowly_and_loses_nothing() {
     let broker = BrokerUnderTest::start(&config("limits: {messagesPerSecondPerPod: 200}"));

@@ -23,6 +23,7 @@ mod proxies;
 mod relay;
 mod reload;
 mod sessions;
+mod slow_consumers;
 mod sockjs;
 mod spring;
 mod support;
