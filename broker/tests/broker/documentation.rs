@@ -19,7 +19,7 @@ fn read(file: &str) -> String {
 fn documented_keys() -> BTreeMap<String, Option<String>> {
     let readme = read("README.md");
     let (_, table) = readme.split_once("## Configuration").unwrap();
-    let (table, _) = table.split_once("## Admin port").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
     let code = |cell: &str| cell.split('`').nth(1).map(str::to_owned);
     let rows = table.lines().filter(|line| line.starts_with("| `")).map(|line| {
         let cells: Vec<_> = line.split(" | ").collect();

@@ -1,6 +1,10 @@
 //! What the headers of a SUBSCRIBE ask of this engine, in the spellings of several brokers.
 
-use crate::{engine::EngineError, selector::Selector, stomp::Header};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{engine::EngineError, message::Message, selector::Selector, stomp::Header};
 
 /// Any of these with `true` asks to be the only consumer.
 const EXCLUSIVE: [&str; 3] = ["exclusive", "activemq.exclusive", "x-single-active-consumer"];
@@ -9,6 +13,9 @@ const WINDOW: &str = "consumer-window-size";
 const SELECTOR: &str = "selector";
 /// Either with `true` asks for nothing that the same session has sent.
 const NO_LOCAL: [&str; 2] = ["no-local", "activemq.noLocal"];
+
+/// With `true` asks for copies of what is in a queue, as `ActiveMQ` has it.
+const BROWSER: &str = "browser";
 
 /// What a subscription asks for besides its destination and acknowledgements.
 #[derive(Debug, Default)]
@@ -21,6 +28,8 @@ pub(super) struct Asked {
     pub(super) exclusive: bool,
     /// Whether it wants nothing that its own session sends.
     pub(super) no_local: bool,
+    /// Whether it wants copies of what is in a queue.
+    pub(super) browser: bool,
 }
 
 impl Asked {
@@ -33,6 +42,7 @@ impl Asked {
         for (name, value) in headers {
             match &**name {
                 SELECTOR => asked.selector = Some(selector(value)?),
+                BROWSER => asked.browser = browser(value)?,
                 WINDOW => asked.window = window(value)?,
                 name if NO_LOCAL.contains(&name) => asked.no_local |= &**value == "true",
                 name if EXCLUSIVE.contains(&name) => asked.exclusive |= &**value == "true",
@@ -46,6 +56,25 @@ impl Asked {
 fn selector(text: &str) -> Result<Box<Selector>, EngineError> {
     let read = Selector::parse(text).map_err(|error| EngineError::Selector { selector: text.into(), error })?;
     Ok(Box::new(read))
+}
+
+fn browser(text: &str) -> Result<bool, EngineError> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(EngineError::InvalidHeader { header: BROWSER.into(), value: text.into(), expected: "true or false" }),
+    }
+}
+
+/// Why there is no browser of anything but a queue.
+pub(super) fn not_a_queue() -> EngineError {
+    let expected = "left out, for only a queue can be browsed";
+    EngineError::InvalidHeader { header: BROWSER.into(), value: "true".into(), expected }
+}
+
+/// The message that says to a browser that it has seen everything.
+pub(super) fn browsed(id: Box<str>, destination: Box<str>) -> Arc<Message> {
+    Arc::new(Message::new(id, destination, vec![(BROWSER.into(), "end".into())], Bytes::new(), true))
 }
 
 fn window(text: &str) -> Result<Option<u32>, EngineError> {

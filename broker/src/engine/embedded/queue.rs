@@ -11,6 +11,7 @@
 //! * After [`QueueState::dispatch`], the rota is empty, or nothing is ready that a consumer in it wants.
 
 mod bounds;
+mod browse;
 mod consumer;
 mod dead;
 mod dispatch;
@@ -37,6 +38,7 @@ use stompbroker_config::{DestinationPolicy, Nack};
 pub(super) use self::groups::Group;
 use self::{
     bounds::Bounds,
+    browse::Browser,
     consumer::Consumer,
     durable::Durable,
     entry::Entry,
@@ -83,6 +85,7 @@ pub(super) struct QueueState {
     rota: VecDeque<ReceiverId>,
     /// Deliveries, counted for the consumers' turns.
     turns: u64,
+    browsers: Vec<Browser>,
     /// The exclusive consumer that gets everything.
     only: Option<ReceiverId>,
     /// Consumers that do not want everything.
@@ -137,6 +140,7 @@ impl Queue {
             consumers: HashMap::new(),
             rota: VecDeque::new(),
             turns: 0,
+            browsers: Vec::new(),
             only: None,
             selective: 0,
             groups: None,
@@ -284,7 +288,10 @@ impl QueueState {
 
     /// Removes a consumer and puts back what it has not settled, without delivering that to others yet.
     pub(super) fn detach(&mut self, id: ReceiverId) {
-        let Some(consumer) = self.consumers.remove(&id) else { return };
+        let Some(consumer) = self.consumers.remove(&id) else {
+            self.browsers.retain(|browser| browser.receiver.id != id);
+            return;
+        };
         if consumer.in_rota {
             self.rota.retain(|&other| other != id);
         }
@@ -318,7 +325,10 @@ impl QueueState {
     pub(super) fn settle(&mut self, id: ReceiverId, tags: &[DeliveryTag], settlement: Settlement) -> bool {
         let mut stored = false;
         for tag in tags {
-            let Some(consumer) = self.consumers.get_mut(&id) else { return stored };
+            let Some(consumer) = self.consumers.get_mut(&id) else {
+                self.settle_copies(id, tags);
+                return stored;
+            };
             let Some(entry) = consumer.take(*tag) else { continue };
             stored |= entry.kept.is_some();
             match settlement {

@@ -12,7 +12,7 @@ use stompbroker_config::DestinationPolicy;
 
 use super::{
     Shared,
-    asked::Asked,
+    asked::{self, Asked},
     declared::Declared,
     durable::{self, ClientId},
     names::{self, Kind},
@@ -226,7 +226,10 @@ impl EmbeddedSession {
         let mut stored = false;
         let id = self.shared.next_receiver();
         let declared = Declared::read(&headers)?;
-        let Asked { selector, window, exclusive, no_local } = Asked::read(&headers)?;
+        let Asked { selector, window, exclusive, no_local, browser } = Asked::read(&headers)?;
+        if browser && (kind != Kind::Queue || durable.is_some()) {
+            return Err(asked::not_a_queue());
+        }
         let by_client = acknowledge == Acknowledge::ByClient;
         let prefetch = match prefetch.filter(|&count| count > 0) {
             Some(count) => count,
@@ -249,14 +252,19 @@ impl EmbeddedSession {
             let of_topic = durable.as_ref().map(|requested| &requested.queue);
             let name = of_topic.or_else(|| names.first()).unwrap_or(&destination).clone();
             self.shared.queues.with(&name, |queue, state| {
-                if let Some(declared) = &declared {
+                if let Some(declared) = declared.as_ref().filter(|_| !browser) {
                     state.declare(declared)?;
                 }
                 if let Some(requested) = &durable {
                     stored = self.shared.queues.begin_durable(queue, state, requested.stays)?;
                 }
                 let receiver = receive(Arc::downgrade(queue), destination.clone());
-                state.attach(Arc::clone(&receiver), wishes, transient && durable.is_none());
+                if browser {
+                    let end = format!("{}-browser-{}", self.id, id.0).into();
+                    state.browse(Arc::clone(&receiver), wishes, asked::browsed(end, destination.clone()));
+                } else {
+                    state.attach(Arc::clone(&receiver), wishes, transient && durable.is_none());
+                }
                 Ok(Attached { receiver, kind: Kind::Queue, names, queue: Some(Arc::clone(queue)) })
             })?
         } else {

@@ -61,6 +61,22 @@ fn a_send_keeps_whether_the_client_gave_its_length() {
 }
 
 #[test]
+fn what_a_queue_or_its_groups_go_by_is_the_upstreams_to_read() {
+    let mut translator = rabbit();
+    let group = [("JMSXGroupID", "a"), ("JMSXGroupSeq", "-1"), ("x-message-ttl", "1000")];
+    assert_eq!(
+        written(&mut translator, &send(b"hi", false, &group), None),
+        "SEND\ndestination:/queue/a\nJMSXGroupID:a\nJMSXGroupSeq:-1\nx-message-ttl:1000\n\nhi^@"
+    );
+    let queue = [("browser", "true"), ("x-expires", "1000"), ("x-max-length", "5"), ("auto-delete", "true")];
+    let asked =
+        written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &queue)), None);
+    for (name, value) in queue {
+        assert!(asked.contains(&format!("\n{name}:{value}\n")), "{asked}");
+    }
+}
+
+#[test]
 fn a_subscription_with_client_acknowledgement_is_never_unbounded() {
     let mut translator = rabbit();
     let automatic = subscription(1, Acknowledge::WhenWritten, &[("selector", "x > 1"), ("receipt", "theirs")]);

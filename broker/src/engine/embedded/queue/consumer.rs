@@ -42,11 +42,15 @@ pub(super) struct Consumer {
     pub(super) stalled: bool,
 }
 
+/// A number that fits the memory of the machine.
+pub(super) fn octets(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 impl Consumer {
     /// A consumer that holds nothing yet.
     pub(super) fn new(receiver: Arc<Receiver>, wishes: Wishes, wanted: Option<Box<Wanted>>) -> Self {
         let Wishes { prefetch, by_client, window, exclusive } = wishes;
-        let octets = |number| usize::try_from(number).unwrap_or(usize::MAX);
         Self {
             receiver,
             prefetch: octets(prefetch),

@@ -11,6 +11,8 @@ impl Queue {
             consumer.stalled = false;
             state.invite(id);
             state.dispatch();
+        } else {
+            state.resume_browser(id);
         }
     }
 }

@@ -27,6 +27,11 @@ pub(super) struct Key {
 impl Key {
     /// Not after any other.
     pub(super) const FIRST: Self = Self { priority: Reverse(u8::MAX), position: 0 };
+
+    /// Before all others that come after this one.
+    pub(super) const fn next(self) -> Self {
+        Self { position: self.position + 1, ..self }
+    }
 }
 
 impl Entry {

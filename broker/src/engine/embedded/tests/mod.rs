@@ -1,6 +1,7 @@
 //! Rules of the engine, seen through plain mailboxes.
 
 mod aliases;
+mod browsers;
 mod dead_letters;
 mod declared;
 mod durable;
