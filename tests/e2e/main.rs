@@ -10,6 +10,7 @@
 mod clients;
 mod disturbances;
 mod embedded;
+mod plugin;
 mod refusals;
 mod relay;
 mod stomp;
