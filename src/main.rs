@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         Command::Crd(args) => cli::crd(&args, &mut out).map_err(usage),
         Command::Render(args) => cli::render(&args, &mut out).map_err(usage),
         Command::Local(args) => local(&args, &mut out),
-        Command::Run(args) => run(args),
+        Command::Run(args) => run(*args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,6 +21,10 @@ pub struct Observed {
     pub deployments: BTreeMap<String, DeploymentView>,
     /// The broker's own pods.
     pub pods: Vec<PodView>,
+    /// The broker's own HorizontalPodAutoscalers, by name.
+    pub autoscalers: BTreeMap<String, AutoscalerView>,
+    /// Whether the API server knows KEDA's ScaledObject; not looked at unless the spec wants one.
+    pub keda: bool,
     /// Objects that have the name of a child of ours but belong to somebody else.
     pub foreign: Vec<ForeignObject>,
     /// What the status says of the last rollout.
@@ -37,7 +41,7 @@ impl Observed {
             secrets.entry(used.secret_name).or_default().extend(used.keys.iter().map(|key| (*key).to_owned()));
         }
         let referenced_secrets = secrets.into_iter().map(|(name, keys)| (name, SecretView::Present(keys))).collect();
-        Self { referenced_secrets, ..Self::default() }
+        Self { referenced_secrets, keda: true, ..Self::default() }
     }
 }
 
@@ -81,6 +85,38 @@ pub struct DeploymentView {
     pub stalled: Option<String>,
     /// Whether our field manager owns `spec.replicas`; then leaving it out would reset it to 1.
     pub owns_replicas: bool,
+    /// The field manager that wrote `spec.replicas` last, when it was not ours.
+    pub scaled_by: Option<String>,
+}
+
+/// What is known of an autoscaler of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AutoscalerView {
+    /// `status.currentReplicas`.
+    pub current: i32,
+    /// `status.desiredReplicas`.
+    pub desired: i32,
+    /// When it last changed the number.
+    pub scaled_at: Option<Timestamp>,
+    /// Why it does not act, in its words.
+    pub failing: Option<String>,
+    /// What keeps it from wanting more or fewer pods, in its words.
+    pub limited: Option<String>,
+    /// Whether fewer pods have been enough for some time, so that one may have to go soon.
+    pub shrinking: bool,
+    /// What it has measured.
+    pub readings: Vec<Reading>,
+}
+
+/// A measurement of an autoscaler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Name of the metric.
+    pub metric: String,
+    /// The mean of the pods, as a quantity or in percent.
+    pub value: String,
+    /// What it is to be.
+    pub target: String,
 }
 
 /// What is known of one pod of ours.

@@ -54,6 +54,13 @@ pub const RIGHTS: &[Right] = &[
     child("apps", "deployments"),
     child("autoscaling", "horizontalpodautoscalers"),
     Right {
+        group: "keda.sh",
+        resource: "scaledobjects",
+        verbs: &["get", "create", "patch", "delete"],
+        place: Place::Watched,
+        why: "a child with the autoscaling mode Keda: server-side apply (create, patch), prune (delete), by name only",
+    },
+    Right {
         group: "",
         resource: "secrets",
         verbs: &["get", "create", "patch"],

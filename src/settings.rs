@@ -59,6 +59,12 @@ pub struct RunArgs {
     /// How long passes may go on after SIGTERM; less than the pod's terminationGracePeriodSeconds.
     #[arg(long, env = "STOMPBROKER_SHUTDOWN_GRACE", default_value = "20s")]
     shutdown_grace: GoDuration,
+    /// Address on which autoscalers get sessions and message rates of pods, as custom.metrics.k8s.io. Absent: they do not.
+    #[arg(long, env = "STOMPBROKER_CUSTOM_METRICS_ADDRESS")]
+    custom_metrics_address: Option<SocketAddr>,
+    /// Service in the operator's namespace that leads there, which the APIService names.
+    #[arg(long, env = "STOMPBROKER_CUSTOM_METRICS_SERVICE", default_value = "stompbroker-operator-custom-metrics")]
+    custom_metrics_service: String,
 }
 
 /// Form of the log.
@@ -128,6 +134,19 @@ pub struct Settings {
     pub concurrency: u16,
     /// Most time from the wish to stop to the end.
     pub shutdown_grace: Duration,
+    /// How custom metrics are served. Absent: they are not.
+    pub custom_metrics: Option<CustomMetrics>,
+}
+
+/// How what the pods have to do is served to autoscalers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomMetrics {
+    /// Address to listen on.
+    pub address: SocketAddr,
+    /// Namespace of the Service.
+    pub namespace: String,
+    /// The Service that leads there.
+    pub service: String,
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -151,6 +170,8 @@ impl TryFrom<RunArgs> for Settings {
             reconcile_timeout,
             concurrency,
             shutdown_grace,
+            custom_metrics_address,
+            custom_metrics_service,
         } = args;
         let namespaces: BTreeSet<String> =
             watch_namespaces.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
@@ -174,9 +195,19 @@ impl TryFrom<RunArgs> for Settings {
             identity: identity(&pod_name),
             duration,
         });
+        let custom_metrics = custom_metrics_address.map(|address| CustomMetrics {
+            address,
+            namespace: namespace.clone(),
+            service: custom_metrics_service,
+        });
         Ok(Self {
             scope: if namespaces.is_empty() { Scope::Cluster } else { Scope::Namespaces(namespaces) },
-            plan: plan::Settings { image: broker_image, operator_namespace: namespace, cluster_domain },
+            plan: plan::Settings {
+                image: broker_image,
+                operator_namespace: namespace,
+                cluster_domain,
+                custom_metrics: custom_metrics.is_some(),
+            },
             leader_election,
             pod_name,
             http_address,
@@ -187,6 +218,7 @@ impl TryFrom<RunArgs> for Settings {
             reconcile_timeout,
             concurrency,
             shutdown_grace,
+            custom_metrics,
         })
     }
 }

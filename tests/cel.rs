@@ -86,6 +86,16 @@ fn cases() -> Vec<Case> {
             &["spec.autoscaling.minReplicasPerZone is 5", "maxReplicasPerZone", "3", "raise the other"],
         ),
         case(
+            relay(", autoscaling: {minReplicasPerZone: 2}"),
+            relay(", autoscaling: {minReplicasPerZone: 2, mode: External}, resources: {}"),
+            &["spec.autoscaling.maxReplicasPerZone is absent", "Hpa", "External"],
+        ),
+        case(
+            relay(", autoscaling: {maxReplicasPerZone: 2, keda: {}}"),
+            relay(", autoscaling: {maxReplicasPerZone: 2, mode: Keda, keda: {prometheusAddress: 'http://p:9090'}}"),
+            &["spec.autoscaling.keda", "Hpa", "set mode to Keda"],
+        ),
+        case(
             "{heartbeat: 20s}",
             "{heartbeat: 15s}",
             &["spec.sessionTimeout is 30s", "spec.heartbeat of 20s", "at least twice as long"],

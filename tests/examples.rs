@@ -21,6 +21,7 @@ fn settings() -> Settings {
         image: "registry.example/stompbroker:1".to_owned(),
         operator_namespace: "operators".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
+        custom_metrics: true,
     }
 }
 

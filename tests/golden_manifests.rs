@@ -15,6 +15,7 @@ fn args(file: PathBuf) -> RenderArgs {
         namespace: "markets".to_owned(),
         broker_image: "registry.example/stompbroker:1".to_owned(),
         operator_namespace: "operators".to_owned(),
+        custom_metrics: true,
         cluster_domain: "cluster.local".to_owned(),
     }
 }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use stompbroker_config::GoDuration;
 
 use super::{
-    Authentication, Authorization, Autoscaling, Credentials, DestinationPolicy, Drain, Engine, ImagePullSecret, Limits,
-    Listeners, Logging, MaintenanceWindow, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations,
-    Zone, rules, scalars,
+    Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain, Engine,
+    ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, Resources, Rollout, StompBrokerStatus,
+    UpgradePolicy, UserDestinations, Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -172,6 +172,13 @@ impl Default for StompBrokerSpec {
             upgrade_policy: UpgradePolicy::default(),
             maintenance_window: None,
         }
+    }
+}
+
+impl StompBrokerSpec {
+    /// Whether the numbers of pods are left to KEDA.
+    pub fn wants_keda(&self) -> bool {
+        self.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.mode == AutoscalingMode::Keda)
     }
 }
 

@@ -78,33 +78,6 @@ pub struct Limits {
     pub message_size: ByteSize,
 }
 
-/// A number of pods that follows the load, in each zone by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::autoscaling_bounds_in_order())]
-pub struct Autoscaling {
-    /// Fewest pods in a zone.
-    #[serde(default = "min_replicas_per_zone")]
-    #[schemars(range(min = 1, max = 500))]
-    pub min_replicas_per_zone: i32,
-    /// Most pods in a zone.
-    #[schemars(range(min = 1, max = 500))]
-    pub max_replicas_per_zone: i32,
-    /// What the number of pods keeps constant.
-    #[serde(default)]
-    pub targets: AutoscalingTargets,
-}
-
-/// What the number of pods keeps constant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AutoscalingTargets {
-    /// Mean CPU use of the pods of a zone, in percent of `spec.resources.requests.cpu`.
-    #[serde(default = "target_cpu")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub cpu: i32,
-}
-
 /// How a pod lets its sessions go when it stops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -146,12 +119,6 @@ impl Default for Limits {
     }
 }
 
-impl Default for AutoscalingTargets {
-    fn default() -> Self {
-        Self { cpu: target_cpu() }
-    }
-}
-
 impl Default for Drain {
     fn default() -> Self {
         Self { delay: drain_delay(), deadline: drain_deadline(), connections_per_second: drain_rate() }
@@ -168,14 +135,6 @@ fn subscriptions_per_session() -> u32 {
 
 fn message_size() -> ByteSize {
     stompbroker_config::Limits::default().message_size
-}
-
-fn min_replicas_per_zone() -> i32 {
-    1
-}
-
-fn target_cpu() -> i32 {
-    80
 }
 
 fn drain_delay() -> GoDuration {

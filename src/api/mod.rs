@@ -3,7 +3,8 @@
 //! | module | holds |
 //! |---|---|
 //! | `broker` | the kind and its spec |
-//! | `capacity` | zones, resources, limits, autoscaling, drain |
+//! | `autoscaling` | a number of pods that follows the load, and what is reported of it |
+//! | `capacity` | zones, resources, limits, drain |
 //! | `destinations` | what destinations keep, and whose they are |
 //! | `engine` | embedded and relay |
 //! | `listeners` | where clients connect |
@@ -19,6 +20,7 @@
 #![allow(unreachable_pub, reason = "KubeSchema derives a pub copy of each struct inside a function")]
 
 mod access;
+mod autoscaling;
 mod broker;
 mod capacity;
 mod destinations;
@@ -35,8 +37,12 @@ mod tls;
 pub use access::{
     Action, Allow, Authentication, Authorization, AuthorizationRule, Credential, Credentials, Empty, Users,
 };
+pub use autoscaling::{
+    AutoscaledPool, Autoscaling, AutoscalingMode, AutoscalingStatus, AutoscalingTargets, KedaAutoscaling, KedaTrigger,
+    ScalingDecision,
+};
 pub use broker::{StompBroker, StompBrokerSpec};
-pub use capacity::{Autoscaling, AutoscalingTargets, Drain, ImagePullSecret, Limits, Resources, Zone};
+pub use capacity::{Drain, ImagePullSecret, Limits, Resources, Zone};
 pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use engine::{EmbeddedEngine, Engine, HeartbeatPair, Persistence, RelayEngine, SecretReference, Upstream};
 pub use jwt::JwtIssuer;

@@ -93,7 +93,8 @@ pub(super) fn distributed_when_autoscaled() -> Rule {
 /// CPU utilisation is a share of the request.
 pub(super) fn cpu_requested_when_autoscaled() -> Rule {
     rule(
-        "!has(self.autoscaling) || !has(self.resources) || (has(self.resources.requests) && 'cpu' in self.resources.requests)",
+        "!has(self.autoscaling) || self.autoscaling.mode == 'External' || !has(self.resources) || \
+         (has(self.resources.requests) && 'cpu' in self.resources.requests)",
         "'spec.autoscaling.targets.cpu is a percentage of spec.resources.requests.cpu, which is not set; set it, for \
          example to 100m'",
     )
@@ -102,9 +103,27 @@ pub(super) fn cpu_requested_when_autoscaled() -> Rule {
 /// Bounds of autoscaling in order.
 pub(super) fn autoscaling_bounds_in_order() -> Rule {
     rule(
-        "self.minReplicasPerZone <= self.maxReplicasPerZone",
+        "!has(self.maxReplicasPerZone) || self.minReplicasPerZone <= self.maxReplicasPerZone",
         "'spec.autoscaling.minReplicasPerZone is %d, more than maxReplicasPerZone, which is %d; lower the one or raise \
          the other'.format([self.minReplicasPerZone, self.maxReplicasPerZone])",
+    )
+}
+
+/// An autoscaler of ours has to know where to stop.
+pub(super) fn autoscaling_has_a_most() -> Rule {
+    rule(
+        "has(self.maxReplicasPerZone) || self.mode == 'External'",
+        "'spec.autoscaling.maxReplicasPerZone is absent, but with mode ' + self.mode + ' the autoscaler has to know the most \
+         pods of a zone; set it, or set mode to External to leave the number to somebody else'",
+    )
+}
+
+/// What only KEDA reads is said to KEDA only.
+pub(super) fn keda_in_its_mode() -> Rule {
+    rule(
+        "!has(self.keda) || self.mode == 'Keda'",
+        "'spec.autoscaling.keda is set, but mode is ' + self.mode + ', which does not read it; set mode to Keda, or remove \
+         keda'",
     )
 }
 

@@ -61,3 +61,12 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
         },
     })
 }
+
+/// A map of short names to texts that the operator passes on.
+pub(super) fn texts(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": {"type": "string", "maxLength": 4096},
+    })
+}

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RolloutStatus;
+use super::{AutoscalingStatus, RolloutStatus};
 
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -51,6 +51,9 @@ pub struct StompBrokerStatus {
     /// The last time that pods were replaced by the operator; absent while all are as they were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<RolloutStatus>,
+    /// Who decides the numbers of pods, and the last decisions; absent without autoscaling.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<AutoscalingStatus>,
 }
 
 /// The state of one zone.

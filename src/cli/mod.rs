@@ -26,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch StompBrokers and keep their objects as they are to be.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the CustomResourceDefinition as YAML, or write it to a folder.
     Crd(CrdArgs),
     /// Print the objects that StompBroker manifests lead to, without a cluster.

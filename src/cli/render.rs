@@ -32,6 +32,9 @@ pub struct RenderArgs {
     /// DNS domain of the cluster.
     #[arg(long, env = "STOMPBROKER_CLUSTER_DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// Whether the operator serves custom metrics, so that autoscalers look at sessions and message rates.
+    #[arg(long, env = "STOMPBROKER_CUSTOM_METRICS")]
+    pub custom_metrics: bool,
 }
 
 /// Why nothing was rendered.
@@ -96,6 +99,7 @@ pub fn render(args: &RenderArgs, out: &mut impl io::Write) -> Result<(), RenderE
         image: args.broker_image.clone(),
         operator_namespace: args.operator_namespace.clone(),
         cluster_domain: args.cluster_domain.clone(),
+        custom_metrics: args.custom_metrics,
     };
     let mut text = String::new();
     for file in &args.files {

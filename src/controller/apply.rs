@@ -2,7 +2,7 @@
 //! start before what it mounts is there) but for the autoscalers, which need a Deployment to scale.
 //!
 //! A Deployment whose pods are replaced is only written if it still is what the decision was made on: a zone must not lose
-//! its pods because it was seen as it was some time ago.
+//! its pods because it was seen as it was some time ago. So is one whose number of pods is passed on to an autoscaler.
 //!
 //! A child is not written when its desired form is the one that was last written and nobody has touched a field of ours
 //! since, so that a pass over an unchanged world writes nothing.
@@ -24,6 +24,7 @@ use super::{
     cache::Key,
     kinds::{Child, ChildKind},
     memory::{Applied, GeneratedSight},
+    observe::Sites,
     secrets,
     views::ChildEntry,
 };
@@ -52,7 +53,7 @@ pub(crate) async fn apply(
     plan: &Plan,
     observed: &Observed,
     secrets: &BTreeMap<String, GeneratedSight>,
-    claims: &BTreeMap<String, ChildEntry>,
+    sites: &Sites,
     context: &Context,
 ) -> Result<Outcome, Error> {
     let Objects {
@@ -65,6 +66,7 @@ pub(crate) async fn apply(
         pod_disruption_budgets,
         deployments,
         horizontal_pod_autoscalers,
+        scaled_objects,
     } = &plan.objects;
     let mut pass = Pass::new(broker, context);
     pass.all(service_accounts).await?;
@@ -73,7 +75,7 @@ pub(crate) async fn apply(
         secrets::apply(&mut pass, secret, secrets.get(name)).await?;
     }
     for claim in persistent_volume_claims {
-        pass.one(claim, claims.get(&claim.name_any())).await?;
+        pass.one(claim, sites.claims.get(&claim.name_any())).await?;
     }
     pass.all(config_maps).await?;
     pass.all(services).await?;
@@ -83,6 +85,9 @@ pub(crate) async fn apply(
         pass.deployment(deployment, zone, observed).await?;
     }
     pass.all(horizontal_pod_autoscalers).await?;
+    for scaled in scaled_objects {
+        pass.one(scaled, sites.scaled_objects.get(&scaled.name_any())).await?;
+    }
     Ok(pass.outcome)
 }
 
@@ -91,6 +96,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) context: &'a Context,
     pub(crate) namespace: String,
     uid: String,
+    autoscaled: bool,
     pub(crate) outcome: Outcome,
 }
 
@@ -100,6 +106,7 @@ impl<'a> Pass<'a> {
             context,
             namespace: broker.namespace().unwrap_or_default(),
             uid: broker.uid().unwrap_or_default(),
+            autoscaled: broker.spec.autoscaling.is_some(),
             outcome: Outcome::default(),
         }
     }
@@ -117,7 +124,11 @@ impl<'a> Pass<'a> {
     async fn deployment(&mut self, object: &Deployment, zone: &ZoneStep, observed: &Observed) -> Result<(), Error> {
         let name = object.name_any();
         let live = self.context.world.child(ChildKind::Deployment, &Key::new(self.namespace.clone(), name.clone()));
-        if !matches!(zone.act, Act::Roll | Act::Return) {
+        let replaces = matches!(zone.act, Act::Roll | Act::Return);
+        // The number of pods is only repeated until its new owner writes it, and must not undo what that one has written.
+        let repeats = self.autoscaled && object.spec.as_ref().is_some_and(|spec| spec.replicas.is_some());
+        let as_seen = replaces || (repeats && live.is_some());
+        if !as_seen {
             return self.one(object, live.as_ref()).await;
         }
         let seen = observed.deployments.get(&name).map(|seen| seen.version.to_string());
@@ -127,6 +138,9 @@ impl<'a> Pass<'a> {
                 return Ok(());
             }
             written => written?,
+        }
+        if !replaces {
+            return Ok(());
         }
         let names: Vec<_> = zone.reasons.iter().map(|reason| reason.as_str()).collect();
         info!(name, revision = zone.revision.id, reasons = names.join(","), "replacing pods");

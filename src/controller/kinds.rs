@@ -16,6 +16,7 @@ use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::views::ChildEntry;
+use crate::plan::ScaledObject;
 
 /// A kind of children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +30,7 @@ pub(crate) enum ChildKind {
     PodDisruptionBudget,
     Deployment,
     HorizontalPodAutoscaler,
+    ScaledObject,
 }
 
 impl ChildKind {
@@ -44,6 +46,7 @@ impl ChildKind {
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::Deployment => "Deployment",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::ScaledObject => "ScaledObject",
         }
     }
 }
@@ -79,7 +82,7 @@ children!(
     Service,
     NetworkPolicy,
     PodDisruptionBudget,
-    HorizontalPodAutoscaler
+    ScaledObject
 );
 
 impl Child for Deployment {
@@ -88,5 +91,14 @@ impl Child for Deployment {
     /// Its status is kept as well.
     fn entry(&self) -> ChildEntry {
         ChildEntry::from_deployment(self)
+    }
+}
+
+impl Child for HorizontalPodAutoscaler {
+    const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
+
+    /// Its status is kept as well.
+    fn entry(&self) -> ChildEntry {
+        ChildEntry::from_autoscaler(self)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | module | step | holds a client |
 //! |---|---|---|
-//! | `streams`, `brokers`, `cache`, `views`, `world` | what the watches show | `streams` |
+//! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `world` | what the watches show | `streams` |
 //! | `pods`, `admin`, `reports` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
@@ -11,6 +11,7 @@
 
 mod admin;
 mod apply;
+mod autoscalers;
 mod brokers;
 mod cache;
 mod kinds;

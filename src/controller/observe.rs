@@ -7,7 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 
 use super::{
     Context,
@@ -19,8 +19,8 @@ use super::{
 use crate::{
     api::StompBroker,
     error::Error,
-    observed::{DeploymentView, ForeignObject, Observed, SecretView},
-    plan::{Objects, labels, names},
+    observed::{AutoscalerView, DeploymentView, ForeignObject, Observed, SecretView},
+    plan::{Objects, ScaledObject, labels, names},
     validate::referenced_secrets,
 };
 
@@ -58,6 +58,8 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         referenced_secrets: sight.referenced,
         generated_secrets: sight.generated.iter().map(|(name, seen)| (name.clone(), seen.view.clone())).collect(),
         deployments: deployments(broker, context),
+        autoscalers: autoscalers(broker, context),
+        keda: broker.spec.wants_keda() && knows_keda(&context.client).await?,
         pods: pods.into_iter().map(|(_, view)| view).collect(),
         foreign: Vec::new(),
         last_rollout: broker.status.as_ref().and_then(|status| status.last_rollout.clone()),
@@ -78,6 +80,29 @@ pub(crate) fn deployments(broker: &StompBroker, context: &Context) -> BTreeMap<S
         Some((name.to_owned(), DeploymentView { version: entry.version, ..view }))
     })
     .collect()
+}
+
+/// The broker's own autoscalers as last seen.
+fn autoscalers(broker: &StompBroker, context: &Context) -> BTreeMap<String, AutoscalerView> {
+    let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+    let uid = broker.uid().unwrap_or_default();
+    let Some(cache) = context.world.children(ChildKind::HorizontalPodAutoscaler) else { return BTreeMap::new() };
+    let cache = cache.lock();
+    let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
+    own.filter_map(|(name, entry)| {
+        let view = entry.autoscaler.as_deref()?.clone();
+        Some((name.to_owned(), AutoscalerView { readings: entry.readings.clone(), ..view }))
+    })
+    .collect()
+}
+
+/// Whether the API server knows ScaledObjects. Discovery needs no permission.
+async fn knows_keda(client: &Client) -> Result<bool, Error> {
+    match client.list_api_group_resources(&ScaledObject::api_version(&())).await {
+        Ok(list) => Ok(list.resources.iter().any(|resource| resource.kind == ScaledObject::kind(&()))),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(source) => Err(Error::Observe { kind: "API group", name: ScaledObject::group(&()).into_owned(), source }),
+    }
 }
 
 async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Result<SecretSight, Error> {
@@ -127,6 +152,8 @@ pub(crate) struct Sites {
     pub(crate) foreign: Vec<ForeignObject>,
     /// Our PersistentVolumeClaims, which no watch shows, by name.
     pub(crate) claims: BTreeMap<String, ChildEntry>,
+    /// Our ScaledObjects, which no watch shows, by name.
+    pub(crate) scaled_objects: BTreeMap<String, ChildEntry>,
 }
 
 /// Looks at what stands where the desired objects go.
@@ -146,6 +173,7 @@ pub(crate) async fn sites(
         pod_disruption_budgets,
         deployments,
         horizontal_pod_autoscalers,
+        scaled_objects,
     } = objects;
     let mut search = Search { broker, context, found: Sites::default() };
     search.all(service_accounts).await?;
@@ -161,7 +189,25 @@ pub(crate) async fn sites(
     search.all(pod_disruption_budgets).await?;
     search.all(deployments).await?;
     search.all(horizontal_pod_autoscalers).await?;
+    search.scaled_objects(scaled_objects).await?;
     Ok(search.found)
+}
+
+/// A child as the API server has it.
+pub(crate) async fn ask<K: Child>(
+    broker: &StompBroker,
+    name: &str,
+    context: &Context,
+) -> Result<Option<ChildEntry>, Error> {
+    Ok(metadata::<K>(broker, name, context).await?.map(|live| ChildEntry::from_meta(&live)))
+}
+
+/// The metadata of an object as the API server has it.
+async fn metadata<K: Child>(broker: &StompBroker, name: &str, context: &Context) -> Result<Option<ObjectMeta>, Error> {
+    let api: Api<K> = Api::namespaced(context.client.clone(), &broker.namespace().unwrap_or_default());
+    let live = api.get_metadata_opt(name).await;
+    let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.to_owned(), source })?;
+    Ok(live.map(|live| live.metadata))
 }
 
 struct Search<'a> {
@@ -182,26 +228,29 @@ impl Search<'_> {
             }
             // The watches show only what carries our label. Before something is written for the first time, the API
             // server itself is asked.
-            let entry = self.ask::<K>(&name).await?.map(|live| ChildEntry::from_meta(&live));
+            let entry = ask::<K>(self.broker, &name, self.context).await?;
             self.judge(K::KIND, &name, entry.as_ref())?;
         }
         Ok(())
     }
 
-    /// The metadata of an object as the API server has it.
-    async fn ask<K: Child>(&self, name: &str) -> Result<Option<ObjectMeta>, Error> {
-        let namespace = self.broker.namespace().unwrap_or_default();
-        let api: Api<K> = Api::namespaced(self.context.client.clone(), &namespace);
-        let live = api.get_metadata_opt(name).await;
-        let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.to_owned(), source })?;
-        Ok(live.map(|live| live.metadata))
+    async fn scaled_objects(&mut self, objects: &[ScaledObject]) -> Result<(), Error> {
+        for object in objects {
+            let name = object.name_any();
+            let Some(entry) = ask::<ScaledObject>(self.broker, &name, self.context).await? else { continue };
+            self.judge(ChildKind::ScaledObject, &name, Some(&entry))?;
+            self.found.scaled_objects.insert(name, entry);
+        }
+        Ok(())
     }
 
     /// Volumes outlive their StompBroker, so they have no owner and are known by their labels.
     async fn claims(&mut self, claims: &[PersistentVolumeClaim]) -> Result<(), Error> {
         for claim in claims {
             let name = claim.name_any();
-            let Some(live) = self.ask::<PersistentVolumeClaim>(&name).await? else { continue };
+            let Some(live) = metadata::<PersistentVolumeClaim>(self.broker, &name, self.context).await? else {
+                continue;
+            };
             let ours = labels::common(&self.broker.name_any());
             if ours.iter().all(|(key, value)| live.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value)) {
                 self.found.claims.insert(name, ChildEntry::from_meta(&live));

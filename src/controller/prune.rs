@@ -17,13 +17,24 @@ use kube::{
 };
 use tracing::info;
 
-use super::{Context, apply::Outcome, cache::Key, kinds::Child};
-use crate::{api::StompBroker, error::Error};
+use super::{
+    Context,
+    apply::Outcome,
+    cache::Key,
+    kinds::{Child, ChildKind},
+    observe,
+};
+use crate::{
+    api::{AutoscalingMode, StompBroker},
+    error::Error,
+    plan::ScaledObject,
+};
 
 /// Deletes the children of `broker` that are not among those that `outcome` wants.
 pub(crate) async fn prune(broker: &StompBroker, outcome: &Outcome, context: &Context) -> Result<(), Error> {
     let pass = Pruning { broker, outcome, context };
     // Against the order of applying: nothing may lose what it needs before it goes itself.
+    pass.scaled_objects().await?;
     pass.kind::<HorizontalPodAutoscaler>().await?;
     pass.kind::<Deployment>().await?;
     pass.kind::<PodDisruptionBudget>().await?;
@@ -44,7 +55,7 @@ impl Pruning<'_> {
         let Some(cache) = self.context.world.children(K::KIND) else { return Ok(()) };
         let namespace = self.broker.namespace().unwrap_or_default();
         let uid = self.broker.uid().unwrap_or_default();
-        let key = Key::new(namespace.clone(), self.broker.name_any());
+        let key = Key::new(namespace, self.broker.name_any());
         let orphans: Vec<(String, String)> = {
             let cache = cache.lock();
             cache
@@ -57,19 +68,43 @@ impl Pruning<'_> {
                 .map(|(name, entry)| (name.to_owned(), entry.uid.clone()))
                 .collect()
         };
-        let api: Api<K> = Api::namespaced(self.context.client.clone(), &namespace);
         for (name, uid) in orphans {
-            let parameters = DeleteParams {
-                preconditions: Some(Preconditions { uid: Some(uid), resource_version: None }),
-                propagation_policy: Some(PropagationPolicy::Background),
-                ..DeleteParams::default()
-            };
-            match api.delete(&name, &parameters).await {
-                Ok(_) => info!(kind = K::KIND.name(), name, "deleted, no longer wanted"),
-                // Gone already, or replaced by another object: either way it is not ours to delete.
-                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-                Err(source) => return Err(Error::Prune { kind: K::KIND.name(), name, source }),
+            self.delete::<K>(name, uid).await?;
+        }
+        Ok(())
+    }
+
+    /// No watch shows ScaledObjects; the status tells which there may be.
+    async fn scaled_objects(&self) -> Result<(), Error> {
+        let before = self.broker.status.as_ref().and_then(|status| status.autoscaling.as_ref());
+        let Some(before) = before.filter(|before| before.mode == AutoscalingMode::Keda) else { return Ok(()) };
+        for pool in &before.pools {
+            let name = pool.deployment.clone();
+            if self.outcome.wanted.contains(&(ChildKind::ScaledObject, name.clone())) {
+                continue;
             }
+            let uid = self.broker.uid().unwrap_or_default();
+            if let Some(entry) = observe::ask::<ScaledObject>(self.broker, &name, self.context).await?
+                && entry.is_of(&uid)
+            {
+                self.delete::<ScaledObject>(name, entry.uid).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete<K: Child>(&self, name: String, uid: String) -> Result<(), Error> {
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.broker.namespace().unwrap_or_default());
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions { uid: Some(uid), resource_version: None }),
+            propagation_policy: Some(PropagationPolicy::Background),
+            ..DeleteParams::default()
+        };
+        match api.delete(&name, &parameters).await {
+            Ok(_) => info!(kind = K::KIND.name(), name, "deleted, no longer wanted"),
+            // Gone already, or replaced by another object: either way it is not ours to delete.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(source) => return Err(Error::Prune { kind: K::KIND.name(), name, source }),
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ use crate::{
 
 /// When to look again for what somebody else has to make: nothing is watched that could tell.
 const UNRESOLVED: Duration = Duration::from_secs(5);
+/// When to look again whether KEDA was installed.
+const KEDA: Duration = Duration::from_secs(30);
 /// A pass comes at most so often for the sake of time that goes by.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Deadline of the status write; it comes after the pass and has its own.
@@ -101,7 +103,7 @@ impl Attempt {
         let plan = plan(&validated, observed, &context.settings.plan)?;
         // Only the plan knows which names are needed, so the second look at the world comes after it.
         let sites = observe::sites(broker, &plan.objects, &gathered.secrets, context).await?;
-        observed.foreign = sites.foreign;
+        observed.foreign.clone_from(&sites.foreign);
         if !observed.foreign.is_empty()
             && let Err(errors) = validate(broker, observed)
         {
@@ -109,7 +111,7 @@ impl Attempt {
             return Ok(());
         }
         let (_, plan) = self.planned.insert((validated, plan));
-        let outcome = apply::apply(broker, plan, observed, &gathered.secrets, &sites.claims, context).await?;
+        let outcome = apply::apply(broker, plan, observed, &gathered.secrets, &sites, context).await?;
         self.created = outcome.created;
         self.outdated = outcome.outdated;
         prune::prune(broker, &outcome, context).await?;
@@ -159,6 +161,12 @@ impl Attempt {
             && plan.rollout.decision.awaits_sessions
         {
             return Some(plan.rollout.session_wait.max(LEAST_WAIT));
+        }
+        // Nothing is watched that could tell of it.
+        if self.observed.as_ref().is_some_and(|observed| !observed.keda)
+            && self.planned.as_ref().is_some_and(|(broker, _)| broker.spec.wants_keda())
+        {
+            return Some(KEDA);
         }
         let waits =
             |error: &SpecError| error.condition == ConditionType::ResolvedRefs || error.reason == Reason::NameConflict;

@@ -73,9 +73,9 @@ impl Watches {
                     ChildKind::Service => Box::pin(this.metadata::<Service>()),
                     ChildKind::NetworkPolicy => Box::pin(this.metadata::<NetworkPolicy>()),
                     ChildKind::PodDisruptionBudget => Box::pin(this.metadata::<PodDisruptionBudget>()),
-                    ChildKind::HorizontalPodAutoscaler => Box::pin(this.metadata::<HorizontalPodAutoscaler>()),
-                    ChildKind::Deployment => Box::pin(this.deployments()),
-                    ChildKind::Secret | ChildKind::PersistentVolumeClaim => return None,
+                    ChildKind::HorizontalPodAutoscaler => Box::pin(this.whole::<HorizontalPodAutoscaler>()),
+                    ChildKind::Deployment => Box::pin(this.whole::<Deployment>()),
+                    ChildKind::Secret | ChildKind::PersistentVolumeClaim | ChildKind::ScaledObject => return None,
                 };
                 Some((kind, task))
             })
@@ -121,13 +121,12 @@ impl Watches {
         self.follow(K::KIND, events, |object| Some(ChildEntry::from_meta(&object.metadata))).await;
     }
 
-    /// Watches whole Deployments: their status is what a pass reports.
-    async fn deployments(self) {
-        let kind = ChildKind::Deployment;
-        let events = self.events::<DeserializeGuard<Deployment>>(kind.name(), selected(FIELD_MANAGER));
-        self.follow(kind, events, |object| match object.0 {
-            Ok(deployment) => Some(ChildEntry::from_deployment(&deployment)),
-            Err(invalid) => unreadable("Deployment", &invalid),
+    /// Watches a kind of children with their status, which a pass reports.
+    async fn whole<K: Child>(self) {
+        let events = self.events::<DeserializeGuard<K>>(K::KIND.name(), selected(FIELD_MANAGER));
+        self.follow(K::KIND, events, |object| match object.0 {
+            Ok(object) => Some(object.entry()),
+            Err(invalid) => unreadable(K::KIND.name(), &invalid),
         })
         .await;
     }

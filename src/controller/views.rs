@@ -5,17 +5,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
+        autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{Pod, PodStatus},
     },
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
 };
 use kube::Resource as _;
 
-use super::cache::Entry;
+use super::{autoscalers, cache::Entry};
 use crate::{
     FIELD_MANAGER,
     api::StompBroker,
-    observed::{DeploymentView, PodView},
+    observed::{AutoscalerView, DeploymentView, PodView, Reading},
     plan::{FAILED, PREVIOUS, REVISION, labels},
 };
 
@@ -33,6 +34,10 @@ pub(crate) struct ChildEntry {
     pub(crate) fields: u64,
     /// What a Deployment says of itself.
     pub(crate) deployment: Option<Box<DeploymentView>>,
+    /// What a HorizontalPodAutoscaler says of itself, without its readings.
+    pub(crate) autoscaler: Option<Box<AutoscalerView>>,
+    /// What a HorizontalPodAutoscaler has measured.
+    pub(crate) readings: Vec<Reading>,
 }
 
 /// The controller of an object.
@@ -64,11 +69,21 @@ impl ChildEntry {
             deleting: metadata.deletion_timestamp.is_some(),
             fields: own_fields(metadata),
             deployment: None,
+            autoscaler: None,
+            readings: Vec::new(),
         }
     }
 
     pub(crate) fn from_deployment(deployment: &Deployment) -> Self {
         Self { deployment: Some(Box::new(deployment_view(deployment))), ..Self::from_meta(&deployment.metadata) }
+    }
+
+    pub(crate) fn from_autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Self {
+        Self {
+            autoscaler: Some(Box::new(autoscalers::view(autoscaler))),
+            readings: autoscalers::readings(autoscaler),
+            ..Self::from_meta(&autoscaler.metadata)
+        }
     }
 
     /// Whether it belongs to the StompBroker with this UID.
@@ -91,9 +106,10 @@ impl Entry for ChildEntry {
     }
 
     fn differs(&self, other: &Self) -> bool {
-        let Self { uid, version: _, owner, deleting, fields, deployment } = self;
-        (uid, owner, deleting, fields, deployment)
-            != (&other.uid, &other.owner, &other.deleting, &other.fields, &other.deployment)
+        // Measurements differ all the time; they are read when there is a decision to explain.
+        let Self { uid, version: _, owner, deleting, fields, deployment, autoscaler, readings: _ } = self;
+        (uid, owner, deleting, fields, deployment, autoscaler)
+            != (&other.uid, &other.owner, &other.deleting, &other.fields, &other.deployment, &other.autoscaler)
     }
 }
 
@@ -177,8 +193,9 @@ fn deployment_view(deployment: &Deployment) -> DeploymentView {
             .find(|condition| condition.type_ == type_ && wanted(&condition.status, condition.reason.as_deref()))
             .map(|condition| condition.message.clone().unwrap_or_else(|| type_.to_owned()))
     };
-    let owns_replicas = own_entries(&deployment.metadata)
-        .any(|entry| entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some()));
+    let owns_replicas = own_entries(&deployment.metadata).any(has_replicas);
+    let scaled_by = deployment.metadata.managed_fields.iter().flatten().find(|entry| has_replicas(entry));
+    let scaled_by = scaled_by.filter(|_| !owns_replicas).and_then(|entry| entry.manager.clone());
     let annotation = |name: &str| deployment.metadata.annotations.as_ref().and_then(|all| all.get(name)).cloned();
     DeploymentView {
         current: status.observed_generation >= deployment.metadata.generation,
@@ -195,7 +212,12 @@ fn deployment_view(deployment: &Deployment) -> DeploymentView {
         replica_failure: condition("ReplicaFailure", &|status, _| status == "True"),
         stalled: condition("Progressing", &|_, reason| reason == Some("ProgressDeadlineExceeded")),
         owns_replicas,
+        scaled_by,
     }
+}
+
+fn has_replicas(entry: &ManagedFieldsEntry) -> bool {
+    entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
 /// Reasons of a waiting container that every start goes through; all others say that something is wrong.

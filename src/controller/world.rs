@@ -10,7 +10,8 @@ use super::{
     views::{ChildEntry, PodEntry},
 };
 
-/// All that the watches have shown of children and pods. Secrets and PersistentVolumeClaims are not watched.
+/// All that the watches have shown of children and pods. Secrets, PersistentVolumeClaims and
+/// ScaledObjects, which many clusters do not know, are not watched.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     service_accounts: Mutex<Cache<ChildEntry>>,
@@ -40,7 +41,7 @@ impl World {
     pub(crate) fn children(&self, kind: ChildKind) -> Option<&Mutex<Cache<ChildEntry>>> {
         match kind {
             ChildKind::ServiceAccount => Some(&self.service_accounts),
-            ChildKind::Secret | ChildKind::PersistentVolumeClaim => None,
+            ChildKind::Secret | ChildKind::PersistentVolumeClaim | ChildKind::ScaledObject => None,
             ChildKind::ConfigMap => Some(&self.config_maps),
             ChildKind::Service => Some(&self.services),
             ChildKind::NetworkPolicy => Some(&self.network_policies),

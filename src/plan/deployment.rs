@@ -62,16 +62,19 @@ pub(super) fn template(broker: &ValidatedBroker, pool: &Pool, image: &str, start
     }
 }
 
-/// The number of pods that we ask for: none when an autoscaler does.
+/// The number of pods that we ask for: none when an autoscaler does, but for the first.
 ///
 /// While the API server still counts the number as ours, leaving it out would reset it to 1. So it is repeated, within the
-/// new bounds, until the autoscaler has written it.
+/// new bounds, until the autoscaler has written it; `apply` sees to it that a newer number is not taken back.
 fn replicas(size: PoolSize, live: Option<&DeploymentView>) -> Option<i32> {
+    let repeated = |first, bounded: &dyn Fn(i32) -> i32| match live {
+        None => Some(first),
+        Some(live) => live.owns_replicas.then(|| bounded(live.desired)),
+    };
     match size {
         PoolSize::Fixed(replicas) => Some(replicas),
-        PoolSize::Autoscaled { min, max, .. } => {
-            live.filter(|live| live.owns_replicas).map(|live| live.desired.max(min).min(max))
-        }
+        PoolSize::Autoscaled { min, max } => repeated(min, &|desired| desired.max(min).min(max)),
+        PoolSize::External { first } => repeated(first, &|desired| desired),
     }
 }
 

@@ -27,6 +27,7 @@ mod persistent_volume_claim;
 mod placement;
 mod revision;
 mod rollout;
+mod scaled_object;
 mod secrets;
 mod service;
 mod service_account;
@@ -37,11 +38,13 @@ mod window;
 
 use std::collections::BTreeMap;
 
+pub use autoscaler::{MESSAGES_PER_SECOND, SESSIONS};
 pub use objects::{GeneratedSecret, Objects, RenderError};
 pub(crate) use revision::reasons_of;
 pub use revision::{FAILED, PREVIOUS, REVISION, Revision};
 pub use rollout::{RolloutStep, ZoneStep};
 pub(crate) use rollout::{shown, staying_sessions};
+pub use scaled_object::{ScaledObject, ScaledObjectSpec};
 
 use crate::{
     api::Endpoints,
@@ -58,6 +61,8 @@ pub struct Settings {
     pub operator_namespace: String,
     /// DNS domain of the cluster, customarily `cluster.local`.
     pub cluster_domain: String,
+    /// Whether the operator serves what pods have to do as `custom.metrics.k8s.io`.
+    pub custom_metrics: bool,
 }
 
 /// What is to exist.
@@ -67,6 +72,8 @@ pub struct Plan {
     pub objects: Objects,
     /// The image that the pods are to run.
     pub image: String,
+    /// Whether autoscalers can look at sessions and message rates.
+    pub custom_metrics: bool,
     /// Where clients connect from inside the cluster.
     pub endpoints: Endpoints,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
@@ -116,6 +123,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker)],
         deployments: Vec::new(),
         horizontal_pod_autoscalers: Vec::new(),
+        scaled_objects: Vec::new(),
     };
     let mut config_hashes = BTreeMap::new();
     for pool in &broker.pools {
@@ -125,7 +133,9 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         config_hashes.insert(pool.name.clone(), stompbroker_config::config_hash(&yaml));
         objects.persistent_volume_claims.extend(persistent_volume_claim::persistent_volume_claim(broker, pool));
         objects.config_maps.push(config_map::config_map(broker, pool, yaml));
-        objects.horizontal_pod_autoscalers.extend(autoscaler::autoscaler(broker, pool));
+        objects.horizontal_pod_autoscalers.extend(autoscaler::autoscaler(broker, pool, settings));
+        // Without the kind, writing one would fail the whole pass; a condition says what is missing.
+        objects.scaled_objects.extend(scaled_object::scaled_object(broker, pool).filter(|_| observed.keda));
     }
     let config_hash = |pool: &Pool| config_hashes.get(&pool.name).cloned().unwrap_or_default();
     let rollout = rollout::step(broker, observed, settings, &config_hash)?;
@@ -134,5 +144,12 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         objects.deployments.push(deployment::deployment(broker, pool, step, live));
     }
     let image = rollout.zones.first().and_then(|zone| zone.revision.image()).unwrap_or_default().to_owned();
-    Ok(Plan { objects, image, endpoints: service::endpoints(broker, settings), config_hashes, rollout })
+    Ok(Plan {
+        objects,
+        image,
+        custom_metrics: settings.custom_metrics,
+        endpoints: service::endpoints(broker, settings),
+        config_hashes,
+        rollout,
+    })
 }

@@ -14,6 +14,8 @@ use k8s_openapi::{
 };
 use serde::Serialize;
 
+use super::ScaledObject;
+
 /// The desired objects of one broker, by kind.
 ///
 /// Destructure it without `..`: a kind that is added here must not be forgotten by apply, prune or render.
@@ -35,8 +37,10 @@ pub struct Objects {
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
     /// The pods, one Deployment for each pool.
     pub deployments: Vec<Deployment>,
-    /// The pools' sizes, when autoscaled.
+    /// The pools' sizes, when autoscaled by the API server.
     pub horizontal_pod_autoscalers: Vec<HorizontalPodAutoscaler>,
+    /// The pools' sizes, when autoscaled by KEDA.
+    pub scaled_objects: Vec<ScaledObject>,
 }
 
 /// A Secret of which some values are random: made when the Secret is created, and never again.
@@ -74,6 +78,7 @@ impl Objects {
             pod_disruption_budgets,
             deployments,
             horizontal_pod_autoscalers,
+            scaled_objects,
         } = self;
         let mut text = String::new();
         write_all(&mut text, service_accounts)?;
@@ -90,6 +95,7 @@ impl Objects {
         write_all(&mut text, pod_disruption_budgets)?;
         write_all(&mut text, deployments)?;
         write_all(&mut text, horizontal_pod_autoscalers)?;
+        write_all(&mut text, scaled_objects)?;
         Ok(text)
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    ConditionType, Reason,
+    ConditionType, Reason, autoscaling,
     config::config_applied,
     pools::PoolFacts,
     relay::relay_connected,
@@ -74,6 +74,9 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
     if let (Some((_, plan)), Some(observed)) = (input.planned, input.observed) {
         let before = previous.last_rollout.as_ref();
         status.last_rollout = last_rollout(before, &plan.rollout, &pools, &observed.pods, input.now);
+        let before = previous.autoscaling.as_ref();
+        let wanted = input.broker.spec.autoscaling.as_ref();
+        status.autoscaling = wanted.map(|wanted| autoscaling::report(wanted, before, &pools, observed, input.now));
     }
     for (kind, verdict) in verdicts(input, &pools) {
         status.conditions.push(condition(kind, verdict, input, &previous.conditions));
@@ -123,6 +126,12 @@ fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionT
         None => input.broker.spec.engine.as_ref().is_some_and(|engine| engine.relay.is_some()),
     };
     let relay = has_relay.then(|| known(relay_connected));
+    let autoscaled = input.broker.spec.autoscaling.as_ref().map(|wanted| match (input.planned, input.observed) {
+        (Some((_, plan)), Some(observed)) if !pools.is_empty() => {
+            autoscaling::autoscaled(wanted, pools, observed, plan.custom_metrics)
+        }
+        _ => unknown.clone(),
+    });
     let parts = Parts {
         errors: input.errors,
         failure: input.failure,
@@ -131,11 +140,12 @@ fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionT
         zones: &zones,
         config: &config,
         relay: relay.as_ref(),
+        autoscaled: autoscaled.as_ref(),
     };
     let degraded = summary::degraded(&parts);
     let progressing = summary::progressing(&parts);
     let ready = summary::ready(pools, &degraded, &progressing);
-    let mut relay = relay;
+    let (mut relay, mut autoscaled) = (relay, autoscaled);
     ConditionType::ALL
         .into_iter()
         .filter_map(|kind| {
@@ -148,6 +158,7 @@ fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionT
                 ConditionType::ConfigApplied => config.clone(),
                 ConditionType::RelayConnected => relay.take()?,
                 ConditionType::ZonesSatisfied => zones.clone(),
+                ConditionType::Autoscaled => autoscaled.take()?,
                 ConditionType::UpdateAvailable => {
                     input.planned.map_or_else(|| unknown.clone(), |(_, plan)| update_available(&plan.rollout))
                 }

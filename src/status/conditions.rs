@@ -17,6 +17,8 @@ pub enum ConditionType {
     RelayConnected,
     /// Every zone has the pods that it is to have.
     ZonesSatisfied,
+    /// The numbers of pods follow the load, as far as the spec wants that; with autoscaling only.
+    Autoscaled,
     /// Pods are kept as they are though this operator would make them otherwise.
     UpdateAvailable,
     /// Something is on its way.
@@ -29,7 +31,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All types in the order in which they stand in the status.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ready,
         Self::Progressing,
         Self::Degraded,
@@ -38,6 +40,7 @@ impl ConditionType {
         Self::ConfigApplied,
         Self::RelayConnected,
         Self::ZonesSatisfied,
+        Self::Autoscaled,
         Self::UpdateAvailable,
     ];
 
@@ -49,6 +52,7 @@ impl ConditionType {
             Self::ConfigApplied => "ConfigApplied",
             Self::RelayConnected => "RelayConnected",
             Self::ZonesSatisfied => "ZonesSatisfied",
+            Self::Autoscaled => "Autoscaled",
             Self::UpdateAvailable => "UpdateAvailable",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
@@ -102,6 +106,14 @@ pub enum Reason {
     ZoneUnschedulable,
     /// All pods of a zone are on nodes that stopped reporting.
     ZoneLost,
+    /// Autoscalers look at the CPU alone: the operator does not serve what the pods have to do.
+    CpuOnly,
+    /// An autoscaler does not act.
+    AutoscalerFailing,
+    /// The spec wants KEDA, which is not installed.
+    KedaMissing,
+    /// The spec leaves the numbers of pods to somebody else.
+    External,
     /// The state of the cluster could not be read.
     ObserveFailed,
     /// Not all objects could be written.
@@ -137,6 +149,10 @@ impl Reason {
             Self::OperatorUpgraded => "OperatorUpgraded",
             Self::ZoneUnschedulable => "ZoneUnschedulable",
             Self::ZoneLost => "ZoneLost",
+            Self::CpuOnly => "CpuOnly",
+            Self::AutoscalerFailing => "AutoscalerFailing",
+            Self::KedaMissing => "KedaMissing",
+            Self::External => "External",
             Self::ObserveFailed => "ObserveFailed",
             Self::ApplyFailed => "ApplyFailed",
             Self::NotAccepted => "NotAccepted",

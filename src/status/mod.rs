@@ -3,6 +3,7 @@
 //! Invariants: the same input gives the same status; `lastTransitionTime` moves only when a condition's `status` flips;
 //! `observedGeneration` is set on the status and on every condition.
 
+mod autoscaling;
 mod build;
 mod conditions;
 mod config;

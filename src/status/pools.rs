@@ -37,7 +37,8 @@ impl<'a> PoolFacts<'a> {
                 let zone = pool.zone.as_deref().unwrap_or_default();
                 let desired = match pool.size {
                     PoolSize::Fixed(replicas) => replicas,
-                    PoolSize::Autoscaled { min, max, .. } => live.map_or(min, |live| live.desired.max(min).min(max)),
+                    PoolSize::Autoscaled { min, max } => live.map_or(min, |live| live.desired.max(min).min(max)),
+                    PoolSize::External { first } => live.map_or(first, |live| live.desired),
                 };
                 let config_hash = plan.config_hashes.get(&pool.name).map_or("", String::as_str);
                 let pods = observed.pods.iter().filter(|pod| pod.zone == zone).collect();

@@ -20,6 +20,7 @@ pub(super) struct Parts<'a> {
     pub(super) zones: &'a Verdict,
     pub(super) config: &'a Verdict,
     pub(super) relay: Option<&'a Verdict>,
+    pub(super) autoscaled: Option<&'a Verdict>,
 }
 
 /// All errors of the spec in one text.
@@ -30,7 +31,7 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones, config, relay } = parts;
+    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled } = parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
     if let Some(first) = errors.first() {
         return yes(first.reason, list(errors.iter()));
@@ -60,6 +61,10 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
     if let Some(relay) = relay.filter(|relay| relay.is_false() && !is_untried(relay)) {
         return yes(relay.reason, relay.message.clone());
     }
+    // What an autoscaler complains of mostly passes, but KEDA does not install itself.
+    if let Some(keda) = autoscaled.filter(|autoscaled| autoscaled.reason == Reason::KedaMissing) {
+        return yes(keda.reason, keda.message.clone());
+    }
     for pool in *pools {
         if let Some(why) = pool.live.and_then(|live| live.stalled.as_ref()) {
             return yes(Reason::ProgressDeadlineExceeded, format!("{}: {why}", pool.label()));
@@ -70,7 +75,7 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
 
 /// Something is on its way: pods, or a configuration to them.
 pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones: _, config, relay } = parts;
+    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _ } = parts;
     if !errors.is_empty() {
         return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
     }

@@ -72,14 +72,17 @@ pub struct Pool {
 pub enum PoolSize {
     /// This many.
     Fixed(i32),
-    /// What keeps the CPU use constant.
+    /// As many as an autoscaler of ours decides.
     Autoscaled {
         /// Fewest pods.
         min: i32,
         /// Most pods.
         max: i32,
-        /// Mean CPU use in percent of the request.
-        cpu: i32,
+    },
+    /// As many as somebody else decides.
+    External {
+        /// Pods to begin with.
+        first: i32,
     },
 }
 

@@ -1,18 +1,19 @@
 //! How many pods run where.
 
 use crate::{
-    api::StompBrokerSpec,
+    api::{Autoscaling, AutoscalingMode, StompBrokerSpec},
     validate::{Pool, PoolSize},
 };
 
 /// The pools of a broker called `name`: one for each zone in the order of the spec, or one without zones.
 pub(super) fn pools(name: &str, spec: &StompBrokerSpec) -> Vec<Pool> {
     let size = |fixed| match &spec.autoscaling {
-        Some(autoscaling) => PoolSize::Autoscaled {
-            min: autoscaling.min_replicas_per_zone,
-            max: autoscaling.max_replicas_per_zone,
-            cpu: autoscaling.targets.cpu,
-        },
+        Some(Autoscaling { mode: AutoscalingMode::External, min_replicas_per_zone, .. }) => {
+            PoolSize::External { first: *min_replicas_per_zone }
+        }
+        Some(Autoscaling { min_replicas_per_zone: min, max_replicas_per_zone: max, .. }) => {
+            PoolSize::Autoscaled { min: *min, max: max.unwrap_or(*min) }
+        }
         None => PoolSize::Fixed(fixed),
     };
     if spec.zones.is_empty() {

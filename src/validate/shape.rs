@@ -5,7 +5,7 @@ use std::time::Duration;
 use stompbroker_config::GoDuration;
 
 use crate::{
-    api::{ADMIN_PORT, Persistence, StompBroker, StompBrokerSpec},
+    api::{ADMIN_PORT, AutoscalingMode, Persistence, StompBroker, StompBrokerSpec},
     validate::SpecError,
 };
 
@@ -100,21 +100,32 @@ fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
             "the embedded engine is exactly one pod; set spec.engine.relay, or remove spec.autoscaling".to_owned(),
         );
     }
-    if spec.resources.as_ref().is_some_and(|resources| !resources.requests.contains_key("cpu")) {
+    let external = autoscaling.mode == AutoscalingMode::External;
+    if !external && spec.resources.as_ref().is_some_and(|resources| !resources.requests.contains_key("cpu")) {
         refuse(
             "spec.resources.requests.cpu",
             "absent".to_owned(),
             "spec.autoscaling.targets.cpu is a percentage of it; set it, for example to 100m".to_owned(),
         );
     }
-    if autoscaling.min_replicas_per_zone > autoscaling.max_replicas_per_zone {
-        refuse(
+    match autoscaling.max_replicas_per_zone {
+        Some(most) if autoscaling.min_replicas_per_zone > most => refuse(
             "spec.autoscaling.minReplicasPerZone",
             autoscaling.min_replicas_per_zone.to_string(),
-            format!(
-                "more than maxReplicasPerZone, which is {}; lower the one or raise the other",
-                autoscaling.max_replicas_per_zone
-            ),
+            format!("more than maxReplicasPerZone, which is {most}; lower the one or raise the other"),
+        ),
+        None if !external => refuse(
+            "spec.autoscaling.maxReplicasPerZone",
+            "absent".to_owned(),
+            "the autoscaler has to know the most pods of a zone; set it, or set mode to External".to_owned(),
+        ),
+        _ => {}
+    }
+    if autoscaling.keda.is_some() && autoscaling.mode != AutoscalingMode::Keda {
+        refuse(
+            "spec.autoscaling.keda",
+            "set".to_owned(),
+            format!("mode is {}, which does not read it; set mode to Keda, or remove keda", autoscaling.mode.as_str()),
         );
     }
 }

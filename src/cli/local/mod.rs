@@ -277,6 +277,7 @@ fn prepare(text: &str, args: &LocalArgs, state: &State) -> Result<Prepared, Loca
         image: String::new(),
         operator_namespace: String::new(),
         cluster_domain: "cluster.local".to_owned(),
+        custom_metrics: true,
     };
     let plan = plan::plan(&validated, &observed, &settings)?;
     for secret in &plan.objects.secrets {

@@ -156,6 +156,7 @@ mod tests {
             image: String::new(),
             operator_namespace: String::new(),
             cluster_domain: "cluster.local".to_owned(),
+            custom_metrics: true,
         };
         let validated = validate(&brokers(&text).unwrap().remove(0), &Observed::default()).unwrap();
         plan::plan(&validated, &Observed::default(), &settings).unwrap()

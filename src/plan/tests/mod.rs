@@ -1,5 +1,6 @@
 //! Effects of specs on objects. The broker is not called like the product, so that swapped labels show.
 
+mod autoscaling;
 mod cluster;
 mod configuration;
 mod network;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{Plan, Settings, plan};
 use crate::{
+    api::StompBroker,
     cli::brokers,
     observed::{DeploymentView, Observed},
     validate::{LOGIN_KEYS, validate},
@@ -30,16 +32,21 @@ fn settings() -> Settings {
         image: "registry.example/stompbroker:1".to_owned(),
         operator_namespace: "operators".to_owned(),
         cluster_domain: "corp.example".to_owned(),
+        custom_metrics: true,
     }
 }
 
-/// The plan for a spec whose Secrets all exist, in a world with `deployments`.
-fn planned_in(spec: &str, deployments: BTreeMap<String, DeploymentView>) -> Plan {
+fn broker(spec: &str) -> StompBroker {
     let text = format!(
         "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\n\
          metadata: {{name: trading, namespace: markets, uid: 7f, labels: {{argocd: x}}, annotations: {{note: mine}}}}\nspec: {spec}\n"
     );
-    let broker = brokers(&text).unwrap().remove(0);
+    brokers(&text).unwrap().remove(0)
+}
+
+/// The plan for a spec whose Secrets all exist, in a world with `deployments`.
+fn planned_in(spec: &str, deployments: BTreeMap<String, DeploymentView>) -> Plan {
+    let broker = broker(spec);
     let observed = Observed { deployments, ..Observed::assuming_references(&broker) };
     plan(&validate(&broker, &observed).unwrap(), &observed, &settings()).unwrap()
 }

@@ -88,19 +88,6 @@ fn the_kubelet_waits_longer_than_the_drain_takes() {
 }
 
 #[test]
-fn switching_to_an_autoscaler_does_not_scale_to_one_pod_in_between() {
-    let autoscaled = format!("{{{RELAY}, autoscaling: {{minReplicasPerZone: 2, maxReplicasPerZone: 6}}}}");
-    let number = |desired, owns_replicas| {
-        let live = DeploymentView { desired, owns_replicas, ..DeploymentView::default() };
-        replicas(&planned_in(&autoscaled, BTreeMap::from([("trading".to_owned(), live)])))
-    };
-    assert_eq!(number(4, true), [Some(4)]);
-    assert_eq!(number(9, true), [Some(6)]);
-    assert_eq!(number(1, true), [Some(2)]);
-    assert_eq!(number(4, false), [None]);
-}
-
-#[test]
 fn pods_keep_to_the_restricted_level_and_get_no_token() {
     let value = serde_json::to_value(pod(&relayed(""))).unwrap();
     assert_eq!(value["automountServiceAccountToken"], false);

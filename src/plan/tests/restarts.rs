@@ -49,20 +49,3 @@ fn what_only_a_restart_brings_into_effect_changes_the_template() {
         assert_ne!(templates(&before), templates(&relayed(&format!(", {change}"))), "{change}");
     }
 }
-
-#[test]
-fn an_autoscaler_decides_the_number_of_pods() {
-    let autoscaled =
-        format!("{{{RELAY}, zones: [{{name: a}}], autoscaling: {{minReplicasPerZone: 2, maxReplicasPerZone: 6}}}}");
-    let plan = planned(&autoscaled);
-    assert_eq!(replicas(&plan), [None]);
-    let scaler = serde_json::to_value(&plan.objects.horizontal_pod_autoscalers[0]).unwrap();
-    assert_eq!(
-        scaler["spec"]["scaleTargetRef"],
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "trading-a"})
-    );
-    assert_eq!((&scaler["spec"]["minReplicas"], &scaler["spec"]["maxReplicas"]), (&json!(2), &json!(6)));
-    let target = &scaler["spec"]["metrics"][0]["resource"];
-    assert_eq!(*target, json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}));
-    assert!(relayed("").objects.horizontal_pod_autoscalers.is_empty());
-}

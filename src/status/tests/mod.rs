@@ -1,5 +1,6 @@
 //! What users read in which situation.
 
+mod autoscaling;
 mod pods;
 mod reports;
 mod spec;
@@ -22,6 +23,7 @@ struct World {
     broker: StompBroker,
     observed: Observed,
     failure: Option<Failure>,
+    custom_metrics: bool,
     now: Timestamp,
 }
 
@@ -42,6 +44,7 @@ impl World {
             broker: brokers(&text).unwrap().remove(0),
             observed: Observed::default(),
             failure: None,
+            custom_metrics: true,
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
         };
         world.observed.referenced_secrets = Observed::assuming_references(&world.broker).referenced_secrets;
@@ -79,6 +82,7 @@ impl World {
             image: "image".to_owned(),
             operator_namespace: "operators".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
+            custom_metrics: self.custom_metrics,
         };
         let validated = validate(&self.broker, &self.observed)?;
         let plan = plan(&validated, &self.observed, &settings).unwrap();
@@ -137,6 +141,6 @@ fn expect(world: &World, expected: &[(ConditionType, &str, &str)], says: &str) {
 }
 
 use ConditionType::{
-    Accepted, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, UpdateAvailable,
+    Accepted, Autoscaled, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, UpdateAvailable,
     ZonesSatisfied,
 };

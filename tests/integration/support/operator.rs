@@ -59,6 +59,7 @@ impl Operator {
                 image: "registry.test/stompbroker:1".to_owned(),
                 operator_namespace: "operator".to_owned(),
                 cluster_domain: "cluster.local".to_owned(),
+                custom_metrics: true,
             },
             leader_election: None,
             pod_name: "operator-0".to_owned(),
@@ -70,6 +71,7 @@ impl Operator {
             reconcile_timeout: Duration::from_mins(1),
             concurrency: 8,
             shutdown_grace: Duration::from_secs(10),
+            custom_metrics: None,
         };
         adapt(&mut settings);
         let metrics = Metrics::new();
