@@ -33,13 +33,13 @@ struct UpstreamLabel {
     upstream: String,
 }
 
-/// Name, meaning and value of a gauge that there is for every destination.
+/// What of a destination is shown: the name, what it means, and its value.
 type DestinationGauge = (&'static str, &'static str, fn(&DestinationStatus) -> u64);
 
 const DESTINATION_GAUGES: [DestinationGauge; 3] = [
-    ("messages_waiting", "Messages that wait for a consumer, the deepest destinations", |status| status.depth),
-    ("messages_unsettled", "Messages delivered and not settled, the deepest destinations", |status| status.unsettled),
-    ("subscriptions", "Subscriptions, the deepest destinations", |status| status.consumers),
+    ("messages_waiting", "Messages that wait for a consumer", |status| status.depth),
+    ("messages_unsettled", "Messages delivered and not settled", |status| status.unsettled),
+    ("subscriptions", "Subscriptions", |status| status.consumers),
 ];
 
 impl Collector for EngineCollector {
@@ -49,16 +49,17 @@ impl Collector for EngineCollector {
         let mut destinations: Vec<_> = self.0.destinations().into_iter().collect();
         let count = i64::try_from(destinations.len()).unwrap_or(i64::MAX);
         gauge(&mut encoder, "stompbroker_destinations", "Destinations that the engine knows", count)?;
-        for (name, _, value) in DESTINATION_GAUGES {
+        for (name, help, value) in DESTINATION_GAUGES {
             let sum = destinations.iter().map(|(_, status)| value(status)).sum::<u64>();
-            let name = format!("stompbroker_{name}_sum");
-            gauge(&mut encoder, &name, "Sum over all destinations", i64::try_from(sum).unwrap_or(i64::MAX))?;
+            // Not by a suffix: `_sum` and `_total` mean something else to Prometheus.
+            let (name, help) = (format!("stompbroker_all_{name}"), format!("{help}, over all destinations"));
+            gauge(&mut encoder, &name, &help, i64::try_from(sum).unwrap_or(i64::MAX))?;
         }
         destinations.sort_by_key(|(_, status)| Reverse((status.depth, status.unsettled, status.consumers)));
         destinations.truncate(MOST_DESTINATIONS);
         for (name, help, value) in DESTINATION_GAUGES {
-            let name = format!("stompbroker_{name}");
-            let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?;
+            let (name, help) = (format!("stompbroker_{name}"), format!("{help}, by destination, the deepest ones"));
+            let mut family = encoder.encode_descriptor(&name, &help, None, MetricType::Gauge)?;
             for (destination, status) in &destinations {
                 let label = DestinationLabel { destination: destination.to_string() };
                 let value = ConstGauge::new(i64::try_from(value(status)).unwrap_or(i64::MAX));

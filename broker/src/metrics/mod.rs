@@ -208,6 +208,10 @@ impl Metrics {
         );
         let closed = Family::<ReasonLabel, Counter>::default();
         registry.register("sessions_closed", "Connections that ended, by reason", closed.clone());
+        for reason in CloseReason::ALL {
+            // A rate needs the 0 that was before the first.
+            drop(closed.get_or_create(&ReasonLabel { reason: reason.as_str() }));
+        }
         let frames = Family::<FrameLabel, Counter>::default();
         registry.register("frames", "STOMP frames, by command and direction", frames.clone());
         let slow_consumers = counter(registry, "slow_consumers", "Sessions closed for taking messages too slowly");
@@ -329,7 +333,7 @@ impl Metrics {
             let reason = reason.as_str();
             Some((reason.to_owned(), self.closed.get(&ReasonLabel { reason })?.get()))
         };
-        abnormal.filter_map(count).collect()
+        abnormal.filter_map(count).filter(|(_, count)| *count > 0).collect()
     }
 
     /// Counts a reload.

@@ -106,7 +106,7 @@ async fn two_thousand_clients_that_come_and_go_leave_nothing_behind() {
     }
     eventually("all connections to be gone", async || {
         let open = broker.metric("stompbroker_connections{transport=\"tcp\"}").await;
-        let subscriptions = broker.metric("stompbroker_subscriptions_sum").await;
+        let subscriptions = broker.metric("stompbroker_all_subscriptions").await;
         (open == 0 && subscriptions == 0).then_some(())
     })
     .await;

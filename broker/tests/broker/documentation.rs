@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use stompbroker_config::{Config, Drain, EmbeddedEngine, Engine, Limits};
 
-use crate::support::{BrokerUnderTest, config};
+use crate::support::{Authority, BrokerUnderTest, Peer as _, config};
 
 fn read(file: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
@@ -115,15 +115,86 @@ fn the_example_file_shows_the_defaults() {
     assert_eq!(path(example), path(minimal));
 }
 
-#[tokio::test]
-async fn the_readme_has_every_metric() {
-    let persistence = "engine: {embedded: {persistence: {directory: FOLDER/store}}}";
-    let broker = BrokerUnderTest::start(&config(persistence));
+/// The metrics of the table, with the names of their labels.
+fn documented_metrics() -> BTreeMap<String, BTreeSet<String>> {
     let readme = read("README.md");
-    let text = broker.admin("GET", "/metrics").await.body;
-    for name in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ').map(|(name, _)| name)) {
-        let documented = name.trim_end_matches("_sum");
-        let known = documented.starts_with("process_") || documented == "stompbroker_destinations";
-        assert!(known || readme.contains(documented), "{name}");
+    let (_, table) = readme.split_once("| metric | meaning |").unwrap();
+    let rows = table.split("\n\n").next().unwrap().lines().skip(2);
+    let cells = rows.map(|row| row.split(" | ").next().unwrap().to_owned());
+    let names = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>());
+    names
+        .filter(|name| name != "process_*")
+        .map(|name| {
+            let (name, labels) = name.split_once('{').unwrap_or((&name, ""));
+            let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+            (name.to_owned(), labels.map(str::to_owned).collect())
+        })
+        .collect()
+}
+
+/// The samples of a text of metrics, with the names of their labels.
+fn samples(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let lines = text.lines().filter(|line| line.starts_with("stompbroker_"));
+    lines
+        .map(|line| {
+            let (sample, _) = line.rsplit_once(' ').unwrap();
+            let (name, labels) = sample.split_once('{').unwrap_or((sample, ""));
+            let labels = labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+            (name.to_owned(), labels.collect())
+        })
+        .collect()
+}
+
+/// The metrics of a broker with everything that the embedded engine and the listeners can have, and of one that relays.
+async fn exposed() -> [String; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
+    Authority::new().issue(&folder.path().join("tls"));
+    let embedded = config("engine: {embedded: {persistence: {directory: FOLDER/store}}}")
+        .replace("websocket: {port: 0", "websocket: {port: 0, tls: {directory: FOLDER/tls}");
+    let embedded = BrokerUnderTest::start_in(folder, &embedded);
+    let mut client = embedded.tcp_session().await;
+    client.subscribe("0", "/topic/a").await;
+
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
+    for file in ["username", "password"] {
+        fs::write(folder.path().join(file), "x").unwrap();
+    }
+    let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: 127.0.0.1, port: 1}], \
+                 systemCredentials: {directory: FOLDER}, clientCredentials: {directory: FOLDER}}}";
+    let relay = BrokerUnderTest::start_in(folder, &config(relay));
+    [embedded.admin("GET", "/metrics").await.body, relay.admin("GET", "/metrics").await.body]
+}
+
+#[tokio::test]
+async fn the_readme_has_every_metric_with_its_labels_and_no_other() {
+    let [embedded, relay] = exposed().await;
+    let mut found = samples(&embedded);
+    found.extend(samples(&relay));
+    assert_eq!(documented_metrics(), found);
+}
+
+#[tokio::test]
+async fn metrics_are_named_and_explained_as_prometheus_wants_it() {
+    let text = exposed().await.concat();
+    let described = |keyword: &'static str| {
+        text.lines().filter_map(move |line| line.strip_prefix(keyword)?.strip_prefix(' ')?.split_once(' '))
+    };
+    let help: BTreeMap<_, _> = described("# HELP").collect();
+    for (name, kind) in described("# TYPE") {
+        assert!(name.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_'), "{name}");
+        assert!(help.get(name).is_some_and(|help| help.len() > 5), "{name} is not explained");
+        let has_suffix = |suffixes: &[&str]| suffixes.iter().any(|suffix| name.ends_with(suffix));
+        assert!(!has_suffix(&["_total", "_sum", "_count", "_bucket", "_gauge", "_counter"]), "{name} is a {kind}");
+        let units = ["millisecond", "minute", "hour", "kilobyte", "megabyte", "octet", "percent"];
+        assert!(!units.iter().any(|unit| name.contains(unit)), "{name} is in no base unit");
+        assert!(["counter", "gauge", "info"].contains(&kind), "{name} is a {kind}");
+        let sample = match kind {
+            "counter" => format!("\n{name}_total"),
+            "info" => format!("\n{name}_info"),
+            _ => format!("\n{name}"),
+        };
+        assert!(text.contains(&sample), "{name} has no sample");
     }
 }
