@@ -10,7 +10,10 @@
 
 use std::{
     fs,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,13 +34,20 @@ pub(crate) struct Memory {
     bound: AtomicU64,
     /// What the system gives the process at most.
     of_the_system: Option<u64>,
-    buffers: AtomicUsize,
+    buffers: Arc<AtomicUsize>,
+}
+
+/// What one holder of buffers holds of them; given back when it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    all: Arc<AtomicUsize>,
+    octets: usize,
 }
 
 impl Memory {
     /// Nothing is held, and nothing bounded but by the system.
     pub(crate) fn new() -> Self {
-        Self { bound: AtomicU64::new(0), of_the_system: of_the_system(), buffers: AtomicUsize::new(0) }
+        Self { bound: AtomicU64::new(0), of_the_system: of_the_system(), buffers: Arc::default() }
     }
 
     /// Sets the bound; without one it is a share of what the system gives at most.
@@ -53,16 +63,22 @@ impl Memory {
 
     /// Says that the buffers of a connection have changed their size.
     pub(crate) fn resized(&self, before: usize, now: usize) {
-        if now > before {
-            self.buffers.fetch_add(now - before, Ordering::Relaxed);
-        } else {
-            self.buffers.fetch_sub(before - now, Ordering::Relaxed);
-        }
+        resize(&self.buffers, before, now);
+    }
+
+    /// A share of it, of which nothing is held yet.
+    pub(crate) fn share(&self) -> Share {
+        Share { all: Arc::clone(&self.buffers), octets: 0 }
+    }
+
+    /// Octets of buffers.
+    pub(crate) fn buffers(&self) -> usize {
+        self.buffers.load(Ordering::Relaxed)
     }
 
     /// Octets that are held while there are this many connections.
     pub(crate) fn held(&self, connections: u32) -> u64 {
-        let counted = message::octets_alive() + self.buffers.load(Ordering::Relaxed);
+        let counted = message::octets_alive() + self.buffers();
         counted as u64 + u64::from(connections) * OF_A_CONNECTION
     }
 
@@ -79,6 +95,33 @@ impl Memory {
         let share = over.min(bound - tight).saturating_mul(1000) / (bound - tight).max(1);
         let longest = u64::try_from(LONGEST_PAUSE.as_millis()).unwrap_or(u64::MAX);
         Some(Duration::from_millis((longest * share / 1000).max(1)))
+    }
+}
+
+impl Share {
+    /// Another share of the same, of which nothing is held yet.
+    pub(crate) fn another(&self) -> Self {
+        Self { all: Arc::clone(&self.all), octets: 0 }
+    }
+
+    /// Says how much is held now.
+    pub(crate) fn resize(&mut self, octets: usize) {
+        resize(&self.all, self.octets, octets);
+        self.octets = octets;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.resize(0);
+    }
+}
+
+fn resize(all: &AtomicUsize, before: usize, now: usize) {
+    if now > before {
+        all.fetch_add(now - before, Ordering::Relaxed);
+    } else {
+        all.fetch_sub(before - now, Ordering::Relaxed);
     }
 }
 

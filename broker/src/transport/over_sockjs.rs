@@ -10,36 +10,59 @@ use bytes::BytesMut;
 use super::{
     Received, Transport, Wire, WireError,
     sockjs::{
-        CloseFrame, END, HEARTBEAT, MessageFrame, OPEN, ReadError, SockJsReader, put_close, put_message, put_quiet,
+        BrokenFraming, CloseFrame, END, HEARTBEAT, MessageFrame, OPEN, SockJsMessages, put_close, put_message,
+        put_quiet,
     },
-    websocket::{CloseCode, MessageKind, Part, code_of, write_close, write_message_as, write_pong},
+    websocket::{Content, MessageKind, WebSocketLink, WebSocketOptions, code_of},
 };
 use crate::session::Close;
+
+/// A message in JSON may be so many times longer than its text, and some room for others with it.
+const JSON_GROWTH: usize = 8;
 
 /// A SockJS session over a WebSocket of its own.
 #[derive(Debug)]
 pub(crate) struct SockJsWebSocketWire {
-    reader: SockJsReader,
-    /// What the client broke; it is then not told by a frame of SockJS.
-    fault: Option<ReadError>,
-    /// The status code of the client's Close frame, where it came first.
-    closed_by_client: Option<u16>,
-    close_sent: bool,
+    link: WebSocketLink,
+    messages: SockJsMessages,
     refused: bool,
     /// The period of `h`, and when the next one is due; none once STOMP has heart-beats.
     beat: Option<(Duration, Instant)>,
 }
 
 impl SockJsWebSocketWire {
-    pub(crate) fn new(heartbeat: Duration) -> Self {
+    /// A connection that is upgraded `now`.
+    pub(crate) fn new(options: WebSocketOptions, heartbeat: Duration, now: Instant) -> Self {
         Self {
-            reader: SockJsReader::default(),
-            fault: None,
-            closed_by_client: None,
-            close_sent: false,
+            link: WebSocketLink::new(options, now),
+            messages: SockJsMessages::default(),
             refused: false,
-            beat: Some((heartbeat, Instant::now() + heartbeat)),
+            beat: Some((heartbeat, now + heartbeat)),
         }
+    }
+
+    fn text(&self, text: &str, out: &mut Vec<u8>) {
+        write_text(&self.link, text, out);
+    }
+}
+
+/// What is in the strings is the stream.
+struct Strings<'a> {
+    messages: &'a mut SockJsMessages,
+    stomp: &'a mut BytesMut,
+}
+
+impl Content for Strings<'_> {
+    fn piece(&mut self, payload: &[u8]) {
+        self.messages.piece(payload, |text| self.stomp.extend_from_slice(text.unwrap_or_default()));
+    }
+
+    fn end(&mut self) {
+        self.messages.end();
+    }
+
+    fn at_hand(&self) -> usize {
+        self.stomp.len()
     }
 }
 
@@ -47,29 +70,13 @@ impl Wire for SockJsWebSocketWire {
     const TRANSPORT: Transport = Transport::SockJsWebSocket;
 
     fn open(&mut self, out: &mut Vec<u8>) {
-        write_text(OPEN, out);
+        self.text(OPEN, out);
     }
 
     fn receive(&mut self, octets: &mut [u8], stomp: &mut BytesMut, out: &mut Vec<u8>) -> Result<Received, WireError> {
-        let (mut received, mut closed_by_client) = (Received::Open, None);
-        let close_sent = self.close_sent;
-        let result = self.reader.read(octets, |part| match part {
-            Part::Payload(payload) => stomp.extend_from_slice(payload),
-            Part::Ping(payload) if !close_sent => write_pong(payload, out),
-            Part::End(_) | Part::Ping(_) => {}
-            Part::Close(code) => {
-                received = Received::Closed;
-                closed_by_client = Some(code.unwrap_or(CloseCode::Normal.number()));
-            }
-        });
-        self.closed_by_client = closed_by_client;
-        match result {
-            Ok(()) => Ok(received),
-            Err(fault) => {
-                self.fault = Some(fault);
-                Err(WireError(fault.to_string()))
-            }
-        }
+        let received = self.link.receive(octets, &mut Strings { messages: &mut self.messages, stomp }, out);
+        self.messages.check().map_err(|broken| WireError(broken.to_string()))?;
+        received
     }
 
     fn frame(&mut self, head: &[u8], tail: &[u8], out: &mut Vec<u8>) {
@@ -79,7 +86,7 @@ impl Wire for SockJsWebSocketWire {
         };
         let mut frame = MessageFrame::new();
         frame.push(&text);
-        write_text(&frame.finish(), out);
+        self.text(&frame.finish(), out);
     }
 
     fn heartbeat(&mut self, out: &mut Vec<u8>) {
@@ -91,17 +98,25 @@ impl Wire for SockJsWebSocketWire {
     }
 
     fn next_tick(&self) -> Option<Instant> {
-        self.beat.map(|(_, next)| next)
+        self.beat.map(|(_, next)| next).into_iter().chain(self.link.next_tick()).min()
     }
 
-    fn tick(&mut self, now: Instant, _: bool, out: &mut Vec<u8>) -> Result<(), WireError> {
+    fn tick(&mut self, now: Instant, is_heard: bool, out: &mut Vec<u8>) -> Result<(), WireError> {
         if let Some((period, next)) = &mut self.beat
             && now >= *next
         {
             *next = now + *period;
-            write_text(HEARTBEAT, out);
+            self.text(HEARTBEAT, out);
         }
-        Ok(())
+        self.link.tick(now, is_heard, out)
+    }
+
+    fn take_deferred(&mut self) -> Vec<u8> {
+        self.link.take_deferred()
+    }
+
+    fn bound_messages(&mut self, octets: usize) {
+        self.link.bound_messages(octets.saturating_mul(JSON_GROWTH));
     }
 
     fn has_refused(&self) -> bool {
@@ -109,20 +124,9 @@ impl Wire for SockJsWebSocketWire {
     }
 
     fn close(&mut self, close: &Close, out: &mut Vec<u8>) {
-        if self.close_sent {
-            return;
-        }
-        self.close_sent = true;
         let frame = close_frame(close);
-        let (code, reason) = match (self.closed_by_client, self.fault) {
-            (Some(code), _) => (code, String::new()),
-            (None, Some(fault)) => (fault.code().number(), fault.to_string()),
-            (None, None) => {
-                write_text(&frame.encode(), out);
-                (frame.code, frame.reason)
-            }
-        };
-        write_close(code, &reason, out);
+        let broken = self.messages.check().err().map(|_| BrokenFraming::CODE);
+        self.link.close(close, broken, out, |link, out| write_text(link, &frame.encode(), out));
     }
 }
 
@@ -180,6 +184,6 @@ fn text_of(head: &[u8], tail: &[u8]) -> Option<String> {
     Some(text)
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    write_message_as(MessageKind::Text, [text.as_bytes(), &[]], out);
+fn write_text(link: &WebSocketLink, text: &str, out: &mut Vec<u8>) {
+    link.message(MessageKind::Text, [text.as_bytes(), &[]], out);
 }

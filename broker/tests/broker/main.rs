@@ -32,3 +32,4 @@ mod tls;
 mod tokens;
 mod user_destinations;
 mod websocket;
+mod websocket_options;

@@ -228,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
             }
         };
         match read {
-            Err(error) if error == ReadError::Json => Err(Ended(Some((error.code().number(), "Broken framing.")))),
+            Err(error @ ReadError::Json(_)) => Err(Ended(Some((error.code().number(), "Broken framing.")))),
             Err(error) => Err(Ended(Some((error.code().number(), "")))),
             Ok(()) if too_big => Err(Ended(Some((CloseCode::TooBig.number(), "")))),
             Ok(()) if invalid => Err(Ended(Some((CloseCode::InvalidText.number(), "")))),

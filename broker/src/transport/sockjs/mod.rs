@@ -41,7 +41,7 @@ pub use self::{
 pub(crate) use self::{
     frame::{HEARTBEAT, MessageFrame, OPEN},
     pipe::{END, put_close, put_message, put_quiet},
-    websocket::{ReadError, SockJsReader},
+    websocket::{BrokenFraming, SockJsMessages, SockJsReader},
 };
 
 /// What a service is like.

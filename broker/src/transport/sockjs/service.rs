@@ -22,7 +22,10 @@ use super::{
     session::{Fate, Session},
     websocket,
 };
-use crate::transport::{http::Answer, websocket::origin};
+use crate::{
+    memory::Share,
+    transport::{http::Answer, websocket::origin},
+};
 
 /// Octets of requests that send, all together; beyond it they arrive more slowly.
 const BUDGET: usize = 64 << 20;
@@ -54,11 +57,13 @@ pub trait Application: Send + Sync {
 pub struct Service {
     sessions: Mutex<HashMap<Box<str>, Arc<Session>>>,
     pub(super) budget: Arc<Semaphore>,
+    /// What the sessions take their shares of.
+    memory: Share,
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Self { sessions: Mutex::default(), budget: Arc::new(Semaphore::new(BUDGET)) }
+        Self::counted_in(Share::default())
     }
 }
 
@@ -73,6 +78,11 @@ pub(super) struct Context<'a, A> {
 pub(super) type Response101 = Answer<super::ResponseBody, Framing>;
 
 impl Service {
+    /// A service whose sessions count their buffers in the same memory as this share.
+    pub(crate) fn counted_in(memory: Share) -> Self {
+        Self { sessions: Mutex::default(), budget: Arc::new(Semaphore::new(BUDGET)), memory }
+    }
+
     /// Answers a request.
     pub async fn answer<A: Application>(
         &self,
@@ -128,7 +138,7 @@ impl Service {
         match self.sessions.lock().entry(id.into()) {
             std::collections::hash_map::Entry::Occupied(_) => None,
             std::collections::hash_map::Entry::Vacant(vacant) => {
-                let session = Arc::new(Session::new(origin.map(Into::into), Instant::now()));
+                let session = Arc::new(Session::new(origin.map(Into::into), Instant::now(), self.memory.another()));
                 Some(Arc::clone(vacant.insert(session)))
             }
         }

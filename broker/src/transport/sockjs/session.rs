@@ -29,6 +29,7 @@ use super::{
     frame::{CloseFrame, MessageFrame, OPEN},
     pipe::{self, END, Order},
 };
+use crate::memory::Share;
 
 /// Beyond this many octets of whole messages the application waits.
 const MOST_OUTBOUND: usize = 64 << 10;
@@ -71,6 +72,8 @@ struct State {
     reader: Option<Waker>,
     writer: Option<Waker>,
     receiver: Receiver,
+    /// Of the memory of the process, what the buffers above hold.
+    share: Share,
 }
 
 #[derive(Debug)]
@@ -103,7 +106,7 @@ pub(super) enum Fate {
 }
 
 impl Session {
-    pub(super) fn new(origin: Option<Box<str>>, now: Instant) -> Self {
+    pub(super) fn new(origin: Option<Box<str>>, now: Instant, share: Share) -> Self {
         Self {
             origin,
             state: Mutex::new(State {
@@ -117,6 +120,7 @@ impl Session {
                 reader: None,
                 writer: None,
                 receiver: Receiver::None { since: now },
+                share,
             }),
             room: Notify::new(),
             vacant: Notify::new(),
@@ -137,6 +141,7 @@ impl Session {
                     if let (Some(upload), None) = (upload.take(), &state.closed) {
                         state.inbound_size += upload.octets.len();
                         state.inbound.push_back(upload);
+                        state.count();
                         wake(&mut state.reader);
                     }
                     drop(state);
@@ -216,6 +221,7 @@ impl Session {
             }
             state.inbound_size -= octets;
         }
+        state.count();
         let has_room = state.inbound_size < MOST_INBOUND;
         drop(state);
         if has_room {
@@ -240,6 +246,7 @@ impl Session {
             state.take_order(order);
         }
         state.arriving.extend_from_slice(rest);
+        state.count();
         state.wake_receiver();
         Poll::Ready(Ok(octets.len()))
     }
@@ -275,9 +282,15 @@ impl State {
         if broken {
             self.outbound = BytesMut::new();
         }
+        self.count();
         wake(&mut self.reader);
         wake(&mut self.writer);
         self.wake_receiver();
+    }
+
+    /// Says how much the buffers hold now.
+    fn count(&mut self) {
+        self.share.resize(self.inbound_size + self.arriving.capacity() + self.outbound.capacity());
     }
 
     fn wake_receiver(&mut self) {
@@ -303,6 +316,7 @@ impl State {
             if self.outbound.is_empty() {
                 self.outbound = BytesMut::new();
             }
+            self.count();
             wake(&mut self.writer);
             return Some(Outgoing::Frame(frame.finish()));
         }
@@ -359,5 +373,41 @@ impl Drop for Attachment {
             self.session.vacant.notify_waiters();
         }
         self.session.room.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::Memory;
+
+    #[tokio::test]
+    async fn what_waits_in_either_direction_counts_as_memory_until_it_has_left() {
+        let memory = Memory::new();
+        let before = memory.buffers();
+        let held = || memory.buffers() - before;
+        let session = Arc::new(Session::new(None, Instant::now(), memory.share()));
+        let mut context = Context::from_waker(Waker::noop());
+
+        assert!(session.poll_write(&mut context, &[&[b'x'; 5000][..], &[END]].concat()).is_ready());
+        let outbound = held();
+        assert!(outbound >= 5000, "{outbound}");
+        session.send(Upload { octets: Bytes::from(vec![b'y'; 3000]), _budget: None }).await;
+        assert_eq!(held(), outbound + 3000);
+
+        let mut buffer = [0; 4000];
+        assert!(session.poll_read(&mut context, &mut ReadBuf::new(&mut buffer)).is_ready());
+        assert_eq!(held(), outbound);
+        let mut attachment = session.attach().unwrap();
+        for _ in ["o", "a"] {
+            assert!(attachment.poll_next(&mut context, 10_000).is_ready());
+        }
+        assert_eq!(held(), 0);
+
+        assert!(session.poll_write(&mut context, &[b'z'; 2000]).is_ready());
+        assert!(held() >= 2000);
+        attachment.finish();
+        drop(session);
+        assert_eq!(held(), 0);
     }
 }

@@ -8,12 +8,12 @@ use hyper::{
 
 use super::{
     Options, body,
-    json::{Accept, Broken, Piece, StringsReader},
+    json::{Accept, Piece, StringsReader},
     service::{Response101, not_allowed, plain},
 };
 use crate::transport::{
     http::Answer,
-    websocket::{CloseCode, FrameReader, Part, Refusal, Violation, handshake},
+    websocket::{CloseCode, FrameReader, MessageKind, Part, Refusal, Violation, handshake},
 };
 
 /// How messages are framed on an upgraded connection.
@@ -72,8 +72,18 @@ fn words(refusal: &Refusal, headers: &HeaderMap) -> String {
 pub(crate) enum ReadError {
     #[error(transparent)]
     WebSocket(Violation),
-    #[error("Broken framing.")]
-    Json,
+    #[error(transparent)]
+    Json(#[from] BrokenFraming),
+}
+
+/// The client sent something else than its messages in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("Broken framing.")]
+pub(crate) struct BrokenFraming;
+
+impl BrokenFraming {
+    /// What the Close frame says.
+    pub(crate) const CODE: CloseCode = CloseCode::Protocol;
 }
 
 impl ReadError {
@@ -81,24 +91,58 @@ impl ReadError {
     pub(crate) const fn code(self) -> CloseCode {
         match self {
             Self::WebSocket(violation) => violation.code(),
-            Self::Json => CloseCode::Protocol,
+            Self::Json(_) => BrokenFraming::CODE,
         }
     }
 }
 
-/// Reads the messages that a SockJS client sends in WebSocket messages: an array of strings, or one string.
+/// Reads the messages that a SockJS client sends in a WebSocket message: an array of strings, or one string.
 ///
-/// What is in a string is handed on as it arrives, so its length costs no memory here.
+/// What is in a string is handed on as it arrives, so its length costs no memory here. After an error nothing more is.
 #[derive(Debug)]
-pub(crate) struct SockJsReader {
-    frames: FrameReader,
+pub(crate) struct SockJsMessages {
     strings: StringsReader,
+    broken: bool,
 }
 
-impl Default for SockJsReader {
+impl Default for SockJsMessages {
     fn default() -> Self {
-        Self { frames: FrameReader::default(), strings: StringsReader::new(Accept::ArrayOrString) }
+        Self { strings: StringsReader::new(Accept::ArrayOrString), broken: false }
     }
+}
+
+impl SockJsMessages {
+    /// Takes a piece of a WebSocket message; hands on pieces of text, and nothing for the end of each.
+    pub(crate) fn piece(&mut self, payload: &[u8], mut hand_on: impl FnMut(Option<&[u8]>)) {
+        if self.broken {
+            return;
+        }
+        let read = self.strings.read(payload, |piece| match piece {
+            Piece::Text(text) => hand_on(Some(text)),
+            Piece::End => hand_on(None),
+        });
+        self.broken = read.is_err();
+    }
+
+    /// The WebSocket message is whole.
+    pub(crate) fn end(&mut self) {
+        self.broken = self.broken || self.strings.finish().is_err();
+    }
+
+    /// Whether the client has kept to the framing so far.
+    ///
+    /// # Errors
+    /// [`BrokenFraming`] where it has not.
+    pub(crate) const fn check(&self) -> Result<(), BrokenFraming> {
+        if self.broken { Err(BrokenFraming) } else { Ok(()) }
+    }
+}
+
+/// Reads what a SockJS client sends over a WebSocket.
+#[derive(Debug, Default)]
+pub(crate) struct SockJsReader {
+    frames: FrameReader,
+    messages: SockJsMessages,
 }
 
 impl SockJsReader {
@@ -107,23 +151,15 @@ impl SockJsReader {
     /// # Errors
     /// What the client broke; nothing more is read after that.
     pub(crate) fn read(&mut self, octets: &mut [u8], mut hand_on: impl FnMut(Part<'_>)) -> Result<(), ReadError> {
-        let Self { frames, strings } = self;
-        let mut json = Ok(());
+        let Self { frames, messages } = self;
         let read = frames.read(octets, |part| match part {
-            Part::Payload(payload) if json.is_ok() => {
-                json = strings.read(payload, |piece| match piece {
-                    Piece::Text(text) => hand_on(Part::Payload(text)),
-                    Piece::End => hand_on(Part::End(crate::transport::websocket::MessageKind::Text)),
-                });
-            }
-            Part::End(_) if json.is_ok() => json = strings.finish().map(drop),
-            Part::Payload(_) | Part::End(_) => {}
+            Part::Payload(payload) => messages.piece(payload, |piece| {
+                hand_on(piece.map_or(Part::End(MessageKind::Text), Part::Payload));
+            }),
+            Part::End(_) => messages.end(),
             control => hand_on(control),
         });
-        match (json, read) {
-            (Err(Broken), _) => Err(ReadError::Json),
-            (Ok(()), Err(violation)) => Err(ReadError::WebSocket(violation)),
-            (Ok(()), Ok(())) => Ok(()),
-        }
+        messages.check()?;
+        read.map_err(ReadError::WebSocket)
     }
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, UPGRADE},
+    header::{CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_EXTENSIONS, UPGRADE},
 };
 use stompbroker_config::{AllowedOrigin, WebSocketListener};
 
@@ -28,7 +28,7 @@ pub(super) enum Upgrade {
     /// STOMP in WebSocket messages.
     Stomp(WebSocketOptions),
     /// STOMP in the frames of SockJS, with the period of `h`.
-    SockJs { heartbeat: Duration },
+    SockJs(WebSocketOptions, Duration),
 }
 
 /// Answers one request.
@@ -41,29 +41,39 @@ pub(super) async fn answer(
     let Some(listener) = &current.config.listeners.websocket else {
         return refuse(StatusCode::NOT_FOUND, "There is no WebSocket endpoint any more.".to_owned());
     };
+    let (agreed, extension) = agree(listener, request.headers());
     let asks_for_websocket =
         request.uri().path() == listener.path && has_token(request.headers(), &UPGRADE, "websocket");
-    if !asks_for_websocket && let Some(options) = sockjs::options(listener, &current.config.limits) {
-        let raw = self::options(listener);
-        drop(current);
-        let answer = sockjs::answer(broker, &options, peer, request).await;
-        let upgrade = answer.upgrade.map(|framing| match framing {
-            Framing::Raw => Upgrade::Stomp(raw),
-            Framing::SockJs => Upgrade::SockJs { heartbeat: options.heartbeat },
-        });
-        return Answer { response: answer.response, upgrade };
-    }
-    let mut answer = upgrade(broker, &request, peer, &listener.path, &listener.allowed_origins);
-    if let Some(Upgrade::Stomp(agreed)) = &mut answer.upgrade {
-        *agreed = options(listener);
-        if listener.compression.enabled
-            && let Some(extension) = deflate::negotiate(request.headers())
-        {
-            agreed.compress_from = Some(usize::try_from(listener.compression.minimum_size.0).unwrap_or(usize::MAX));
-            answer.response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension));
+    let mut answer = match sockjs::options(listener, &current.config.limits) {
+        Some(options) if !asks_for_websocket => {
+            drop(current);
+            let answer = sockjs::answer(broker, &options, peer, request).await;
+            let upgrade = answer.upgrade.map(|framing| match framing {
+                Framing::Raw => Upgrade::Stomp(agreed),
+                Framing::SockJs => Upgrade::SockJs(agreed, options.heartbeat),
+            });
+            Answer { response: answer.response, upgrade }
         }
+        _ => {
+            let answer = upgrade(broker, &request, peer, &listener.path, &listener.allowed_origins);
+            Answer { response: answer.response, upgrade: answer.upgrade.map(|_| Upgrade::Stomp(agreed)) }
+        }
+    };
+    if let (Some(_), Some(extension)) = (answer.upgrade, extension) {
+        answer.response.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(extension));
     }
     answer
+}
+
+/// What a WebSocket of this listener goes by, and the extension that is agreed to, if it is opened.
+fn agree(listener: &WebSocketListener, headers: &HeaderMap) -> (WebSocketOptions, Option<&'static str>) {
+    let extension = if listener.compression.enabled { deflate::negotiate(headers) } else { None };
+    let smallest = usize::try_from(listener.compression.minimum_size.0).unwrap_or(usize::MAX);
+    let options = WebSocketOptions {
+        compress_from: extension.map(|_| smallest),
+        ping_interval: listener.ping_interval.map(|interval| interval.0),
+    };
+    (options, extension)
 }
 
 /// Answers a request for the WebSocket at `path`, which only pages of these origins may open.
@@ -93,11 +103,6 @@ pub(super) fn upgrade<B>(
             answer
         }
     }
-}
-
-/// What every WebSocket of this listener goes by.
-fn options(listener: &WebSocketListener) -> WebSocketOptions {
-    WebSocketOptions { compress_from: None, ping_interval: listener.ping_interval.map(|interval| interval.0) }
 }
 
 /// An answer of words that ends the connection.

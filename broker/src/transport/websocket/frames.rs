@@ -362,18 +362,19 @@ pub(crate) fn write_message(parts: [&[u8]; 2], out: &mut Vec<u8>) {
     write_message_as(kind_of(parts), parts, out);
 }
 
-/// Appends one data message that holds `parts`, as [`write_message`] does, deflated where that makes it smaller.
-pub(crate) fn write_deflated(parts: [&[u8]; 2], out: &mut Vec<u8>) {
+/// Appends one data message that holds `parts`, as [`write_message_as`] does, deflated where that makes it smaller.
+pub(crate) fn write_deflated(kind: MessageKind, parts: [&[u8]; 2], out: &mut Vec<u8>) {
     let smaller = deflate(parts, |deflated| {
-        write_head(RSV1 | opcode(kind_of(parts)), deflated.len(), 0, out);
+        write_head(RSV1 | opcode(kind), deflated.len(), 0, out);
         out.extend_from_slice(deflated);
     });
     if !smaller {
-        write_message(parts, out);
+        write_message_as(kind, parts, out);
     }
 }
 
-fn kind_of(parts: [&[u8]; 2]) -> MessageKind {
+/// What to call a message of these parts: text where all of it is UTF-8, else binary.
+pub(crate) fn kind_of(parts: [&[u8]; 2]) -> MessageKind {
     let text = parts.iter().all(|part| std::str::from_utf8(part).is_ok());
     if text { MessageKind::Text } else { MessageKind::Binary }
 }

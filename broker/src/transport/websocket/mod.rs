@@ -7,6 +7,7 @@ mod answer;
 mod deflate;
 pub(crate) mod frames;
 pub(crate) mod handshake;
+mod link;
 pub(crate) mod origin;
 mod sockjs;
 mod utf8;
@@ -21,8 +22,9 @@ use self::answer::Upgrade;
 pub(crate) use self::{
     frames::{CloseCode, FrameReader, MessageKind, Part, Violation, write_close, write_message_as, write_pong},
     handshake::{Refusal, accept_key},
+    link::{Content, WebSocketLink, WebSocketOptions},
     utf8::Utf8,
-    wire::{WebSocketOptions, WebSocketWire, code_of},
+    wire::{WebSocketWire, code_of},
 };
 use super::{
     Admission, ConnectionPermit, Port, SockJsWebSocketWire, Transport, door, forwarded,
@@ -74,9 +76,10 @@ async fn talk<S: Stream>(broker: Arc<Broker>, admission: Admission, stream: S, p
             let wire = WebSocketWire::new(options, Instant::now());
             connection::spawn(permit, stream, client, wire, &read_ahead);
         }
-        Upgrade::SockJs { heartbeat } => {
+        Upgrade::SockJs(options, heartbeat) => {
             let permit = permit.for_transport(Transport::SockJsWebSocket);
-            connection::spawn(permit, stream, client, SockJsWebSocketWire::new(heartbeat), &read_ahead);
+            let wire = SockJsWebSocketWire::new(options, heartbeat, Instant::now());
+            connection::spawn(permit, stream, client, wire, &read_ahead);
         }
     }
 }
