@@ -22,6 +22,7 @@ mod persistence;
 mod proxies;
 mod relay;
 mod reload;
+mod rules;
 mod sessions;
 mod slow_consumers;
 mod sockjs;

@@ -7,6 +7,7 @@ mod polling;
 #[expect(dead_code, reason = "its main function is for those who run it")]
 mod services;
 mod stomp;
+mod strangers;
 mod streaming;
 mod websocket;
 

@@ -8,29 +8,29 @@ use crate::support::{BrokerUnderTest, Frame, Message, Peer as _, WebSocketClient
 const CONNECT: &str = "CONNECT\naccept-version:1.2\nhost:x\n\n\0";
 
 /// A configuration with SockJS, with these keys of it and these further ones.
-fn sockjs(keys: &str, more: &str) -> String {
+pub(super) fn sockjs(keys: &str, more: &str) -> String {
     config(more).replace("path: /chat", &format!("path: /chat, sockJs: {{{keys}}}"))
 }
 
 /// A session by HTTP requests.
-struct Session {
+pub(super) struct Session {
     address: SocketAddr,
     path: String,
 }
 
 impl Session {
-    fn new(broker: &BrokerUnderTest, name: &str) -> Self {
+    pub(super) fn new(broker: &BrokerUnderTest, name: &str) -> Self {
         Self { address: broker.websocket(), path: format!("/chat/000/{name}") }
     }
 
-    async fn send(&self, frame: &str) -> u16 {
+    pub(super) async fn send(&self, frame: &str) -> u16 {
         let body = serde_json::to_string(&[frame]).unwrap();
         let mut http = Http::connect(self.address).await;
         http.send("POST", &format!("{}/xhr_send", self.path), "1.1", "", &body).await;
         http.response().await.status
     }
 
-    async fn poll(&self) -> String {
+    pub(super) async fn poll(&self) -> String {
         let mut http = Http::connect(self.address).await;
         http.send("POST", &format!("{}/xhr", self.path), "1.1", "", "").await;
         let response = http.response().await;
@@ -39,7 +39,7 @@ impl Session {
     }
 
     /// The messages of the next poll that has some; heart-beats of either kind are passed over.
-    async fn messages(&self) -> Vec<String> {
+    pub(super) async fn messages(&self) -> Vec<String> {
         loop {
             let frame = self.poll().await;
             if let Some(messages) = frame.strip_prefix('a') {
