@@ -84,6 +84,9 @@ pub struct RelayEngine {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into(), "port".into()]))]
     pub upstreams: Vec<Upstream>,
+    /// TLS of all connections to the upstreams. Absent: they are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
     /// Value of the `host` header upstream, which RabbitMQ takes as the virtual host. Absent: no such header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
@@ -116,6 +119,26 @@ pub struct Upstream {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub zone: Option<String>,
+}
+
+/// TLS of the connections to upstreams; new certificates in the Secrets are in force at the next connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpstreamTls {
+    /// Name of a Secret in the same namespace with the key `ca.crt`: the authorities that the upstreams' certificates are
+    /// trusted by. Absent: the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub ca_secret_name: Option<String>,
+    /// The name that the upstreams' certificates must be for. Absent: the host of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[^\s/]+$"))]
+    pub server_name: Option<String>,
+    /// Name of a Secret in the same namespace with the keys `tls.crt` and `tls.key`: the certificate that the pods show to
+    /// upstreams that ask for one. Absent: they show none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub certificate_secret_name: Option<String>,
 }
 
 /// A Secret of the same namespace.

@@ -8,7 +8,7 @@ use super::names;
 use crate::{
     api::{
         ADMIN_PORT, Authentication, CertificateName, Compression, HeartbeatPair, JwtIssuer, ListenerTls, SlowConsumers,
-        SockJs, TrustedProxies, Upstream,
+        SockJs, TrustedProxies, Upstream, UpstreamTls,
     },
     validate::{CA_KEYS, Engine, JWKS_KEYS, Pool, USERS_KEYS, ValidatedBroker},
 };
@@ -162,6 +162,7 @@ fn engine(engine: &Engine) -> config::Engine {
             config::Engine::Relay(config::RelayEngine {
                 destination_prefixes: relay.destination_prefixes.clone(),
                 upstreams: relay.upstreams.iter().map(upstream).collect(),
+                tls: relay.tls.as_ref().map(upstream_tls),
                 virtual_host: relay.virtual_host.clone(),
                 system_credentials: directory(names::RELAY_SYSTEM_FOLDER),
                 client_credentials: directory(names::RELAY_CLIENT_FOLDER),
@@ -169,6 +170,15 @@ fn engine(engine: &Engine) -> config::Engine {
                 connect_timeout: relay.connect_timeout,
             })
         }
+    }
+}
+
+fn upstream_tls(tls: &UpstreamTls) -> config::UpstreamTls {
+    let folder = || mounted(names::RELAY_TLS_FOLDER);
+    config::UpstreamTls {
+        ca_file: tls.ca_secret_name.as_ref().map(|_| folder().join(CA_KEYS[0])),
+        server_name: tls.server_name.clone(),
+        directory: tls.certificate_secret_name.as_ref().map(|_| folder()),
     }
 }
 

@@ -30,6 +30,8 @@ pub const CLIENT_FOLDER: &str = "client";
 pub const RELAY_SYSTEM_FOLDER: &str = "relay-system";
 /// Folder below [`MOUNT_PATH`] with what the relay's client connections log in with upstream.
 pub const RELAY_CLIENT_FOLDER: &str = "relay-client";
+/// Folder below [`MOUNT_PATH`] with authorities of upstreams, and the certificate that the relay shows to them.
+pub const RELAY_TLS_FOLDER: &str = "relay-tls";
 /// Folder below [`MOUNT_PATH`] with the token of the admin port.
 pub const ADMIN_FOLDER: &str = "admin";
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::{names, persistent_volume_claim::persistence};
 use crate::{
-    api::ListenerTls,
+    api::{ListenerTls, UpstreamTls},
     validate::{
         CA_KEYS, Engine, FURTHER_LOGIN_KEYS, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker,
     },
@@ -58,6 +58,7 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
     if let Engine::Relay(relay) = &broker.engine {
         sources.push(secret(&relay.system_credentials.secret_name, names::RELAY_SYSTEM_FOLDER, &LOGIN_KEYS));
         sources.push(secret(&relay.client_credentials.secret_name, names::RELAY_CLIENT_FOLDER, &LOGIN_KEYS));
+        sources.extend(relay.tls.iter().flat_map(upstream_certificates));
     }
     let stomp = broker.listeners.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());
     let websocket = broker.listeners.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
@@ -88,6 +89,13 @@ fn optional(mut projection: VolumeProjection) -> VolumeProjection {
 fn certificates(tls: &ListenerTls, folder: &str) -> impl Iterator<Item = VolumeProjection> + use<> {
     let clients = tls.client_certificates.as_ref().map(|clients| secret(&clients.secret_name, folder, &CA_KEYS));
     std::iter::once(secret(&tls.secret_name, folder, &TLS_KEYS)).chain(clients)
+}
+
+/// The authorities of upstreams, and the certificate that is shown to them.
+fn upstream_certificates(tls: &UpstreamTls) -> impl Iterator<Item = VolumeProjection> + use<> {
+    let authorities = tls.ca_secret_name.as_ref().map(|name| secret(name, names::RELAY_TLS_FOLDER, &CA_KEYS));
+    let shown = tls.certificate_secret_name.as_ref().map(|name| secret(name, names::RELAY_TLS_FOLDER, &TLS_KEYS));
+    authorities.into_iter().chain(shown)
 }
 
 fn config(name: &str) -> VolumeProjection {

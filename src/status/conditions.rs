@@ -161,6 +161,7 @@ impl Reason {
                 UpstreamState::Connected => "Connected",
                 UpstreamState::DnsFailed => "DnsFailed",
                 UpstreamState::Unreachable => "Unreachable",
+                UpstreamState::TlsFailed => "TlsFailed",
                 UpstreamState::AuthFailed => "AuthFailed",
                 UpstreamState::VhostMissing => "VhostMissing",
                 UpstreamState::ProtocolError => "ProtocolError",

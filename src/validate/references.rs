@@ -45,6 +45,13 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     ]
     .into_iter()
     .filter_map(|(field, name)| Some((field.to_owned(), name?, &LOGIN_KEYS as &[&str])));
+    let upstream_tls = relay.and_then(|relay| relay.tls.as_ref());
+    let upstreams = [
+        ("caSecretName", upstream_tls.and_then(|tls| tls.ca_secret_name.as_ref()), &CA_KEYS as &[&str]),
+        ("certificateSecretName", upstream_tls.and_then(|tls| tls.certificate_secret_name.as_ref()), &TLS_KEYS),
+    ]
+    .into_iter()
+    .filter_map(|(field, name, keys)| Some((format!("spec.engine.relay.tls.{field}"), name?, keys)));
     let listeners = spec.listeners.as_ref();
     let stomp = listeners.and_then(|listeners| listeners.stomp.as_ref()?.tls.as_ref());
     let websocket = listeners.and_then(|listeners| listeners.websocket.as_ref()?.tls.as_ref());
@@ -65,6 +72,7 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         Some((field, issuer.jwks_secret_name.as_ref()?, &JWKS_KEYS as &[&str]))
     });
     logins
+        .chain(upstreams)
         .chain(certificates)
         .chain(users)
         .chain(issuers)
@@ -147,6 +155,8 @@ mod tests {
     fn every_secret_is_asked_for_the_keys_that_its_field_needs() {
         let text = "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\nmetadata: {name: trading}\nspec:\n  \
                     listeners: {stomp: {tls: {secretName: cert, clientCertificates: {secretName: cert}}}}\n  \
+                    engine: {relay: {upstreams: [{host: h}], systemCredentials: {secretName: s}, clientCredentials: \
+                    {secretName: s}, tls: {caSecretName: roots, certificateSecretName: shown}}}\n  \
                     authentication: {users: {secretName: people}, jwt: [{issuer: i, audiences: [a], jwksSecretName: keys}]}\n";
         let broker = brokers(text).unwrap().remove(0);
         let mut observed = Observed::assuming_references(&broker);
@@ -159,6 +169,8 @@ mod tests {
         for (secret, key, field) in [
             ("cert", "tls.key", "spec.listeners.stomp.tls.secretName"),
             ("cert", "ca.crt", "spec.listeners.stomp.tls.clientCertificates.secretName"),
+            ("roots", "ca.crt", "spec.engine.relay.tls.caSecretName"),
+            ("shown", "tls.crt", "spec.engine.relay.tls.certificateSecretName"),
             ("people", "users.yaml", "spec.authentication.users.secretName"),
             ("keys", "jwks.json", "spec.authentication.jwt[0].jwksSecretName"),
         ] {

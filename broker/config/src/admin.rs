@@ -249,6 +249,8 @@ pub enum UpstreamState {
     DnsFailed,
     /// No TCP connection, or it broke, or no answer in time.
     Unreachable,
+    /// No agreement on TLS: whose certificate is trusted, whether one is shown, or whether there is TLS at all.
+    TlsFailed,
     /// The upstream refused the login.
     AuthFailed,
     /// The upstream does not know the virtual host.

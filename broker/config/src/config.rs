@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, TrustedProxies,
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, TrustedProxies, UpstreamTls,
     UserDestinations,
 };
 
@@ -303,6 +303,9 @@ pub struct RelayEngine {
     pub destination_prefixes: Vec<String>,
     /// The upstream brokers; those of the pod's own zone are tried first, then the others in order.
     pub upstreams: Vec<Upstream>,
+    /// TLS of all connections to upstreams. Absent: they are not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
     /// Value of the `host` header upstream; absent: no such header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_host: Option<String>,

@@ -33,4 +33,4 @@ pub use proxies::{AddressRange, TrustedProxies};
 pub use restart::READ_AT_START;
 pub use rules::{Action, Allow, Authorization, CLAIM, Rule, RuleError, pattern_segments};
 pub use size::{ByteSize, ParseSizeError};
-pub use tls::{CertificateName, ClientCertificates, ListenerTls, TLS_CERTIFICATE_FILE, TLS_KEY_FILE};
+pub use tls::{CertificateName, ClientCertificates, ListenerTls, TLS_CERTIFICATE_FILE, TLS_KEY_FILE, UpstreamTls};

@@ -1,4 +1,4 @@
-//! TLS of a listener.
+//! TLS of a listener, and of connections to upstreams.
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,35 @@ pub struct ListenerTls {
     /// Certificates that clients show. Absent: none are asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificates: Option<ClientCertificates>,
+}
+
+/// TLS of the connections to upstreams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpstreamTls {
+    /// PEM file with the authorities that the upstreams' certificates are trusted by. Absent: the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// The name that the upstreams' certificates must be for. Absent: the host that was connected to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Folder with the files `tls.crt` and `tls.key` of the certificate that the broker shows. Absent: it shows none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+}
+
+impl UpstreamTls {
+    /// The file with the certificate that the broker shows, and the one with its private key.
+    pub fn certificate_files(&self) -> Option<(PathBuf, PathBuf)> {
+        let folder = self.directory.as_ref()?;
+        Some((folder.join(TLS_CERTIFICATE_FILE), folder.join(TLS_KEY_FILE)))
+    }
+
+    /// Every file that it needs.
+    pub fn files(&self) -> impl Iterator<Item = PathBuf> {
+        let certificate = self.certificate_files().into_iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca_file.clone().into_iter().chain(certificate)
+    }
 }
 
 /// Certificates that clients show.

@@ -18,6 +18,7 @@ use stompbroker_config::{Config, Engine, LoadError, config_hash};
 pub use self::{admin_token::AdminToken, source::Source};
 pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
+    engine::relay::check_tls as check_upstream_tls,
     security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, Users, jwt::Issuers},
     session::Settings,
     transport::TlsServers,
@@ -111,7 +112,7 @@ impl Configuration {
         let (config, policy) = parse(text)?;
         let credentials = Credentials::read(&config.credentials, &config.authentication)
             .map_err(|error| problem(credential_key(&config, &error), error.to_string()).located_in(text))?;
-        check_upstream_credentials(&config).map_err(|error| error.located_in(text))?;
+        check_upstreams(&config).map_err(|error| error.located_in(text))?;
         let users = config.authentication.users.as_ref().map(|users| Users::read(&users.file)).transpose();
         let users = users
             .map_err(|error| problem("authentication.users.file", error.to_string()).located_in(text))?
@@ -135,8 +136,9 @@ impl Configuration {
     }
 }
 
-/// The relay reads its credentials whenever it connects; that they are there is checked with the configuration.
-fn check_upstream_credentials(config: &Config) -> Result<(), LoadError> {
+/// The relay reads its credentials and certificates whenever it connects; that they are there is checked with the
+/// configuration.
+fn check_upstreams(config: &Config) -> Result<(), LoadError> {
     let Engine::Relay(relay) = &config.engine else { return Ok(()) };
     for (key, folder) in [
         ("engine.relay.systemCredentials.directory", &relay.system_credentials),
@@ -144,7 +146,8 @@ fn check_upstream_credentials(config: &Config) -> Result<(), LoadError> {
     ] {
         CredentialPair::read(&folder.directory).map_err(|error| problem(key, error.to_string()))?;
     }
-    Ok(())
+    let Some(tls) = &relay.tls else { return Ok(()) };
+    check_upstream_tls(tls).map_err(|(key, text)| problem(&format!("engine.relay.tls.{key}"), text))
 }
 
 /// Which key names the folder that gave no credentials.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use stompbroker_config::{Config, Engine};
+use stompbroker_config::{Config, Engine, UpstreamTls};
 
 use super::{Configuration, ConfigurationError};
 use crate::security::credential_files::{FURTHER_VALUES, PASSWORD_FILE, USERNAME_FILE};
@@ -78,8 +78,10 @@ impl Source {
 /// Every file besides itself that a configuration depends on.
 fn secrets(config: &Config) -> Vec<PathBuf> {
     let mut folders: Vec<_> = [&config.credentials.system, &config.credentials.client].into_iter().flatten().collect();
+    let mut upstream_tls = None;
     if let Engine::Relay(relay) = &config.engine {
         folders.extend([&relay.system_credentials, &relay.client_credentials]);
+        upstream_tls = relay.tls.as_ref();
     }
     let prefixes = || std::iter::once("").chain(FURTHER_VALUES);
     let files = || prefixes().flat_map(|prefix| [USERNAME_FILE, PASSWORD_FILE].map(|file| format!("{prefix}{file}")));
@@ -91,6 +93,7 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
         .chain(users)
         .chain(issuers.flatten().cloned())
         .chain(certificates)
+        .chain(upstream_tls.into_iter().flat_map(UpstreamTls::files))
         .chain(config.admin.token_file.clone())
         .collect()
 }

@@ -6,9 +6,9 @@ use std::{
 };
 
 use rustls::{
-    RootCertStore,
+    ClientConfig, RootCertStore,
     crypto::CryptoProvider,
-    pki_types::{CertificateDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
 };
 use stompbroker_config::CertificateName;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer as _};
@@ -41,6 +41,34 @@ pub(crate) fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         .collect::<Result<_, _>>()
         .map_err(|error| format!("it is no PEM file: {error}"))?;
     if chain.is_empty() { Err("it has no certificate in PEM form".to_owned()) } else { Ok(chain) }
+}
+
+/// The private key in a PEM text.
+///
+/// # Errors
+/// What is wrong with the text, without any part of it.
+pub(crate) fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    // The error of the library is not repeated: it could quote the file.
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| "it has no private key in PEM form".to_owned())
+}
+
+/// How to connect with TLS to a server that these authorities vouch for, or the public ones.
+///
+/// # Errors
+/// What is wrong with the certificate that is to be shown.
+pub(crate) fn client(
+    authorities: Option<RootCertStore>,
+    shown: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<ClientConfig, String> {
+    let roots = authorities.unwrap_or_else(|| webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| format!("TLS cannot be set up: {error}"))?.with_root_certificates(roots);
+    match shown {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| format!("the certificate does not fit its private key, or cannot be used: {error}")),
+    }
 }
 
 /// From when to when a certificate is valid, in seconds since 1970; none when it cannot be read.

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod admin;
-
+#[path = "../common/authority.rs"]
+mod authority;
 mod bench;
 mod clients;
 mod closing;

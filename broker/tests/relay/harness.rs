@@ -61,6 +61,7 @@ impl Harness {
         let mut config = RelayEngine {
             destination_prefixes: vec!["/topic".to_owned(), "/queue".to_owned()],
             upstreams,
+            tls: None,
             virtual_host: None,
             system_credentials: directory(SYSTEM, "first"),
             client_credentials: directory("cli", "c:lient"),

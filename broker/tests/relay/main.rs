@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "the helpers of a test fail it by a panic")]
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod flow;
 mod harness;
 mod rabbitmq;
 mod reload;
 mod sessions;
 mod system;
+mod tls;
 mod upstream;

@@ -9,12 +9,13 @@ use std::{
 use bytes::BytesMut;
 use stompbroker::stomp::{Command, DecodeLimits, Decoder, Frame, Item, Version, encode};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
     sync::mpsc,
     task::JoinHandle,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// No wait of a test is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ pub(crate) enum Manner {
 pub(crate) struct Peer {
     /// What it sent first.
     pub(crate) connect: Frame,
-    stream: TcpStream,
+    stream: Box<dyn Socket>,
     decoder: Decoder,
     input: BytesMut,
     /// A frame that was read ahead.
@@ -53,6 +54,11 @@ pub(crate) struct Peer {
     /// Heart-beats seen so far.
     pub(crate) heartbeats: usize,
 }
+
+/// A connection of the relay, over TLS or not.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// The upstream.
 pub(crate) struct Upstream {
@@ -70,6 +76,15 @@ impl Upstream {
 
     /// Starts where another one was before.
     pub(crate) async fn start_at(address: SocketAddr, manner: Manner) -> Self {
+        Self::start_with(address, None, manner).await
+    }
+
+    /// Starts one that speaks only TLS.
+    pub(crate) async fn start_tls(tls: TlsAcceptor, manner: Manner) -> Self {
+        Self::start_with("127.0.0.1:0".parse().unwrap(), Some(tls), manner).await
+    }
+
+    async fn start_with(address: SocketAddr, tls: Option<TlsAcceptor>, manner: Manner) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let manner = Arc::new(Mutex::new(manner));
@@ -81,8 +96,15 @@ impl Upstream {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (manner, system, client) = (shared.clone(), system.clone(), client.clone());
+                let (manner, system, client, tls) = (shared.clone(), system.clone(), client.clone(), tls.clone());
                 connections.spawn(async move {
+                    let stream: Box<dyn Socket> = match tls {
+                        None => Box::new(stream),
+                        Some(tls) => match tls.accept(stream).await {
+                            Ok(stream) => Box::new(stream),
+                            Err(_) => return,
+                        },
+                    };
                     if let Some(peer) = answer(stream, &manner).await {
                         let to = if peer.connect.header("login") == Some(SYSTEM) { system } else { client };
                         let _ = to.send(peer);
@@ -120,7 +142,7 @@ impl Upstream {
     }
 }
 
-async fn answer(stream: TcpStream, manner: &Mutex<Manner>) -> Option<Peer> {
+async fn answer(stream: Box<dyn Socket>, manner: &Mutex<Manner>) -> Option<Peer> {
     let limits = DecodeLimits { headers: 100, header_size: 10_000, body_size: 1 << 22, frame_size: 1 << 23 };
     let connect = Frame { command: Command::Connect, headers: vec![], body: bytes::Bytes::new() };
     let mut peer =
@@ -215,6 +237,7 @@ impl Peer {
         let mut out = Vec::new();
         encode(&mut out, Some(Version::V1_2), command, headers.iter().copied(), !body.is_empty(), body);
         let _ = self.stream.write_all(&out).await;
+        let _ = self.stream.flush().await;
     }
 
     /// Sends one heart-beat.

@@ -67,6 +67,7 @@ fn the_relays_own_word_is_the_reason() {
     for (state, reason) in [
         (UpstreamState::DnsFailed, "DnsFailed"),
         (UpstreamState::Unreachable, "Unreachable"),
+        (UpstreamState::TlsFailed, "TlsFailed"),
         (UpstreamState::AuthFailed, "AuthFailed"),
         (UpstreamState::VhostMissing, "VhostMissing"),
         (UpstreamState::ProtocolError, "ProtocolError"),

@@ -1,6 +1,6 @@
-//! From an upstream's address to a [`Link`]: name, TCP, CONNECT, CONNECTED, all within `connectTimeout`.
+//! From an upstream's address to a [`Link`]: name, TCP, TLS, CONNECT, CONNECTED, all within `connectTimeout`.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use stompbroker_config::{HeartbeatPair, RelayEngine, admin::UpstreamState};
@@ -14,6 +14,8 @@ use super::{
     failure::Failure,
     link::{Agreement, Dialect, Link},
     settings::Address,
+    stream::Stream,
+    tls::{self, Clients, NO_TLS},
 };
 use crate::{
     security::CredentialPair,
@@ -49,6 +51,7 @@ impl Role {
 /// # Errors
 /// The [`Failure`] tells which step failed.
 pub(super) async fn connect(
+    clients: &Arc<Clients>,
     address: &Address,
     relay: &RelayEngine,
     role: Role,
@@ -58,6 +61,15 @@ pub(super) async fn connect(
     let deadline = Instant::now() + timeout;
     let credentials = credentials(role.credentials(relay)).await?;
     let stream = open(address, deadline, timeout).await?;
+    let stream = match &relay.tls {
+        None => Stream::Plain(stream),
+        Some(tls) => {
+            let handshake = timeout_at(deadline, clients.connect(tls, &address.host, stream)).await;
+            let late =
+                || Failure::new(UpstreamState::TlsFailed, format!("no TLS handshake within {timeout:?}; {NO_TLS}"));
+            Stream::Tls(Box::new(handshake.map_err(|_| late())??))
+        }
+    };
     let login = login(stream, relay, &credentials, client_id);
     timeout_at(deadline, login).await.unwrap_or_else(|_| {
         let text = format!("the upstream took the connection but did not answer CONNECT within {timeout:?}");
@@ -115,7 +127,7 @@ fn tune(stream: &TcpStream) -> std::io::Result<()> {
 }
 
 async fn login(
-    mut stream: TcpStream,
+    mut stream: Stream,
     relay: &RelayEngine,
     credentials: &CredentialPair,
     client_id: Option<&str>,
@@ -132,12 +144,24 @@ async fn login(
     headers.extend(client_id.map(|id| ("client-id", id)));
     let mut request = Vec::new();
     encode(&mut request, None, Command::Connect, headers, false, b"");
-    let broke = |error: &std::io::Error| Failure::unreachable("the connection broke before CONNECTED", error);
-    stream.write_all(&request).await.map_err(|error| broke(&error))?;
+    let over_tls = relay.tls.is_some();
+    let broke = |error: &io::Error| match tls::explain(error, "") {
+        Some(text) => Failure::new(UpstreamState::TlsFailed, text),
+        None => silent_end(over_tls, &error.to_string()),
+    };
+    let written = async {
+        stream.write_all(&request).await?;
+        stream.flush().await
+    };
+    written.await.map_err(|error| broke(&error))?;
 
     let mut decoder = Decoder::new(UPSTREAM_LIMITS);
     let mut input = BytesMut::with_capacity(1024);
     loop {
+        if input.first() == Some(&tls::ALERT) {
+            let text = "the upstream speaks TLS on this port; set engine.relay.tls, or give its port without TLS";
+            return Err(Failure::new(UpstreamState::TlsFailed, text));
+        }
         match decoder.decode(&mut input) {
             Ok(Some(Item::Heartbeat)) => {}
             Ok(Some(Item::Frame(frame))) => {
@@ -146,8 +170,7 @@ async fn login(
             }
             Ok(None) => {
                 if stream.read_buf(&mut input).await.map_err(|error| broke(&error))? == 0 {
-                    let text = "the upstream closed the connection instead of answering CONNECT";
-                    return Err(Failure::new(UpstreamState::Unreachable, text));
+                    return Err(silent_end(over_tls, "it closed the connection"));
                 }
             }
             Err(error) => {
@@ -156,6 +179,17 @@ async fn login(
             }
         }
     }
+}
+
+/// An upstream that ended the connection instead of answering CONNECT. One that refuses the broker's certificate may do so
+/// before it can be heard why.
+fn silent_end(over_tls: bool, how: &str) -> Failure {
+    let (state, hint) = if over_tls {
+        (UpstreamState::TlsFailed, "it may want a certificate of the broker, see engine.relay.tls.directory")
+    } else {
+        (UpstreamState::Unreachable, "if it wants TLS on this port, set engine.relay.tls")
+    };
+    Failure::new(state, format!("the upstream did not answer CONNECT: {how}; {hint}"))
 }
 
 /// What the first frame of an upstream means.

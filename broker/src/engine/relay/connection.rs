@@ -143,7 +143,8 @@ async fn dial(shared: &Shared, reign: &Reign, client_id: Option<&str>) -> Result
     let Ok(Ok(_permit)) = timeout_at(patience, shared.dials.acquire()).await else {
         return Err(Failure::new(UpstreamState::Unreachable, "too many connections wait for the upstream"));
     };
-    let connected = connect(&reign.address, &relay, Role::Client, client_id).await.map_err(Failure::of_clients);
+    let connected =
+        connect(&shared.tls, &reign.address, &relay, Role::Client, client_id).await.map_err(Failure::of_clients);
     match &connected {
         Ok(_) => {
             shared.board.clients(&reign.address, None);

@@ -3,17 +3,22 @@
 //! Heart-beats are the relay's own; those of a client never reach an upstream. The owner calls [`Link::progress`] in a loop
 //! and may drop that future at any point: all state lives in the link.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::BytesMut;
 use stompbroker_config::admin::UpstreamState;
 use tokio::{
-    io::Interest,
-    net::TcpStream,
+    io::AsyncWrite as _,
     time::{Instant, sleep_until},
 };
+use tokio_util::io::poll_read_buf;
 
-use super::failure::Failure;
+use super::{failure::Failure, stream::Stream};
 use crate::stomp::{Decoder, Frame, Item, Version};
 
 /// Octets read at once.
@@ -60,12 +65,14 @@ pub(super) struct Agreement {
 
 /// The connection.
 pub(super) struct Link {
-    stream: TcpStream,
+    stream: Stream,
     decoder: Decoder,
     input: BytesMut,
     output: Vec<u8>,
     /// Octets at the front of `output` that the upstream has taken.
     taken: usize,
+    /// Whether TLS may still hold some of what it has taken.
+    unflushed: bool,
     agreement: Agreement,
     next_beat: Option<Instant>,
     heard: Instant,
@@ -74,7 +81,7 @@ pub(super) struct Link {
 
 impl Link {
     /// A connection on which CONNECTED has just been read; `input` is what came after it.
-    pub(super) fn new(stream: TcpStream, mut decoder: Decoder, input: BytesMut, agreement: Agreement) -> Self {
+    pub(super) fn new(stream: Stream, mut decoder: Decoder, input: BytesMut, agreement: Agreement) -> Self {
         decoder.set_version(agreement.version);
         let now = Instant::now();
         Self {
@@ -83,6 +90,7 @@ impl Link {
             input,
             output: Vec::new(),
             taken: 0,
+            unflushed: false,
             agreement,
             next_beat: agreement.send.map(|period| now + beat(period)),
             heard: now,
@@ -118,10 +126,7 @@ impl Link {
                 }
             }
         };
-        if self.input.is_empty() {
-            // An idle connection holds no buffer.
-            self.input = BytesMut::new();
-        }
+        self.release_input();
         Ok(frame)
     }
 
@@ -133,7 +138,7 @@ impl Link {
     /// Waits for the next thing to happen and does it: octets read, octets written, a heart-beat sent. Without `read`
     /// nothing is read and silence is no fault, so that TCP slows the upstream down. Safe to cancel.
     pub(super) async fn progress(&mut self, read: bool) -> Result<(), Failure> {
-        if self.output.is_empty() {
+        if self.output.is_empty() && !self.unflushed {
             self.stalled = None;
         } else if self.stalled.is_none() {
             self.stalled = Some(Instant::now());
@@ -141,23 +146,8 @@ impl Link {
         let silence = self.agreement.receive.filter(|_| read).map(|period| self.heard + period * READ_GRACE);
         let stall = self.stalled.map(|since| since + STALL);
         let deadline = [self.next_beat, silence, stall].into_iter().flatten().min();
-        let interest = match (read, self.output.is_empty()) {
-            (true, true) => Some(Interest::READABLE),
-            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
-            (false, false) => Some(Interest::WRITABLE),
-            (false, true) => None,
-        };
         tokio::select! {
-            ready = ready(&self.stream, interest) => {
-                let ready = ready.map_err(|error| broke(&error))?;
-                if ready.is_writable() {
-                    self.flush()?;
-                }
-                if read && ready.is_readable() {
-                    self.fill()?;
-                }
-                Ok(())
-            }
+            moved = std::future::poll_fn(|context| self.poll_move(context, read)) => moved,
             () = at(deadline) => self.on_time(silence, stall),
         }
     }
@@ -176,38 +166,65 @@ impl Link {
             self.next_beat = Some(now + beat(period));
             if self.output.is_empty() {
                 self.output.push(b'\n');
-                self.flush()?;
             }
         }
         Ok(())
     }
 
-    fn fill(&mut self) -> Result<(), Failure> {
+    /// Ready when octets have moved, in either direction.
+    fn poll_move(&mut self, context: &mut Context<'_>, read: bool) -> Poll<Result<(), Failure>> {
+        let mut moved = self.poll_flush(context)?;
+        if read {
+            moved |= self.poll_fill(context)?;
+        }
+        if moved { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Result<bool, Failure> {
         self.input.reserve(READ_CHUNK);
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => Err(Failure::new(UpstreamState::Unreachable, "the upstream closed the connection")),
-            Ok(_) => {
+        match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input) {
+            Poll::Ready(Ok(0)) => Err(Failure::new(UpstreamState::Unreachable, "the upstream closed the connection")),
+            Poll::Ready(Ok(_)) => {
                 self.heard = Instant::now();
-                Ok(())
+                Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(broke(&error)),
+            Poll::Ready(Err(error)) => Err(broke(&error)),
+            Poll::Pending => {
+                self.release_input();
+                Ok(false)
+            }
         }
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Result<bool, Failure> {
+        let mut moved = false;
         while let Some(rest) = self.output.get(self.taken..).filter(|rest| !rest.is_empty()) {
-            match self.stream.try_write(rest) {
-                Ok(written) => {
+            match Pin::new(&mut self.stream).poll_write(context, rest) {
+                Poll::Ready(Ok(written)) => {
                     self.taken += written;
                     self.stalled = Some(Instant::now());
+                    (self.unflushed, moved) = (true, true);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(broke(&error)),
+                Poll::Ready(Err(error)) => return Err(broke(&error)),
+                Poll::Pending => return Ok(moved),
             }
         }
         (self.output, self.taken) = (Vec::new(), 0);
-        Ok(())
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Err(broke(&error)),
+                Poll::Pending => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    /// An idle connection holds no buffer.
+    fn release_input(&mut self) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
     }
 }
 
@@ -218,13 +235,6 @@ fn beat(period: Duration) -> Duration {
 
 fn broke(error: &io::Error) -> Failure {
     Failure::unreachable("the connection to the upstream broke", error)
-}
-
-async fn ready(stream: &TcpStream, interest: Option<Interest>) -> io::Result<tokio::io::Ready> {
-    match interest {
-        Some(interest) => stream.ready(interest).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Waits until `deadline`; for ever without one.

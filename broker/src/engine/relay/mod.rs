@@ -26,6 +26,7 @@ use stompbroker_config::{RelayEngine, admin::RelayStatus};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::tls::check as check_tls;
 use self::{
     board::Board,
     queue::{Item, OperationQueue},
@@ -43,8 +44,10 @@ mod ledger;
 mod link;
 mod queue;
 mod settings;
+mod stream;
 mod supervisor;
 mod system;
+mod tls;
 mod translator;
 
 /// Connections of sessions that are being made at once.
@@ -56,6 +59,7 @@ struct Shared {
     zone: Option<Box<str>>,
     board: Board,
     dials: Semaphore,
+    tls: Arc<tls::Clients>,
     connections: AtomicU64,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -99,6 +103,7 @@ impl Relay {
             zone: zone.map(Box::from),
             board: Board::default(),
             dials: Semaphore::new(MAX_DIALS),
+            tls: Arc::default(),
             connections: AtomicU64::new(0),
             tasks: tasks.clone(),
             stop,

@@ -17,6 +17,7 @@ use super::{
     link::{Link, at},
     settings::{Address, Settings},
     supervisor::{Step, Supervisor},
+    tls::Clients,
 };
 use crate::stomp::Command;
 
@@ -81,8 +82,9 @@ impl System {
         match self.supervisor.next(Instant::now()) {
             Step::Try(address) => {
                 let relay = self.shared.settings.load().relay.clone();
+                let clients = self.shared.tls.clone();
                 self.connecting = Some(Box::pin(async move {
-                    let result = establish(&address, &relay).await;
+                    let result = establish(&clients, &address, &relay).await;
                     (address, result.map(Box::new))
                 }));
                 None
@@ -129,6 +131,7 @@ impl System {
         let moved = old.virtual_host != new.virtual_host;
         let stays = !moved
             && old.heartbeat == new.heartbeat
+            && old.tls == new.tls
             && self.shared.board.active().is_some_and(|reign| settings.knows(&reign.address));
         self.shared.settings.store(settings.clone());
         self.supervisor.replace(&settings.candidates);
@@ -191,9 +194,9 @@ impl System {
 }
 
 /// Makes a system connection to an upstream that takes client connections as well.
-async fn establish(address: &Address, relay: &RelayEngine) -> Result<Link, Failure> {
-    let mut link = connect(address, relay, Role::System, None).await?;
-    match connect(address, relay, Role::Client, None).await {
+async fn establish(clients: &Arc<Clients>, address: &Address, relay: &RelayEngine) -> Result<Link, Failure> {
+    let mut link = connect(clients, address, relay, Role::System, None).await?;
+    match connect(clients, address, relay, Role::Client, None).await {
         Ok(mut client) => {
             farewell(&mut client, FAREWELL).await;
             Ok(link)

@@ -6,10 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{Request, StatusCode, Uri, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{InvalidDnsNameError, ServerName},
-};
+use rustls::pki_types::{InvalidDnsNameError, ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -65,7 +62,8 @@ impl Endpoint {
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let tls = if is_tls {
             let name = ServerName::try_from(host.clone()).map_err(|error: InvalidDnsNameError| error.to_string())?;
-            Some((TlsConnector::from(Arc::new(client(authorities)?)), name))
+            let roots = authorities.map(certificates::authorities).transpose()?;
+            Some((TlsConnector::from(Arc::new(certificates::client(roots, None)?)), name))
         } else {
             None
         };
@@ -105,16 +103,6 @@ impl Endpoint {
         let (answer, _) = tokio::join!(answer, connection);
         answer
     }
-}
-
-fn client(authorities: Option<&[u8]>) -> Result<ClientConfig, String> {
-    let roots = match authorities {
-        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>(),
-        Some(pem) => certificates::authorities(pem)?,
-    };
-    let builder = ClientConfig::builder_with_provider(certificates::provider()).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|error| format!("TLS cannot be set up: {error}"))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 impl fmt::Display for Endpoint {

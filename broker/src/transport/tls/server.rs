@@ -7,11 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use rustls::{
-    RootCertStore, ServerConfig,
-    pki_types::{PrivateKeyDer, pem::PemObject as _},
-    server::WebPkiClientVerifier,
-};
+use rustls::{RootCertStore, ServerConfig, pki_types::PrivateKeyDer, server::WebPkiClientVerifier};
 use stompbroker_config::{CertificateName, ListenerTls, Listeners};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -147,13 +143,7 @@ const CA_FILE: &str = "clientCertificates.caFile";
 
 fn private_key(config: &ListenerTls) -> Result<PrivateKeyDer<'static>, TlsError> {
     let (file, key) = config.key_file();
-    let pem = read(key, &file)?;
-    // The error of the library is not repeated: it could quote the file.
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| TlsError {
-        key,
-        file,
-        problem: "it has no private key in PEM form".to_owned(),
-    })
+    certificates::private_key(&read(key, &file)?).map_err(|problem| TlsError { key, file, problem })
 }
 
 type Clients = stompbroker_config::ClientCertificates;
