@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, TrustedProxies, UpstreamTls,
-    UserDestinations,
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, TrustedProxies,
+    UpstreamTls, UserDestinations,
 };
 
 /// The whole of one broker pod's configuration.
