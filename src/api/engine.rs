@@ -123,6 +123,7 @@ pub struct Upstream {
 
 /// TLS of the connections to upstreams; new certificates in the Secrets are in force at the next connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[allow(clippy::struct_field_names, reason = "they are names of different things")]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamTls {
     /// Name of a Secret in the same namespace with the key `ca.crt`: the authorities that the upstreams' certificates are
