@@ -1,5 +1,7 @@
 //! Where messages go.
 
+#![allow(clippy::struct_field_names, reason = "the fields of UpstreamTls are names of different things")]
+
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use stompbroker_config::{ByteSize, GoDuration};
@@ -123,7 +125,6 @@ pub struct Upstream {
 
 /// TLS of the connections to upstreams; new certificates in the Secrets are in force at the next connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[allow(clippy::struct_field_names, reason = "they are names of different things")]
 #[serde(rename_all = "camelCase")]
 pub struct UpstreamTls {
     /// Name of a Secret in the same namespace with the key `ca.crt`: the authorities that the upstreams' certificates are
