@@ -203,6 +203,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
         let (arriving, received, output, most) = (&mut self.arriving, &mut self.received, &mut self.output, self.most);
         let (mut closed, mut too_big, mut invalid) = (None, false, false);
         let mut hand_on = |part: Part<'_>| match part {
+            // The session is over, and what is left of a message that cannot be taken is none.
+            _ if too_big || invalid => {}
             Part::Payload(payload) if arriving.len() + payload.len() > most => too_big = true,
             Part::Payload(payload) => arriving.extend_from_slice(payload),
             Part::End(MessageKind::Binary) => received.push_back(Message::Binary(std::mem::take(arriving))),
@@ -239,4 +241,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Messages<S> {
 
 fn write_text(text: &str, out: &mut Vec<u8>) {
     write_message_as(MessageKind::Text, [text.as_bytes(), &[]], out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_handed_on_of_a_message_that_is_too_large_however_it_comes() {
+        let frame =
+            [&[0x82, 0xFE, 0x05, 0xDC, 0, 0, 0, 0][..], &[b'x'; 1500], &[0x82, 0x81, 0, 0, 0, 0, b'y']].concat();
+        for ahead in [0, 8, 600, frame.len()] {
+            let (mut client, server) = tokio::io::duplex(1 << 16);
+            client.write_all(&frame[ahead..]).await.unwrap();
+            client.shutdown().await.unwrap();
+            let mut messages = Messages::of_websocket(server, &frame[..ahead], Framing::Raw, Duration::ZERO, 1000);
+            assert_eq!(messages.receive().await.unwrap(), None, "{ahead}");
+        }
+    }
 }
