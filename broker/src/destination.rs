@@ -6,10 +6,12 @@
 pub mod alias;
 mod mask;
 mod policies;
+mod spans;
 pub mod user;
 
 pub(crate) use self::mask::{REPLY_QUEUE, REPLY_TOPIC, masked};
 pub use policies::DestinationPolicies;
+pub use spans::spans;
 pub use user::UserDestinations;
 
 /// What a segment stands for.
@@ -17,7 +19,7 @@ pub use user::UserDestinations;
 pub enum Segment<'a> {
     /// `*`: any one segment.
     Any,
-    /// `**`, `#` or `>`: all further segments, none included.
+    /// `**`, `#` or `>`: any number of segments, none included.
     Rest,
     /// Only itself.
     Literal(&'a str),

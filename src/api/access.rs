@@ -73,14 +73,14 @@ pub struct Authorization {
 /// One destination rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::patterns_begin_with_a_slash(), validation = rules::rest_wildcard_is_last())]
+#[x_kube(validation = rules::patterns_begin_with_a_slash())]
 pub struct AuthorizationRule {
     /// What the session wants to do; the rule is skipped for any other action.
     #[schemars(length(min = 1, max = 2))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub actions: Vec<Action>,
     /// Destination patterns such as `/topic/*` or `/queue/{user}/**`: segments are separated by `/` or `.`; `*` is one
-    /// segment, `**` at the end is the rest, `{user}` is the name of the session's user, and `{claim.tenant}` the value
+    /// segment, `**` any number of segments, `{user}` is the name of the session's user, and `{claim.tenant}` the value
     /// of that claim of its token.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 255)))]
     #[x_kube(merge_strategy = ListMerge::Set)]

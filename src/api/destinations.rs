@@ -10,12 +10,12 @@ use super::{rules, scalars};
 /// What holds for the destinations that a pattern matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::policy_pattern_begins_with_a_slash(), validation = rules::policy_rest_wildcard_is_last())]
+#[x_kube(validation = rules::policy_pattern_begins_with_a_slash())]
 #[x_kube(validation = rules::expiry_is_positive(), validation = rules::message_ttl_is_positive())]
 #[x_kube(validation = rules::dead_letter_is_one_queue())]
 pub struct DestinationPolicy {
-    /// Pattern such as `/queue/*-user*`: segments are separated by `/` or `.`, `*` is anything within one segment, `**` at
-    /// the end is the rest.
+    /// Pattern such as `/queue/*-user*`: segments are separated by `/` or `.`, `*` is anything within one segment, `**` is
+    /// any number of segments.
     #[schemars(length(min = 1, max = 255))]
     pub r#match: String,
     /// Whether a queue goes, with all that is in it, when its last consumer does.

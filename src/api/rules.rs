@@ -293,30 +293,12 @@ pub(super) fn patterns_begin_with_a_slash() -> Rule {
     )
 }
 
-/// `**` is the rest of a destination.
-pub(super) fn rest_wildcard_is_last() -> Rule {
-    rule(
-        "self.destinations.all(d, !d.matches('[*][*].'))",
-        "'spec.authorization.rules[].destinations holds ' + self.destinations.filter(d, d.matches('[*][*].'))[0] + ', but ** \
-         stands for the whole rest and can only be last; use * for one segment'",
-    )
-}
-
 /// Destinations begin with a slash, so patterns that can match do.
 pub(super) fn policy_pattern_begins_with_a_slash() -> Rule {
     rule(
         "self.match.startsWith('/')",
         "'spec.destinations[].match ' + self.match + ' matches nothing, for every destination begins with a slash; write for \
          example /queue/jobs'",
-    )
-}
-
-/// `**` is the rest of a destination.
-pub(super) fn policy_rest_wildcard_is_last() -> Rule {
-    rule(
-        "!self.match.matches('[/.]([*][*]|[#]|[>])[/.]')",
-        "'spec.destinations[].match ' + self.match + ' has segments behind the wildcard for the rest, which can only be last; \
-         use * for one segment'",
     )
 }
 

@@ -9,7 +9,7 @@ use crate::GoDuration;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DestinationPolicy {
     /// Pattern of destinations such as `/queue/*-user*`: segments are separated by `/` or `.`, `*` is anything within one
-    /// segment, `**` (also `#` and `>`) at the end is the rest, none included.
+    /// segment, `**` (also `#` and `>`) is any number of segments, none included.
     pub r#match: String,
     /// Whether a queue goes, with all that is in it, when its last consumer does.
     #[serde(default)]
@@ -96,10 +96,6 @@ impl DestinationPolicy {
         if !pattern.starts_with('/') {
             return refuse("matches nothing, for every destination begins with a slash; write one, as in /queue/jobs");
         }
-        let mut rest = pattern.split(['/', '.']).skip_while(|segment| !is_rest(segment));
-        if rest.next().is_some() && rest.next().is_some() {
-            return refuse("has segments behind the wildcard for the rest; write * for one segment, or end it there");
-        }
         if self.expires.is_some_and(|expires| expires.0.is_zero()) {
             return Err((
                 "expires",
@@ -139,10 +135,6 @@ impl DestinationPolicy {
         }
         Ok(())
     }
-}
-
-fn is_rest(segment: &str) -> bool {
-    matches!(segment, "**" | "#" | ">")
 }
 
 impl UserDestinations {
@@ -186,7 +178,7 @@ mod tests {
 
     #[test]
     fn entries_that_can_match_are_accepted() {
-        for pattern in ["/**", "/queue/*-user*", "/queue/a.*.b", "/topic/#", "/queue/jobs"] {
+        for pattern in ["/**", "/queue/*-user*", "/queue/**/a", "/queue/a.*.b", "/topic/#", "/queue/jobs"] {
             assert_eq!(policy(pattern).check(), Ok(()), "{pattern}");
         }
     }
@@ -195,7 +187,6 @@ mod tests {
     fn entries_that_cannot_work_are_named_with_the_remedy() {
         for (bad, key, remedy) in [
             (policy("queue/a"), "match", "begins with a slash"),
-            (policy("/queue/**/a"), "match", "end it there"),
             (DestinationPolicy { expires: Some(GoDuration::from_secs(0)), ..policy("/a") }, "expires", "longer"),
             (DestinationPolicy { message_ttl: Some(GoDuration::from_secs(0)), ..policy("/a") }, "messageTtl", "longer"),
             (DestinationPolicy { dead_letter: Some("/topic/a".into()), ..policy("/a") }, "deadLetter", "discard"),

@@ -16,8 +16,8 @@ pub struct Authorization {
 pub struct Rule {
     /// What the session wants to do; the rule is skipped for any other action.
     pub actions: Vec<Action>,
-    /// Destination patterns: segments are separated by `/` or `.`; `*` is one segment, `**` (also `#` and `>`) at the end
-    /// is the rest, none included. `{user}` is the name of the session's user with everything that separates segments
+    /// Destination patterns: segments are separated by `/` or `.`; `*` is one segment, `**` (also `#` and `>`) is any
+    /// number of segments, none included. `{user}` is the name of the session's user with everything that separates segments
     /// or is special elsewhere written as `=` and two hex digits (`a.b` as `a=2Eb`), so that no name reaches further.
     /// `{claim.tenant}` is the value of that claim of the session's token, in the same way; without it nothing matches.
     pub destinations: Vec<String>,
@@ -108,7 +108,7 @@ impl Authorization {
     }
 }
 
-/// Whether a segment of a pattern stands for itself and everything behind it.
+/// Whether a segment of a pattern stands for any number of segments.
 fn is_rest(segment: &str) -> bool {
     matches!(segment, "**" | "#" | ">")
 }
@@ -127,14 +127,9 @@ fn check_pattern(pattern: &str) -> Result<(), &'static str> {
     if !pattern.starts_with('/') {
         return Err("matches nothing, for every destination begins with a slash; write one, as in /topic/prices");
     }
-    let mut segments = pattern.split(['/', '.']).peekable();
-    while let Some(segment) = segments.next() {
-        if is_rest(segment) {
-            if segments.peek().is_some() {
-                return Err("has segments behind the wildcard for the rest; write * for one segment, or end it there");
-            }
-        } else if segment != "*" && segment.contains(['*', '#', '>', '?']) {
-            return Err("has a wildcard inside a segment; a wildcard is a whole segment: * for one, ** for the rest");
+    for segment in pattern.split(['/', '.']) {
+        if !is_rest(segment) && segment != "*" && segment.contains(['*', '#', '>', '?']) {
+            return Err("has a wildcard inside a segment; a wildcard is a whole segment: * for one, ** for any number");
         }
         let text = match segment.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
             Some((before, (name, after))) if is_placeholder(name) => before.to_owned() + after,
@@ -173,6 +168,8 @@ mod tests {
             "/topic/a.*.b",
             "/topic/#",
             "/topic.>",
+            "/topic/**/a",
+            "/topic/#.a/>",
             "/queue/x-user{user}",
             "/u/{user}/**",
             "/t/{claim.tenant}-x/{user}",
@@ -186,8 +183,6 @@ mod tests {
         for (pattern, remedy) in [
             ("topic/a", "begins with a slash"),
             ("", "begins with a slash"),
-            ("/topic/**/a", "end it there"),
-            ("/topic/#.a", "end it there"),
             ("/topic/a*", "whole segment"),
             ("/topic/a?", "whole segment"),
             ("/topic/***", "whole segment"),

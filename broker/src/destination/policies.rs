@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use stompbroker_config::DestinationPolicy;
 
-use super::Segment;
+use super::{Segment, spans};
 
 /// The entries with their patterns taken apart, in order.
 #[derive(Clone, Debug, Default)]
@@ -31,28 +31,32 @@ impl DestinationPolicies {
 /// A pattern whose segments may hold `*` for any text.
 #[derive(Clone, Debug)]
 struct Glob {
-    /// Each segment as the texts between its asterisks.
-    segments: Box<[Box<[Box<str>]>]>,
-    rest: bool,
+    segments: Box<[GlobSegment]>,
+}
+
+#[derive(Clone, Debug)]
+enum GlobSegment {
+    /// Any number of segments.
+    Rest,
+    /// The texts between its asterisks.
+    Pieces(Box<[Box<str>]>),
 }
 
 impl Glob {
     fn new(pattern: &str) -> Self {
-        let mut rest = false;
-        let segments = pattern
-            .split(['/', '.'])
-            .map_while(|segment| {
-                rest = Segment::read(segment) == Segment::Rest;
-                (!rest).then(|| segment.split('*').map(Into::into).collect())
-            })
-            .collect();
-        Self { segments, rest }
+        let read = |segment: &str| match Segment::read(segment) {
+            Segment::Rest => GlobSegment::Rest,
+            Segment::Any | Segment::Literal(_) => GlobSegment::Pieces(segment.split('*').map(Into::into).collect()),
+        };
+        Self { segments: pattern.split(['/', '.']).map(read).collect() }
     }
 
     fn matches(&self, destination: &str) -> bool {
-        let mut texts = destination.split(['/', '.']);
-        self.segments.iter().all(|pieces| texts.next().is_some_and(|text| segment_matches(pieces, text)))
-            && (self.rest || texts.next().is_none())
+        let is_rest = |own: &GlobSegment| matches!(own, GlobSegment::Rest);
+        spans(&self.segments, is_rest, destination.split(['/', '.']), |own, text| match own {
+            GlobSegment::Rest => true,
+            GlobSegment::Pieces(pieces) => segment_matches(pieces, text),
+        })
     }
 }
 
@@ -94,6 +98,10 @@ mod tests {
             ("/queue/a.b", "/queue/a/b", true),
             ("/queue/**", "/queue/a.b/c", true),
             ("/queue/a/#", "/queue/a", true),
+            ("/queue/**/a*", "/queue/b.c/ab", true),
+            ("/queue/**/a*", "/queue/a/b", false),
+            ("/**/a/**/b", "/queue/a.a/c/b", true),
+            ("/**/a/**/b", "/queue/b/a", false),
             ("/queue/a/>", "/queue/ab", false),
             ("/queue/jobs", "/queue/jobs", true),
             ("/queue/jobs", "/queue/jobs/1", false),

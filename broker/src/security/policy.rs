@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use stompbroker_config::{Action, Allow, Authorization, CLAIM, Rule, RuleError, pattern_segments};
 
 use super::{Principal, upstream};
-use crate::destination::{Segment, alias, segments};
+use crate::destination::{Segment, alias, segments, spans};
 
 /// The destination rules, compiled.
 #[derive(Clone, Debug, Default)]
@@ -27,16 +27,17 @@ struct CompiledRule {
     allow: Allow,
 }
 
-/// A pattern of a rule: its segments, then the rest or nothing.
+/// A pattern of a rule.
 #[derive(Clone, Debug)]
 struct Pattern {
     segments: Box<[PatternSegment]>,
-    rest: bool,
 }
 
 #[derive(Clone, Debug)]
 enum PatternSegment {
     Any,
+    /// Any number of segments.
+    Rest,
     Literal(Box<str>),
     /// What the session says of itself, between two texts.
     Own {
@@ -152,54 +153,75 @@ impl CompiledRule {
 impl Pattern {
     /// Reads a pattern that [`Authorization::check`] has passed.
     fn new(text: &str) -> Self {
-        let mut rest = false;
         let read = |segment| match segment {
-            Segment::Any => Some(PatternSegment::Any),
-            Segment::Rest => {
-                rest = true;
-                None
-            }
-            Segment::Literal(text) => Some(PatternSegment::new(text)),
+            Segment::Any => PatternSegment::Any,
+            Segment::Rest => PatternSegment::Rest,
+            Segment::Literal(text) => PatternSegment::new(text),
         };
-        let text = pattern_segments(text);
-        let segments = segments(&text).map_while(read).collect();
-        Self { segments, rest }
+        Self { segments: segments(&pattern_segments(text)).map(read).collect() }
     }
 
     /// Whether the session says everything of itself that the pattern has a place for.
     fn speaks_of(&self, principal: &Principal) -> bool {
         self.segments.iter().all(|segment| match segment {
             PatternSegment::Own { name, .. } => name.of(principal).is_some(),
-            PatternSegment::Any | PatternSegment::Literal(_) => true,
+            PatternSegment::Any | PatternSegment::Rest | PatternSegment::Literal(_) => true,
         })
     }
 
-    /// Whether all that is asked for is of this pattern.
-    fn covers<'a>(&self, mut asked: impl Iterator<Item = Segment<'a>>, principal: &Principal) -> bool {
-        for own in &self.segments {
-            let covered = match (own, asked.next()) {
-                (PatternSegment::Any, Some(Segment::Any | Segment::Literal(_))) => true,
-                (own, Some(Segment::Literal(text))) => own.is(text, principal),
-                (_, Some(Segment::Any | Segment::Rest) | None) => false,
-            };
-            if !covered {
-                return false;
-            }
-        }
-        self.rest || asked.next().is_none()
+    /// Whether all that is asked for is of this pattern. A wildcard that is asked for is covered by one that is as wide.
+    fn covers<'a>(&self, asked: impl Iterator<Item = Segment<'a>> + Clone, principal: &Principal) -> bool {
+        self.spans(asked, |own, segment| match (own, segment) {
+            (PatternSegment::Any, Segment::Any | Segment::Literal(_)) => true,
+            (own, Segment::Literal(text)) => own.is(text, principal),
+            (_, Segment::Any | Segment::Rest) => false,
+        })
     }
 
     /// Whether any of what is asked for is of this pattern.
-    fn overlaps<'a>(&self, mut asked: impl Iterator<Item = Segment<'a>>, principal: &Principal) -> bool {
-        for own in &self.segments {
-            match asked.next() {
-                Some(Segment::Rest) => return true,
-                Some(Segment::Literal(text)) if !own.is(text, principal) => return false,
-                Some(Segment::Any | Segment::Literal(_)) => {}
-                None => return false,
-            }
+    fn overlaps<'a>(&self, asked: impl Iterator<Item = Segment<'a>> + Clone, principal: &Principal) -> bool {
+        let meets = |own: &PatternSegment, segment| match segment {
+            Segment::Literal(text) => own.is(text, principal),
+            Segment::Any | Segment::Rest => true,
+        };
+        if asked.clone().any(|segment| segment == Segment::Rest) {
+            self.meets_somewhere(&asked.collect::<Vec<_>>(), meets)
+        } else {
+            self.spans(asked, meets)
         }
-        self.rest || matches!(asked.next(), None | Some(Segment::Rest))
+    }
+
+    /// Whether what is asked for is a way through the pattern.
+    fn spans<'a>(
+        &self,
+        asked: impl Iterator<Item = Segment<'a>> + Clone,
+        fits: impl Fn(&PatternSegment, Segment<'a>) -> bool,
+    ) -> bool {
+        spans(&self.segments, |own| matches!(own, PatternSegment::Rest), asked, fits)
+    }
+
+    /// Whether a destination is both of this pattern and of what is asked for, whatever wildcards for the rest either has.
+    fn meets_somewhere<'a>(&self, asked: &[Segment<'a>], meets: impl Fn(&PatternSegment, Segment<'a>) -> bool) -> bool {
+        // For each number of the last segments of what is asked for: whether the last ones of the pattern meet them.
+        let mut before: Vec<bool> = Vec::new();
+        for at in (0..=self.segments.len()).rev() {
+            let own = self.segments.get(at);
+            let is_rest = matches!(own, Some(PatternSegment::Rest));
+            let mut row = Vec::with_capacity(asked.len() + 1);
+            row.push(own.is_none() || is_rest && before[0]);
+            for (left, segment) in (1..).zip(asked.iter().rev()) {
+                let met = if is_rest {
+                    before[left] || row[left - 1]
+                } else if *segment == Segment::Rest {
+                    row[left - 1] || own.is_some() && before[left]
+                } else {
+                    own.is_some_and(|own| meets(own, *segment)) && before[left - 1]
+                };
+                row.push(met);
+            }
+            before = row;
+        }
+        before.last() == Some(&true)
     }
 }
 
@@ -214,7 +236,7 @@ impl PatternSegment {
 
     fn is(&self, text: &str, principal: &Principal) -> bool {
         match self {
-            Self::Any => true,
+            Self::Any | Self::Rest => true,
             Self::Literal(own) => **own == *text,
             Self::Own { before, name, after } => text
                 .strip_prefix(&**before)

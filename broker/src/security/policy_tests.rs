@@ -103,6 +103,15 @@ fn a_wildcard_subscription_needs_every_destination_that_it_covers() {
         ("/topic/**", "/**", false),
         ("/topic/**", "/topic/#.a", true),
         ("/topic/a", "/topic/a/**", false),
+        ("/topic/**/z", "/topic/a/z", true),
+        ("/topic/**/z", "/topic/z", true),
+        ("/topic/**/z", "/topic/*/z", true),
+        ("/topic/**/z", "/topic/**/z", true),
+        ("/topic/**/z", "/topic/a/#/b/z", true),
+        ("/topic/**/z", "/topic/**", false),
+        ("/topic/**/z", "/topic/*", false),
+        ("/topic/**/*/z", "/topic/*/>/z", false),
+        ("/topic/*/z", "/topic/**/z", false),
     ] {
         assert_allows(&everybody_may(&[pattern]), "ann", asked, allowed);
     }
@@ -122,6 +131,27 @@ fn a_denied_part_denies_the_whole_wildcard_subscription() {
         ("/topic/b/secret", true),
         ("/topic/*/open", true),
         ("/topic/*/secret/x", true),
+    ] {
+        assert_allows(&policy, "ann", asked, allowed);
+    }
+}
+
+#[test]
+fn a_wildcard_in_the_middle_denies_what_it_may_reach_and_nothing_else() {
+    let policy = policy(vec![
+        rule(&BOTH, &["/topic/**/secret/**/key"], Allow::Nobody {}),
+        rule(&BOTH, &["/topic/**"], Allow::Anyone {}),
+    ]);
+    for (asked, allowed) in [
+        ("/topic/secret/key", false),
+        ("/topic/a/secret/b/c/key", false),
+        ("/topic/a/key/secret", true),
+        ("/topic/**/key", false),
+        ("/topic/**/open", true),
+        ("/topic/*/secret/**", false),
+        ("/topic/a/**/b", true),
+        ("/topic/*/key", false),
+        ("/topic/*/lock", true),
     ] {
         assert_allows(&policy, "ann", asked, allowed);
     }
@@ -191,8 +221,27 @@ fn a_rule_that_cannot_work_is_refused() {
 /// The meaning of patterns once more, as plainly as possible.
 fn matches(pattern: &[&str], destination: &[&str]) -> bool {
     match (pattern.split_first(), destination.split_first()) {
-        (Some((&("**" | "#" | ">"), _)), _) | (None, None) => true,
+        (None, None) => true,
+        (Some((&("**" | "#" | ">"), rest)), _) => {
+            matches(rest, destination) || destination.split_first().is_some_and(|(_, left)| matches(pattern, left))
+        }
         (Some((&p, pattern)), Some((&d, destination))) => (p == "*" || p == d) && matches(pattern, destination),
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+/// Whether two patterns have a destination in common, as plainly as possible.
+fn share(one: &[&str], other: &[&str]) -> bool {
+    let is_rest = |segment: &str| ["**", "#", ">"].contains(&segment);
+    match (one.split_first(), other.split_first()) {
+        (None, None) => true,
+        (Some((&p, rest)), _) if is_rest(p) => {
+            share(rest, other) || other.split_first().is_some_and(|(_, left)| share(one, left))
+        }
+        (_, Some((&q, rest))) if is_rest(q) => {
+            share(one, rest) || one.split_first().is_some_and(|(_, left)| share(left, other))
+        }
+        (Some((&p, one)), Some((&q, other))) => (p == "*" || q == "*" || p == q) && share(one, other),
         (Some(_), None) | (None, Some(_)) => false,
     }
 }
@@ -202,7 +251,7 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 fn segment() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(vec!["a", "b", "ann", "*"])
+    prop::sample::select(vec!["a", "b", "ann", "*", "a", "b", "ann", "*", "**", "#"])
 }
 
 fn path(wildcards: bool) -> impl Strategy<Value = String> {
@@ -212,7 +261,7 @@ fn path(wildcards: bool) -> impl Strategy<Value = String> {
             let mut path = "/t".to_owned();
             for (segment, separator) in segments {
                 path.push_str(separator);
-                path.push_str(if segment == "*" && !wildcards { "b" } else { segment });
+                path.push_str(if !wildcards && ["*", "**", "#"].contains(&segment) { "b" } else { segment });
             }
             if wildcards && !last.is_empty() {
                 path.push('/');
@@ -255,6 +304,16 @@ proptest! {
                 prop_assert!(policy.allows(&who, Action::Subscribe, &concrete), "{asked} lets {concrete} through");
             }
         }
+    }
+
+    #[test]
+    fn a_wildcard_subscription_is_allowed_where_no_denied_destination_is_in_it(
+        denied in path(true),
+        asked in path(true),
+    ) {
+        let rules = vec![rule(&BOTH, &[&denied], Allow::Nobody {}), rule(&BOTH, &["/**"], Allow::Anyone {})];
+        let allowed = policy(rules).allows(&principal("ann", &[]), Action::Subscribe, &asked);
+        prop_assert_eq!(allowed, !share(&split(&denied), &split(&asked)), "{} {}", denied, asked);
     }
 
     #[test]

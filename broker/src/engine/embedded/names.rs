@@ -2,7 +2,7 @@
 
 use super::temporary;
 use crate::{
-    destination::{Segment, alias, is_pattern, segments, user::ORIGINAL_DESTINATION},
+    destination::{alias, is_pattern, segments, user::ORIGINAL_DESTINATION},
     engine::EngineError,
     stomp::Header,
 };
@@ -47,9 +47,6 @@ pub(super) fn for_subscribe(destination: &str) -> Result<Kind, EngineError> {
     }
     if segments(destination).count() > MAX_PATTERN_SEGMENTS {
         return refuse(destination, "with wildcards it may have at most 64 segments");
-    }
-    if segments(destination).skip_while(|segment| *segment != Segment::Rest).count() > 1 {
-        return refuse(destination, "the wildcard for the rest (**, # or >) must come last; write * for one segment");
     }
     Ok(Kind::Pattern)
 }
@@ -120,12 +117,13 @@ mod tests {
 
     #[test]
     fn wildcards_are_for_subscriptions_to_topics() {
-        for pattern in ["/topic/*", "/topic/a.*.b", "/topic/**", "/topic/a/#", "/topic/a.>"] {
+        for pattern in
+            ["/topic/*", "/topic/a.*.b", "/topic/**", "/topic/a/#", "/topic/a.>", "/topic/**/a", "/topic/#.a.>"]
+        {
             assert_eq!(for_subscribe(pattern), Ok(Kind::Pattern), "{pattern}");
             assert!(remedy(for_send(pattern)).contains("one destination"));
         }
         assert!(remedy(for_subscribe("/queue/*")).contains("own name"));
-        assert!(remedy(for_subscribe("/topic/**/a")).contains("must come last"));
         assert!(remedy(for_subscribe(&format!("/topic/*{}", "/a".repeat(64)))).contains("at most 64"));
         assert_eq!(for_subscribe("/topic/C#"), Ok(Kind::Topic));
         assert_eq!(for_send("/queue/a.b/c"), Ok(Kind::Queue));

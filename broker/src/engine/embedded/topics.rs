@@ -279,6 +279,11 @@ impl Subscriber {
         Self { id, counts: true, way }
     }
 
+    #[cfg(test)]
+    pub(super) const fn id(&self) -> ReceiverId {
+        self.id
+    }
+
     /// The same subscription under a second name.
     pub(super) fn again(&self) -> Self {
         Self { counts: false, ..self.clone() }

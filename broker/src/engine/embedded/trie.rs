@@ -1,6 +1,10 @@
 //! Wildcard subscriptions by segments, so that a message meets only those that may match it.
+//!
+//! A destination is followed through the tree segment by segment, in all places at once where it may be by its wildcards.
+//! No place is looked at twice for a segment, so that however wildcards are nested, a destination costs at most its
+//! segments times the nodes of the tree.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, ptr, sync::Arc};
 
 use super::{
     outlet::ReceiverId,
@@ -13,10 +17,12 @@ use crate::destination::{Segment, segments};
 pub(super) struct Trie {
     literals: HashMap<Box<str>, Trie>,
     any: Option<Box<Trie>>,
+    /// Behind a wildcard for any number of segments.
+    rest: Option<Box<Trie>>,
+    /// Whether it stands behind such a wildcard itself, and so for all further segments, too.
+    stays: bool,
     /// Patterns that end here.
     here: Subscribers,
-    /// Patterns whose wildcard for the rest comes next.
-    rest: Subscribers,
 }
 
 impl Trie {
@@ -27,10 +33,7 @@ impl Trie {
             node = match segment {
                 Segment::Literal(text) => node.literals.entry(text.into()).or_default(),
                 Segment::Any => node.any.get_or_insert_default(),
-                Segment::Rest => {
-                    Arc::make_mut(&mut node.rest).push(subscriber);
-                    return;
-                }
+                Segment::Rest => node.rest.get_or_insert_with(|| Box::new(Self { stays: true, ..Self::default() })),
             };
         }
         Arc::make_mut(&mut node.here).push(subscriber);
@@ -42,64 +45,77 @@ impl Trie {
     }
 
     fn remove_below<'a>(&mut self, mut path: impl Iterator<Item = Segment<'a>>, receiver: ReceiverId) -> bool {
-        match path.next() {
-            None => remove(&mut self.here, receiver),
-            Some(Segment::Rest) => remove(&mut self.rest, receiver),
-            Some(Segment::Any) => {
-                let Some(child) = &mut self.any else { return false };
-                let removed = child.remove_below(path, receiver);
-                if child.is_empty() {
-                    self.any = None;
-                }
-                removed
-            }
+        let child = match path.next() {
+            None => return remove(&mut self.here, receiver),
             Some(Segment::Literal(text)) => {
                 let Some(child) = self.literals.get_mut(text) else { return false };
                 let removed = child.remove_below(path, receiver);
                 if child.is_empty() {
                     self.literals.remove(text);
                 }
-                removed
+                return removed;
             }
-        }
+            Some(Segment::Any) => &mut self.any,
+            Some(Segment::Rest) => &mut self.rest,
+        };
+        let removed = child.as_mut().is_some_and(|child| child.remove_below(path, receiver));
+        child.take_if(|child| child.is_empty());
+        removed
     }
 
     fn is_empty(&self) -> bool {
-        let Self { literals, any, here, rest } = self;
-        literals.is_empty() && any.is_none() && here.is_empty() && rest.is_empty()
+        let Self { literals, any, rest, stays: _, here } = self;
+        literals.is_empty() && any.is_none() && rest.is_none() && here.is_empty()
     }
 
     /// Finds the subscribers of every pattern that this destination is of.
     pub(super) fn collect(&self, destination: &str, found: &mut Vec<Subscribers>) {
-        self.collect_below(destination.split(['/', '.']), found);
+        let (mut places, mut next) = (Vec::new(), Vec::new());
+        self.enter(&mut places);
+        for segment in destination.split(['/', '.']) {
+            for place in places.drain(..) {
+                place.follow(segment, &mut next);
+            }
+            // The way to a place may be through a wildcard or past it.
+            next.sort_unstable_by_key(|place| ptr::from_ref(*place).addr());
+            next.dedup_by(|one, other| ptr::eq(*one, *other));
+            std::mem::swap(&mut places, &mut next);
+            if places.is_empty() {
+                return;
+            }
+        }
+        places.iter().filter(|place| !place.here.is_empty()).for_each(|place| found.push(Arc::clone(&place.here)));
     }
 
-    fn collect_below<'a>(&self, mut path: impl Iterator<Item = &'a str> + Clone, found: &mut Vec<Subscribers>) {
-        add(&self.rest, found);
-        let Some(segment) = path.next() else {
-            add(&self.here, found);
-            return;
-        };
-        if let Some(child) = self.literals.get(segment) {
-            child.collect_below(path.clone(), found);
+    /// The places where one is who has come here: a wildcard may stand for no segment.
+    fn enter<'a>(&'a self, places: &mut Vec<&'a Self>) {
+        places.push(self);
+        if let Some(rest) = &self.rest {
+            rest.enter(places);
         }
-        if let Some(child) = &self.any {
-            child.collect_below(path, found);
+    }
+
+    /// The places where one is from here by one segment more.
+    fn follow<'a>(&'a self, segment: &str, places: &mut Vec<&'a Self>) {
+        if self.stays {
+            self.enter(places);
+        }
+        for child in self.literals.get(segment).into_iter().chain(self.any.as_deref()) {
+            child.enter(places);
         }
     }
 
     /// The subscribers of every pattern.
     pub(super) fn collect_all(&self, found: &mut Vec<Subscribers>) {
-        add(&self.here, found);
-        add(&self.rest, found);
-        for child in self.literals.values().chain(self.any.as_deref()) {
+        if !self.here.is_empty() {
+            found.push(Arc::clone(&self.here));
+        }
+        for child in self.literals.values().chain(self.any.as_deref()).chain(self.rest.as_deref()) {
             child.collect_all(found);
         }
     }
 }
 
-fn add(subscribers: &Subscribers, found: &mut Vec<Subscribers>) {
-    if !subscribers.is_empty() {
-        found.push(Arc::clone(subscribers));
-    }
-}
+#[cfg(test)]
+#[path = "trie_tests.rs"]
+mod tests;

@@ -190,7 +190,7 @@ fn a_destination_that_is_none_fails_with_the_remedy() {
         matches!(error, EngineError::UnknownDestination { .. }) && error.to_string().contains("/topic/..."),
         "{error}"
     );
-    let (key, destination) = (SubscriptionKey(1), "/topic/**/a".into());
+    let (key, destination) = (SubscriptionKey(1), "/queue/*".into());
     let subscription = Subscription { key, destination, acknowledge: ByClient, prefetch: None, headers: vec![] };
     assert!(session.try_do(Operation::Subscribe(subscription)).is_err());
     assert!(engine.destinations().is_empty());
