@@ -22,7 +22,8 @@ const HIGHEST_PRIORITY: u8 = 9;
 const LONGEST_DELAY: u64 = u32::MAX as u64;
 
 /// Headers that hold for a while from when the message was sent; a copy that is sent later must not have them.
-pub(in crate::engine::embedded) const TIMED_HEADERS: [&str; 4] = [EXPIRATION, EXPIRES, AMQ_SCHEDULED_DELAY, X_DELAY];
+pub(in crate::engine::embedded) const TIMED_HEADERS: [&str; 5] =
+    [EXPIRATION, EXPIRES, AMQ_SCHEDULED_DELAY, AMQ_SCHEDULED_TIME, X_DELAY];
 
 const PRIORITY: &str = "priority";
 /// Milliseconds from now, as RabbitMQ has it.
@@ -31,6 +32,8 @@ const EXPIRATION: &str = "expiration";
 const EXPIRES: &str = "expires";
 /// Milliseconds from now, by the names that `ActiveMQ` and RabbitMQ give it.
 const AMQ_SCHEDULED_DELAY: &str = "AMQ_SCHEDULED_DELAY";
+/// Milliseconds since 1970, as Artemis has it.
+const AMQ_SCHEDULED_TIME: &str = "AMQ_SCHEDULED_TIME";
 pub(in crate::engine::embedded) const X_DELAY: &str = "x-delay";
 
 /// A message in a queue.
@@ -112,14 +115,21 @@ impl Terms {
                     let expected = "a time in milliseconds since 1970, or 0 for never";
                     let millis = number(name, value, 0, u64::MAX, expected)?;
                     if millis > 0 {
-                        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-                        terms.expire_in(Duration::from_millis(millis).saturating_sub(now));
+                        terms.expire_in(until(millis));
                     }
                 }
                 AMQ_SCHEDULED_DELAY | X_DELAY => {
                     let expected = "a number of milliseconds from now, at most 4294967295";
                     let millis = number(name, value, 0, LONGEST_DELAY, expected)?;
                     terms.delay = Duration::from_millis(millis).saturating_sub(age);
+                }
+                AMQ_SCHEDULED_TIME => {
+                    let expected = "a time in milliseconds since 1970, at most 4294967295 from now";
+                    let left = until(number(name, value, 0, u64::MAX, expected)?);
+                    if left > Duration::from_millis(LONGEST_DELAY) {
+                        return Err(invalid(name, value, expected));
+                    }
+                    terms.delay = left;
                 }
                 GROUP_ID => terms.group = Group::of(value),
                 GROUP_SEQ => closes = Group::closes(value)?,
@@ -184,9 +194,15 @@ impl Entry {
 fn number(name: &str, text: &str, least: u64, most: u64, expected: &'static str) -> Result<u64, EngineError> {
     let is_number = !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit());
     let number = is_number.then(|| text.parse().unwrap_or(u64::MAX));
-    number.filter(|number| (least..=most).contains(number)).ok_or_else(|| EngineError::InvalidHeader {
-        header: name.into(),
-        value: text.into(),
-        expected,
-    })
+    number.filter(|number| (least..=most).contains(number)).ok_or_else(|| invalid(name, text, expected))
+}
+
+fn invalid(name: &str, text: &str, expected: &'static str) -> EngineError {
+    EngineError::InvalidHeader { header: name.into(), value: text.into(), expected }
+}
+
+/// How long it is until so many milliseconds since 1970; nothing for what has been.
+fn until(millis: u64) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_millis(millis).saturating_sub(now)
 }

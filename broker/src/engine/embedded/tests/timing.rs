@@ -91,6 +91,27 @@ fn delayed_messages_come_when_their_time_has_come_in_its_order() {
 }
 
 #[test]
+fn a_time_may_be_given_in_place_of_a_delay() {
+    let engine = engine();
+    let mut session = Session::open(&engine);
+    session.subscribe(1, "/queue/a", ByClient, 10);
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let at = |later: u64| (now.as_millis() + u128::from(later)).to_string();
+    session.try_do(with("/queue/a", "later", "AMQ_SCHEDULED_TIME", &at(60_000))).unwrap();
+    session.try_do(with("/queue/a", "past", "AMQ_SCHEDULED_TIME", "1")).unwrap();
+    assert_eq!(session.receive_bodies(), ["past"]);
+    engine.sweep(after(70));
+    assert_eq!(session.receive_bodies(), ["later"]);
+    for far in [at(u64::from(u32::MAX) * 2), "soon".to_owned()] {
+        let error = session.try_do(with("/queue/a", "1", "AMQ_SCHEDULED_TIME", &far)).unwrap_err().to_string();
+        assert!(
+            error.contains("AMQ_SCHEDULED_TIME") && error.contains(&far) && error.contains("since 1970"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn delayed_messages_need_room_and_keep_their_queue_alive() {
     let size = message_with("/queue/a", "x", vec![("x-delay".into(), "60000".into())]).size() as u64;
     for destination in ["/queue/a", "/topic/a"] {
