@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 use crate::stomp::{self, Command, Escapes, Header, Version};
 
@@ -39,9 +40,9 @@ impl Drop for Counted {
 pub struct Message {
     /// Unique in this cluster of brokers and needs no escapes: `[A-Za-z0-9@._-]`. The id of the session that sent it and a
     /// dash come first.
-    pub id: Box<str>,
+    pub id: SmolStr,
     /// Exactly as the sender wrote it.
-    pub destination: Box<str>,
+    pub destination: SmolStr,
     /// The headers that receivers see besides those that the session adds, unescaped, in the sender's order.
     pub headers: Vec<Header>,
     /// The octets of the body.
@@ -82,14 +83,14 @@ impl Batch {
 
 impl Message {
     /// A message of these parts; see the fields.
-    pub fn new(id: Box<str>, destination: Box<str>, headers: Vec<Header>, body: Bytes, content_length: bool) -> Self {
+    pub fn new(id: SmolStr, destination: SmolStr, headers: Vec<Header>, body: Bytes, content_length: bool) -> Self {
         let lines: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
         let size = size_of::<Self>() + id.len() + destination.len() + lines + body.len();
         Self { id, destination, headers, body, content_length, tails: Default::default(), counted: Counted::new(size) }
     }
 
     /// The same message for another destination, with a header more in place of one of that name.
-    pub(crate) fn sent_on(&self, destination: Box<str>, header: Option<Header>) -> Self {
+    pub(crate) fn sent_on(&self, destination: SmolStr, header: Option<Header>) -> Self {
         let replaced = |name: &str| header.as_ref().is_some_and(|(new, _)| **new == *name);
         let mut headers: Vec<Header> = self.headers.iter().filter(|(name, _)| !replaced(name)).cloned().collect();
         headers.extend(header);
@@ -100,19 +101,24 @@ impl Message {
     /// `destination`, the user's headers, `content-length`, the body and its NUL. Encoded once a version.
     pub fn tail(&self, version: Version) -> &[u8] {
         let (tail, _) = self.tails[version as usize].get_or_init(|| {
-            let escapes = Escapes::of(Some(version), Command::Message);
             let mut out = Vec::with_capacity(self.size());
-            stomp::put_header(&mut out, escapes, "message-id", &self.id);
-            stomp::put_header(&mut out, escapes, "destination", &self.destination);
-            for (name, value) in &self.headers {
-                stomp::put_header(&mut out, escapes, name, value);
-            }
-            stomp::put_body(&mut out, true, &self.body);
+            self.put_tail(version, &mut out);
             let tail = out.into_boxed_slice();
             let counted = Counted::new(tail.len());
             (tail, counted)
         });
         tail
+    }
+
+    /// Appends what [`Self::tail`] gives, without keeping it.
+    pub fn put_tail(&self, version: Version, out: &mut Vec<u8>) {
+        let escapes = Escapes::of(Some(version), Command::Message);
+        stomp::put_header(out, escapes, "message-id", &self.id);
+        stomp::put_header(out, escapes, "destination", &self.destination);
+        for (name, value) in &self.headers {
+            stomp::put_header(out, escapes, name, value);
+        }
+        stomp::put_body(out, true, &self.body);
     }
 
     /// The value of the first header of this name.

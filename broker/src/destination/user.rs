@@ -66,7 +66,7 @@ impl UserDestinations {
     pub fn unresolved(&self, message: &Message) -> Option<Arc<Message>> {
         let topic = self.unresolved_topic.clone()?;
         let original = (ORIGINAL_DESTINATION.into(), message.destination.clone());
-        Some(Arc::new(message.sent_on(topic, Some(original))))
+        Some(Arc::new(message.sent_on(topic.into(), Some(original))))
     }
 }
 

@@ -1,10 +1,12 @@
 //! ACK and NACK.
 
+use smol_str::SmolStr;
+
 use super::{
     error::SessionError,
     live::{Context, Live},
     receipts::Outcome,
-    subscriptions::Named,
+    subscriptions::{Named, names_by_ack},
 };
 use crate::{
     engine::{Operation, Settlement},
@@ -15,7 +17,7 @@ impl Live {
     pub(super) fn acknowledge(
         &mut self,
         frame: &Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         cx: &mut Context<'_>,
     ) -> Result<(), SessionError> {
         let settlement = settlement(frame)?;
@@ -49,7 +51,7 @@ impl Live {
     }
 
     /// Submits an operation, or owes its receipt alone where there is nothing to do.
-    fn submit_or_answer(&mut self, operation: Option<Operation>, receipt: Option<Box<str>>, cx: &mut Context<'_>) {
+    fn submit_or_answer(&mut self, operation: Option<Operation>, receipt: Option<SmolStr>, cx: &mut Context<'_>) {
         match (operation, receipt) {
             (Some(operation), receipt) => {
                 let ticket = receipt.map(|receipt| self.answers.owe(Some(receipt), Outcome::Done));
@@ -64,7 +66,7 @@ impl Live {
     fn named(&self, frame: &Frame) -> Result<Named, SessionError> {
         let command = frame.command;
         let subscription = frame.header("subscription");
-        let (value, named, hint) = if self.version == Version::V1_2 {
+        let (value, named, hint) = if names_by_ack(self.version) {
             let id = frame
                 .header("id")
                 .ok_or_else(|| self.missing(command, "id", ", which is the ack header of the MESSAGE"))?;

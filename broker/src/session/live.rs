@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use smol_str::SmolStr;
+
 use super::{
     Close, CloseReason, Effects, Settings,
     error::SessionError,
@@ -9,7 +11,7 @@ use super::{
     heartbeat::{Due, Heartbeat},
     output::{About, Output},
     receipts::{Answers, Outcome},
-    subscriptions::{AckMode, Subscriptions},
+    subscriptions::{AckMode, Subscriptions, names_by_ack},
     transactions::Transactions,
 };
 use crate::{
@@ -21,6 +23,9 @@ use crate::{
 
 /// Auto-settled deliveries are gathered over this many subscriptions at a time.
 const GATHERED: usize = 16;
+
+/// Messages of a queue are encoded once more for the next receiver up to this size.
+const SMALL: usize = 4096;
 
 /// All that is kept of a session between its login and its end.
 #[derive(Debug)]
@@ -83,7 +88,7 @@ impl Live {
         if self.disconnecting.is_some() {
             return Ok(());
         }
-        let receipt: Option<Box<str>> = match frame.command {
+        let receipt: Option<SmolStr> = match frame.command {
             Command::Connect => None,
             _ => frame.header("receipt").map(Into::into),
         };
@@ -94,7 +99,7 @@ impl Live {
     fn handle(
         &mut self,
         frame: Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> Result<(), SessionError> {
@@ -191,24 +196,25 @@ impl Live {
         // What comes for a subscription that has just ended is requeued by the engine, which knows of the end.
         let Some(mode) = self.subscriptions.get(key).map(|subscription| subscription.mode) else { return };
         let number = if mode == AckMode::Auto { 0 } else { self.subscriptions.next_number() };
-        let ack = self.subscriptions.ack_id(key, number);
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
-        let tail = message.tail(self.version);
-        if mode == AckMode::Auto {
-            if redelivered {
-                cx.output.write_with_tail(|out| subscription.put_head(None, true, out), tail);
-            } else {
-                cx.output.sink.frame(subscription.plain_head(), tail);
-            }
-            if let Some(tag) = tag {
-                settle_written(&mut cx.effects.operations, key, tag);
-            }
+        let ack = (mode != AckMode::Auto && names_by_ack(self.version)).then_some(number);
+        let head = |out: &mut Vec<u8>| subscription.put_head(ack, redelivered, out);
+        if tag.is_some() && message.size() <= SMALL {
+            // Nobody else gets it now, and copying it once more costs less than memory for the shared part.
+            cx.output.write(|out| {
+                head(out);
+                message.put_tail(self.version, out);
+            });
+        } else if ack.is_some() || redelivered {
+            cx.output.write_with_tail(head, message.tail(self.version));
         } else {
-            let names_by_ack = self.version == Version::V1_2;
-            let ack = names_by_ack.then_some(ack);
-            cx.output.write_with_tail(|out| subscription.put_head(ack, redelivered, out), tail);
-            let message = (!names_by_ack).then_some(message);
+            cx.output.sink.frame(subscription.plain_head(), message.tail(self.version));
+        }
+        if mode != AckMode::Auto {
+            let message = ack.is_none().then_some(message);
             subscription.deliveries.push(super::deliveries::Unsettled { number, tag, message, transaction: None });
+        } else if let Some(tag) = tag {
+            settle_written(&mut cx.effects.operations, key, tag);
         }
     }
 

@@ -1,21 +1,28 @@
-//! Frames for the client, built in one buffer that is used again and again.
+//! Frames for the client, built in one buffer of the thread that is used again and again.
+
+use std::cell::Cell;
+
+use smol_str::SmolStr;
 
 use super::{FrameSink, error::SUPPORTED_VERSIONS, error::SessionError};
 use crate::stomp::{Command, Version, encode};
 
 /// More memory than this is given back after a frame.
-const KEPT: usize = 1024;
+const KEPT: usize = 64 << 10;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// Where the frames of a session go.
 pub(super) struct Output<'a> {
     pub(super) sink: &'a mut dyn FrameSink,
-    pub(super) scratch: &'a mut Vec<u8>,
 }
 
 /// Which frame or subscription of the client an ERROR is about.
 #[derive(Debug, Default)]
 pub(super) struct About {
-    pub(super) receipt: Option<Box<str>>,
+    pub(super) receipt: Option<SmolStr>,
     pub(super) subscription: Option<Box<str>>,
 }
 
@@ -49,15 +56,17 @@ impl Output<'_> {
 
     /// Writes a frame whose second part is shared.
     pub(super) fn write_with_tail(&mut self, head: impl FnOnce(&mut Vec<u8>), tail: &[u8]) {
-        self.scratch.clear();
-        head(self.scratch);
-        self.sink.frame(self.scratch, tail);
-        if self.scratch.capacity() > KEPT {
-            *self.scratch = Vec::new();
+        let mut scratch = SCRATCH.take();
+        head(&mut scratch);
+        self.sink.frame(&scratch, tail);
+        if scratch.capacity() <= KEPT {
+            scratch.clear();
+            SCRATCH.set(scratch);
         }
     }
 
-    fn write(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes a frame that shares nothing.
+    pub(super) fn write(&mut self, frame: impl FnOnce(&mut Vec<u8>)) {
         self.write_with_tail(frame, b"");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use smol_str::SmolStr;
+
 use crate::engine::{SubscriptionKey, Ticket};
 
 /// Answers owed at once before the session takes no further frames.
@@ -20,9 +22,9 @@ pub(super) struct Answer {
     /// What is waited for; absent when it is done.
     waits_for: Option<Ticket>,
     /// Receipts to send first: those of the frames of a transaction.
-    pub(super) inner: Vec<Box<str>>,
+    pub(super) inner: Vec<SmolStr>,
     /// The receipt of the frame itself.
-    pub(super) receipt: Option<Box<str>>,
+    pub(super) receipt: Option<SmolStr>,
     /// What else the answer means.
     pub(super) outcome: Outcome,
 }
@@ -42,12 +44,12 @@ pub(super) enum Outcome {
 
 impl Answers {
     /// Owes an answer to an operation that is given the returned ticket.
-    pub(super) fn owe(&mut self, receipt: Option<Box<str>>, outcome: Outcome) -> Ticket {
+    pub(super) fn owe(&mut self, receipt: Option<SmolStr>, outcome: Outcome) -> Ticket {
         self.owe_with(Vec::new(), receipt, outcome)
     }
 
     /// Owes an answer that also carries the receipts of a transaction's frames.
-    pub(super) fn owe_with(&mut self, inner: Vec<Box<str>>, receipt: Option<Box<str>>, outcome: Outcome) -> Ticket {
+    pub(super) fn owe_with(&mut self, inner: Vec<SmolStr>, receipt: Option<SmolStr>, outcome: Outcome) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         self.owed.push_back(Answer { waits_for: Some(ticket), inner, receipt, outcome });
@@ -55,7 +57,7 @@ impl Answers {
     }
 
     /// Owes an answer that waits only for those before it.
-    pub(super) fn owe_done(&mut self, inner: Vec<Box<str>>, receipt: Option<Box<str>>, outcome: Outcome) {
+    pub(super) fn owe_done(&mut self, inner: Vec<SmolStr>, receipt: Option<SmolStr>, outcome: Outcome) {
         self.owed.push_back(Answer { waits_for: None, inner, receipt, outcome });
     }
 

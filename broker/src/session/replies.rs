@@ -37,8 +37,9 @@ impl Live {
         self.check_room_for_subscription(cx)?;
         cx.check(Action::Subscribe, queue)?;
         let mode = AckMode::Auto;
-        let key = self.subscriptions.begin(self.version, Some(queue.clone()), queue.clone(), mode);
-        let (destination, acknowledge) = (queue.clone(), mode.acknowledge());
+        let name: Box<str> = (**queue).into();
+        let key = self.subscriptions.begin(self.version, Some(name.clone()), name.clone(), mode);
+        let (destination, acknowledge) = (name, mode.acknowledge());
         let subscription = Subscription { key, destination, acknowledge, prefetch: None, headers: Vec::new() };
         let ticket = self.answers.owe(None, Outcome::Subscribed(key));
         cx.submit(Operation::Subscribe(subscription), Some(ticket));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use smol_str::{SmolStr, format_smolstr};
 use stompbroker_config::Action;
 
 use super::{
@@ -13,14 +14,14 @@ use super::{
 use crate::{
     engine::Operation,
     message::Message,
-    stomp::{Command, Frame, Header},
+    stomp::{Command, Frame, Header, keep_first},
 };
 
 /// What the headers of a SEND say, taken apart.
 #[derive(Default)]
 struct SendHeaders {
-    destination: Option<Box<str>>,
-    transaction: Option<Box<str>>,
+    destination: Option<SmolStr>,
+    transaction: Option<SmolStr>,
     /// The client's own headers, the first of each name.
     user: Vec<Header>,
     content_length: bool,
@@ -28,12 +29,12 @@ struct SendHeaders {
 
 impl SendHeaders {
     /// Receivers see what the sender wrote, but nothing that the broker says itself or that was meant for it alone.
-    fn read(headers: Vec<Header>) -> Self {
+    fn read(mut headers: Vec<Header>) -> Self {
         let mut read = Self::default();
-        for (name, value) in headers {
-            match &*name {
-                "destination" => drop(read.destination.get_or_insert(value)),
-                "transaction" => drop(read.transaction.get_or_insert(value)),
+        headers.retain_mut(|(name, value)| {
+            match &**name {
+                "destination" => drop(read.destination.get_or_insert_with(|| std::mem::take(value))),
+                "transaction" => drop(read.transaction.get_or_insert_with(|| std::mem::take(value))),
                 "content-length" => read.content_length = true,
                 "receipt"
                 | "login"
@@ -44,11 +45,12 @@ impl SendHeaders {
                 | "redelivered"
                 | "JMSXUserID"
                 | "JMSXGroupFirstForConsumer" => {}
-                _ if read.user.iter().any(|(known, _)| *known == name) => {}
-                _ => read.user.push((name, value)),
+                _ => return true,
             }
-        }
-        read
+            false
+        });
+        keep_first(&mut headers);
+        Self { user: headers, ..read }
     }
 }
 
@@ -56,7 +58,7 @@ impl Live {
     pub(super) fn send(
         &mut self,
         frame: Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         cx: &mut Context<'_>,
     ) -> Result<(), SessionError> {
         let SendHeaders { destination, transaction, user, content_length } = SendHeaders::read(frame.headers);
@@ -79,7 +81,7 @@ impl Live {
         cx.check(Action::Send, &destination)?;
         self.subscribe_to_replies(&user, cx)?;
         self.sent += 1;
-        let id = format!("{}-{}", cx.id, self.sent).into();
+        let id = format_smolstr!("{}-{}", cx.id, self.sent);
         let message = Message::new(id, destination, user, frame.body, content_length);
         match transaction {
             None => {

@@ -31,7 +31,6 @@ pub struct Session {
     state: State,
     version: Option<Version>,
     principal: Option<Principal>,
-    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl Session {
     /// A session whose client has just connected. `id` is unique in the cluster and made of `[A-Za-z0-9@._-]`.
     pub fn new(id: Arc<str>, settings: Arc<Settings>, now: Instant) -> Self {
         let deadline = now + settings.limits.login_timeout.0;
-        Self { id, settings, state: State::Expecting { deadline }, version: None, principal: None, scratch: Vec::new() }
+        Self { id, settings, state: State::Expecting { deadline }, version: None, principal: None }
     }
 
     /// Takes a frame of the client.
@@ -276,7 +275,7 @@ impl Session {
         .into_iter()
         .chain(user)
         .collect();
-        let mut output = Output { sink, scratch: &mut self.scratch };
+        let mut output = Output { sink };
         output.frame(Some(version), Command::Connected, &headers);
     }
 
@@ -288,7 +287,7 @@ impl Session {
         work: impl FnOnce(&mut Live, &mut Context<'_>) -> Result<(), Failure>,
     ) {
         let (State::Live(live), Some(principal)) = (&mut self.state, &self.principal) else { return };
-        let output = Output { sink: &mut *sink, scratch: &mut self.scratch };
+        let output = Output { sink: &mut *sink };
         let mut cx = Context { id: &self.id, principal, settings: &self.settings, output, effects: &mut *effects };
         match work(live, &mut cx) {
             Ok(()) if effects.close.is_some() => self.end(),
@@ -302,7 +301,7 @@ impl Session {
         if self.is_closed() {
             return;
         }
-        let mut output = Output { sink, scratch: &mut self.scratch };
+        let mut output = Output { sink };
         let text = output.error(self.version, error, about);
         effects.close =
             Some(Close { reason: error.reason(), error: Some(text), destination: error.destination().map(Into::into) });
@@ -312,6 +311,5 @@ impl Session {
     /// Gives back all that a live session held.
     fn end(&mut self) {
         self.state = State::Closed;
-        self.scratch = Vec::new();
     }
 }

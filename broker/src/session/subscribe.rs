@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use smol_str::SmolStr;
 use stompbroker_config::Action;
 
 use super::{
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{Operation, Subscription},
-    stomp::{Command, Frame, Header, Version},
+    stomp::{Command, Frame, Header, Version, keep_first},
 };
 
 /// The most unsettled deliveries that a client may ask for; a larger wish is taken for this.
@@ -23,7 +24,7 @@ impl Live {
     pub(super) fn subscribe(
         &mut self,
         frame: Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         cx: &mut Context<'_>,
     ) -> Result<(), SessionError> {
         let command = Command::Subscribe;
@@ -80,7 +81,7 @@ impl Live {
     pub(super) fn unsubscribe(
         &mut self,
         frame: &Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         cx: &mut Context<'_>,
     ) -> Result<(), SessionError> {
         let command = Command::Unsubscribe;
@@ -115,16 +116,10 @@ fn prefetch(frame: &Frame) -> Result<Option<u32>, SessionError> {
 }
 
 /// The headers that an engine may want to pass on, the first of each name.
-fn passed_on(headers: Vec<Header>) -> Vec<Header> {
-    let mut kept: Vec<Header> = Vec::new();
-    for (name, value) in headers {
-        let ours = matches!(
-            &*name,
-            "destination" | "ack" | "receipt" | "transaction" | "content-length" | "login" | "passcode"
-        );
-        if !ours && !kept.iter().any(|(known, _)| *known == name) {
-            kept.push((name, value));
-        }
-    }
-    kept
+fn passed_on(mut headers: Vec<Header>) -> Vec<Header> {
+    headers.retain(|(name, _)| {
+        !matches!(&**name, "destination" | "ack" | "receipt" | "transaction" | "content-length" | "login" | "passcode")
+    });
+    keep_first(&mut headers);
+    headers
 }

@@ -40,7 +40,8 @@ pub(super) struct Subscription {
     pub(super) destination: Box<str>,
     pub(super) mode: AckMode,
     pub(super) deliveries: Deliveries,
-    /// The beginning of its MESSAGE frames, up to `redelivered:false`.
+    /// The beginning of its MESSAGE frames, up to `redelivered:false`. Where they carry `ack`, the number of the delivery
+    /// and a line feed are missing before that.
     head: Box<[u8]>,
     /// How much of `head` stands before `redelivered`.
     prefix: usize,
@@ -84,7 +85,7 @@ impl AckMode {
 
 /// The value of an `ack` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AckId {
+struct AckId {
     session: u32,
     key: SubscriptionKey,
     number: u64,
@@ -104,11 +105,6 @@ impl Subscriptions {
     /// No subscriptions, for the session of this id.
     pub(super) fn new(session_id: &str) -> Self {
         Self { session: fnv_1a(session_id), slots: Vec::new(), live: 0, ended: VecDeque::new(), numbered: 0 }
-    }
-
-    /// The `ack` header of a delivery.
-    pub(super) const fn ack_id(&self, key: SubscriptionKey, number: u64) -> AckId {
-        AckId { session: self.session, key, number }
     }
 
     /// How many are live.
@@ -168,6 +164,13 @@ impl Subscriptions {
         if let Some(id) = &id {
             put_header(&mut head, Escapes::of(Some(version), Command::Message), "subscription", id);
         }
+        let free = self.slots.iter().position(|slot| matches!(slot, Slot::Free));
+        let at = free.unwrap_or(self.slots.len());
+        // The limits keep the number of slots far below this.
+        let key = SubscriptionKey(u32::try_from(at).unwrap_or(u32::MAX));
+        if names_by_ack(version) && mode != AckMode::Auto {
+            head.extend_from_slice(format!("ack:{:x}-{}-", self.session, key.0).as_bytes());
+        }
         let prefix = head.len();
         head.extend_from_slice(b"redelivered:false\n");
         let slot = Slot::Live(Box::new(Subscription {
@@ -180,14 +183,11 @@ impl Subscriptions {
             numbered_before: self.numbered,
         }));
         self.live += 1;
-        let free = self.slots.iter().position(|slot| matches!(slot, Slot::Free));
-        let at = free.unwrap_or(self.slots.len());
         match free {
             Some(at) => self.slots[at] = slot,
             None => self.slots.push(slot),
         }
-        // The limits keep the number of slots far below this.
-        SubscriptionKey(u32::try_from(at).unwrap_or(u32::MAX))
+        key
     }
 
     /// Ends a live subscription; its key stays taken until [`Self::free`].
@@ -271,13 +271,12 @@ impl Subscription {
         &self.head
     }
 
-    /// Appends the head of any other MESSAGE.
-    pub(super) fn put_head(&self, ack: Option<AckId>, redelivered: bool, out: &mut Vec<u8>) {
-        use std::io::Write as _;
+    /// Appends the head of any other MESSAGE; `ack` is the number of the delivery, where the client names it by that.
+    pub(super) fn put_head(&self, ack: Option<u64>, redelivered: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head[..self.prefix]);
-        if let Some(AckId { session, key: SubscriptionKey(key), number }) = ack {
-            // Writing to a Vec cannot fail.
-            let _ = writeln!(out, "ack:{session:x}-{key}-{number}");
+        if let Some(number) = ack {
+            out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+            out.push(b'\n');
         }
         if redelivered {
             out.extend_from_slice(b"redelivered:true\n");
@@ -288,13 +287,18 @@ impl Subscription {
 }
 
 impl AckId {
-    /// Reads what [`Subscription::put_head`] writes.
+    /// Reads what [`Subscription::put_head`] writes after `ack:`.
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, '-');
         let session = u32::from_str_radix(parts.next()?, 16).ok()?;
         let key = SubscriptionKey(parts.next()?.parse().ok()?);
         Some(Self { session, key, number: parts.next()?.parse().ok()? })
     }
+}
+
+/// Whether clients of this version name a delivery by its `ack` header; before, by its `message-id`.
+pub(super) fn names_by_ack(version: Version) -> bool {
+    version == Version::V1_2
 }
 
 /// A short hash that differs from session to session.

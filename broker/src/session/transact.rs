@@ -1,5 +1,7 @@
 //! BEGIN, COMMIT and ABORT.
 
+use smol_str::SmolStr;
+
 use super::{
     Settings,
     error::SessionError,
@@ -15,7 +17,7 @@ impl Live {
     pub(super) fn begin(
         &mut self,
         frame: &Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         cx: &Context<'_>,
     ) -> Result<(), SessionError> {
         let id = self.transaction_header(frame)?;
@@ -35,7 +37,7 @@ impl Live {
     pub(super) fn commit(
         &mut self,
         frame: &Frame,
-        receipt: Option<Box<str>>,
+        receipt: Option<SmolStr>,
         cx: &mut Context<'_>,
     ) -> Result<(), SessionError> {
         let id = self.transaction_header(frame)?;
@@ -55,7 +57,7 @@ impl Live {
     }
 
     /// Drops the transaction; its messages go nowhere, and what it acknowledged can be acknowledged again.
-    pub(super) fn abort(&mut self, frame: &Frame, receipt: Option<Box<str>>) -> Result<(), SessionError> {
+    pub(super) fn abort(&mut self, frame: &Frame, receipt: Option<SmolStr>) -> Result<(), SessionError> {
         let id = self.transaction_header(frame)?;
         let transaction = self.transactions.end(id).ok_or_else(|| unknown(frame.command, id))?;
         for subscription in self.subscriptions.iter_mut() {
@@ -87,7 +89,7 @@ impl Live {
             .ok_or_else(|| self.missing(frame.command, "transaction", ""))
     }
 
-    fn owe_receipt(&mut self, receipt: Option<Box<str>>) {
+    fn owe_receipt(&mut self, receipt: Option<SmolStr>) {
         if receipt.is_some() {
             self.answers.owe_done(Vec::new(), receipt, Outcome::Done);
         }

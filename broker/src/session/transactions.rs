@@ -1,5 +1,7 @@
 //! Transactions: what a client wants done all at once, kept until its COMMIT.
 
+use smol_str::SmolStr;
+
 use crate::engine::{Operation, SubscriptionKey};
 
 /// The session's name for an open transaction; never reused, unlike the client's.
@@ -20,7 +22,7 @@ pub(super) struct Transaction {
     pub(super) key: TransactionKey,
     pub(super) operations: Vec<Operation>,
     /// The receipts of its frames, owed once it is committed.
-    pub(super) receipts: Vec<Box<str>>,
+    pub(super) receipts: Vec<SmolStr>,
     /// Frames that it holds.
     pub(super) frames: u32,
     /// Octets of the messages that it holds.
@@ -72,7 +74,7 @@ impl Transactions {
 
 impl Transaction {
     /// Adds a frame that was checked: what it does at COMMIT, how much memory it takes, and its receipt.
-    pub(super) fn add(&mut self, operation: Option<Operation>, octets: usize, receipt: Option<Box<str>>) {
+    pub(super) fn add(&mut self, operation: Option<Operation>, octets: usize, receipt: Option<SmolStr>) {
         self.frames += 1;
         self.octets += octets;
         self.operations.extend(operation);

@@ -1,6 +1,7 @@
 //! Octets into frames.
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use smol_str::SmolStr;
 
 use super::{
     Command, DecodeError, DecodeProblem, Frame, Header, Version,
@@ -54,7 +55,7 @@ pub struct Decoder {
     limits: DecodeLimits,
     version: Option<Version>,
     stage: Stage,
-    /// Octets at the front of the buffer that were searched without success.
+    /// Octets at the front of what is to be read next that were searched without success.
     searched: usize,
     /// Octets of the current frame that have left the buffer.
     spent: usize,
@@ -177,10 +178,12 @@ impl Decoder {
 
     /// Reads header lines; true when the blank line has been read.
     fn headers(&mut self, buffer: &mut BytesMut, head: &mut Head) -> Result<bool, DecodeProblem> {
-        loop {
-            let left = self.limits.frame_size.saturating_sub(self.spent);
-            let end = self.find(buffer, b'\n');
-            let length = end.unwrap_or(buffer.len());
+        let mut read = 0;
+        let complete = loop {
+            let rest = &buffer[read..];
+            let left = self.limits.frame_size.saturating_sub(self.spent.saturating_add(read));
+            let end = self.find(rest, b'\n');
+            let length = end.unwrap_or(rest.len());
             if length > left.min(self.limits.header_size) {
                 return Err(if left < self.limits.header_size {
                     DecodeProblem::FrameTooLarge { limit: self.limits.frame_size }
@@ -188,19 +191,20 @@ impl Decoder {
                     DecodeProblem::HeaderTooLong { limit: self.limits.header_size }
                 });
             }
-            let Some(end) = end else { return Ok(false) };
-            let line = &buffer[..end];
+            let Some(end) = end else { break false };
+            let line = &rest[..end];
+            read += end + 1;
             if line.is_empty() || line == b"\r" {
-                self.consume(buffer, end + 1);
-                return Ok(true);
+                break true;
             }
             if head.headers.len() >= self.limits.headers {
                 return Err(DecodeProblem::TooManyHeaders { limit: self.limits.headers });
             }
             let header = self.header(line, head)?;
             head.headers.push(header);
-            self.consume(buffer, end + 1);
-        }
+        };
+        self.consume(buffer, read);
+        Ok(complete)
     }
 
     fn header(&self, line: &[u8], head: &Head) -> Result<Header, DecodeProblem> {
@@ -209,16 +213,21 @@ impl Decoder {
         // In 1.0 and 1.1 only LF ends a line and a CR belongs to the value; before a version is known CRLF may be meant.
         let ends_with_crlf = matches!(self.version, None | Some(Version::V1_2)) || command == Command::Connect;
         let line = if ends_with_crlf { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
-        if self.version == Some(Version::V1_2) && memchr::memchr(b'\r', line).is_some() {
+        let marks = Marks::of(line);
+        if self.version == Some(Version::V1_2) && marks.carriage_return {
             return Err(DecodeProblem::StrayCarriageReturn { place: Place::Header(number) });
         }
         let line = str::from_utf8(line).map_err(|_| DecodeProblem::NotUtf8 { command, line: number })?;
-        let (name, value) = line.split_once(':').ok_or(DecodeProblem::NoColon { command, line: number })?;
+        let colon = marks.colon.ok_or(DecodeProblem::NoColon { command, line: number })?;
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
         if name.is_empty() {
             return Err(DecodeProblem::NoName { command, line: number });
         }
         // The examples of the 1.0 specification pad their values.
         let value = if self.version == Some(Version::V1_0) { value.trim_start_matches(' ') } else { value };
+        if !marks.backslash {
+            return Ok((name.into(), value.into()));
+        }
         let escapes = Escapes::of(self.version, command);
         let undefined = |BadEscape(escape)| DecodeProblem::UndefinedEscape { command, line: number, escape };
         Ok((escapes.decode(name).map_err(undefined)?.into(), escapes.decode(value).map_err(undefined)?.into()))
@@ -279,33 +288,54 @@ impl Decoder {
             body
         };
         buffer.advance(1);
-        self.searched = 0;
         body
     }
 
-    /// Where `octet` stands in the buffer, without searching anything twice.
-    fn find(&mut self, buffer: &BytesMut, octet: u8) -> Option<usize> {
-        let from = self.searched.min(buffer.len());
-        let found = memchr::memchr(octet, &buffer[from..]).map(|at| from + at);
-        if found.is_none() {
-            self.searched = buffer.len();
-        }
+    /// Where `octet` stands in what is to be read next, without searching anything twice.
+    fn find(&mut self, octets: &[u8], octet: u8) -> Option<usize> {
+        let from = self.searched.min(octets.len());
+        let found = memchr::memchr(octet, &octets[from..]).map(|at| from + at);
+        self.searched = if found.is_some() { 0 } else { octets.len() };
         found
     }
 
     fn consume(&mut self, buffer: &mut BytesMut, octets: usize) {
         buffer.advance(octets);
         self.spent = self.spent.saturating_add(octets);
-        self.searched = 0;
     }
 
     /// The `receipt` header of the frame under way, where it has been read.
-    fn receipt(&self) -> Option<Box<str>> {
+    fn receipt(&self) -> Option<SmolStr> {
         let (Stage::Headers(head) | Stage::Body(head, _)) = &self.stage else { return None };
         if head.command == Command::Connect {
             return None;
         }
         head.headers.iter().find(|(name, _)| &**name == "receipt").map(|(_, value)| value.clone())
+    }
+}
+
+/// The octets of a header line that mean something, found in one pass: lines are so short that each search would cost as
+/// much as this.
+#[derive(Default)]
+struct Marks {
+    /// Where the first colon stands.
+    colon: Option<usize>,
+    backslash: bool,
+    carriage_return: bool,
+}
+
+impl Marks {
+    fn of(line: &[u8]) -> Self {
+        let mut marks = Self::default();
+        for (at, octet) in line.iter().enumerate() {
+            match octet {
+                b':' => marks.colon = marks.colon.or(Some(at)),
+                b'\\' => marks.backslash = true,
+                b'\r' => marks.carriage_return = true,
+                _ => {}
+            }
+        }
+        marks
     }
 }
 

@@ -38,9 +38,9 @@ pub(crate) fn put_header(out: &mut Vec<u8>, escapes: Escapes, name: &str, value:
 /// Appends everything from the last header on.
 pub(crate) fn put_body(out: &mut Vec<u8>, content_length: bool, body: &[u8]) {
     if content_length {
-        use std::io::Write as _;
-        // Writing to a Vec cannot fail.
-        let _ = writeln!(out, "content-length:{}", body.len());
+        out.extend_from_slice(b"content-length:");
+        out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+        out.push(b'\n');
     }
     out.push(b'\n');
     out.extend_from_slice(body);

@@ -1,5 +1,7 @@
 //! Why octets are not STOMP.
 
+use smol_str::SmolStr;
+
 use super::Command;
 
 /// Why octets are not STOMP, or pass a limit. The connection cannot go on after one.
@@ -10,7 +12,7 @@ pub struct DecodeError {
     #[source]
     pub problem: DecodeProblem,
     /// The frame's `receipt`, where it had been read already, for the ERROR's `receipt-id`.
-    pub receipt: Option<Box<str>>,
+    pub receipt: Option<SmolStr>,
 }
 
 /// What is wrong with the octets. The texts go to the peer; they show no header values, which may be secret.

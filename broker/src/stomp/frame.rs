@@ -1,6 +1,7 @@
 //! One STOMP frame, decoded.
 
 use bytes::Bytes;
+use smol_str::SmolStr;
 
 /// A protocol version that CONNECT and CONNECTED agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,8 +124,21 @@ impl Command {
     }
 }
 
-/// A header, unescaped.
-pub type Header = (Box<str>, Box<str>);
+/// A header, unescaped. Most names and values are so short that they take no memory of their own.
+pub type Header = (SmolStr, SmolStr);
+
+/// Of headers with the same name keeps the first, which is the one that counts.
+pub(crate) fn keep_first(headers: &mut Vec<Header>) {
+    let mut at = 1;
+    while at < headers.len() {
+        let (kept, rest) = headers.split_at(at);
+        if kept.iter().any(|(name, _)| *name == rest[0].0) {
+            headers.remove(at);
+        } else {
+            at += 1;
+        }
+    }
+}
 
 /// A decoded frame. Headers are unescaped, in the order of the wire; of repeated names the first counts.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub use encode::encode;
 pub(crate) use encode::{put_body, put_header};
 pub use error::{DecodeError, DecodeProblem, Place};
 pub(crate) use escape::Escapes;
+pub(crate) use frame::keep_first;
 pub use frame::{Command, Frame, Header, Version};
 
 #[cfg(test)]

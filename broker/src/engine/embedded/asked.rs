@@ -74,7 +74,7 @@ pub(super) fn not_a_queue() -> EngineError {
 
 /// The message that says to a browser that it has seen everything.
 pub(super) fn browsed(id: Box<str>, destination: Box<str>) -> Arc<Message> {
-    Arc::new(Message::new(id, destination, vec![(BROWSER.into(), "end".into())], Bytes::new(), true))
+    Arc::new(Message::new(id.into(), destination.into(), vec![(BROWSER.into(), "end".into())], Bytes::new(), true))
 }
 
 fn window(text: &str) -> Result<Option<u32>, EngineError> {

@@ -62,7 +62,7 @@ impl Declared {
         let mut declared = Self::default();
         for (name, value) in headers.iter().filter(|(name, _)| is_about_queue(name)) {
             let invalid =
-                |expected| EngineError::InvalidHeader { header: name.clone(), value: value.clone(), expected };
+                |expected| EngineError::InvalidHeader { header: (**name).into(), value: (**value).into(), expected };
             let number = |least: u64, expected| match value.parse() {
                 Ok(number) if number >= least => Ok(Some(number)),
                 _ => Err(invalid(expected)),

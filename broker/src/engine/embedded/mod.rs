@@ -214,7 +214,7 @@ impl Shared {
     fn full(&self, message: &Message) -> EngineError {
         let limit = ByteSize(self.queues.limit() as u64);
         EngineError::Full {
-            destination: message.destination.clone(),
+            destination: (*message.destination).into(),
             limit: format!(
                 "engine.embedded.queueSize ({limit}; all queues together hold at most {FULL_QUEUES} times as much)"
             )

@@ -23,7 +23,7 @@ mod timing;
 mod wanted;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -81,7 +81,7 @@ pub(super) struct QueueState {
     next_position: u64,
     /// Keeps persistent messages, where there is a store.
     keeper: Option<Box<Keeper>>,
-    consumers: HashMap<ReceiverId, Consumer>,
+    consumers: BTreeMap<ReceiverId, Box<Consumer>>,
     rota: VecDeque<ReceiverId>,
     /// Deliveries, counted for the consumers' turns.
     turns: u64,
@@ -137,7 +137,7 @@ impl Queue {
             octets: 0,
             octets_of_all,
             next_position: 0,
-            consumers: HashMap::new(),
+            consumers: BTreeMap::new(),
             rota: VecDeque::new(),
             turns: 0,
             browsers: Vec::new(),
@@ -278,7 +278,7 @@ impl QueueState {
         let wanted = view.is_selective().then(|| Box::new(Wanted::new(&self.ready, view)));
         let consumer = Consumer::new(receiver, wishes, wanted);
         self.selective += usize::from(consumer.wanted.is_some());
-        self.consumers.insert(id, consumer);
+        self.consumers.insert(id, Box::new(consumer));
         if wishes.exclusive {
             self.elect();
         }
@@ -381,7 +381,7 @@ impl QueueState {
 
     /// Numbers for people.
     pub(super) fn status(&self) -> DestinationStatus {
-        let unsettled: usize = self.consumers.values().map(Consumer::held).sum();
+        let unsettled: usize = self.consumers.values().map(|consumer| consumer.held()).sum();
         let delayed = self.delayed.as_ref().map_or(0, |delayed| delayed.len());
         DestinationStatus {
             depth: (self.ready.len() + delayed) as u64,

@@ -77,13 +77,13 @@ impl Queues {
         let store = Arc::new(store);
         let queues = Self { store: Some(Arc::clone(&store)), ..Self::default() };
         for Recovered { id, stored, redelivered } in recovered {
-            let name = stored.queue.as_ref().unwrap_or(&stored.message.destination);
+            let name = stored.queue.as_deref().unwrap_or(&stored.message.destination);
             let kept = Kept::recovered(Arc::clone(&store), id);
             let age = SystemTime::now().duration_since(stored.entered).unwrap_or_default();
             let known = (redelivered, stored.returns);
             let is_durable = durable::topic_of(name).is_some();
             queues.with(name, |queue, state| {
-                if is_durable && *stored.message.destination == **name {
+                if is_durable && *stored.message.destination == *name {
                     queues.make_durable(queue, state, Some(kept));
                 } else if !is_durable || state.stays() {
                     state.restore(Arc::clone(&stored.message), age, known, kept);

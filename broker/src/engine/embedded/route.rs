@@ -67,7 +67,7 @@ impl Shared {
             return Ok(users.unresolved(&message).map_or(Route::Nowhere, Route::Topic));
         }
         let message = match by_own_name(self, &message.destination)? {
-            Some(name) => Arc::new(message.sent_on(name, None)),
+            Some(name) => Arc::new(message.sent_on(name.into(), None)),
             None => message,
         };
         Ok(Route::to(names::for_send(&message.destination)?, message))

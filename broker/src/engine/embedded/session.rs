@@ -2,7 +2,7 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -44,7 +44,7 @@ const WINDOWED_PREFETCH: u32 = 65_535;
 pub(super) struct EmbeddedSession {
     shared: Arc<Shared>,
     outlet: Arc<Outlet>,
-    subscriptions: HashMap<SubscriptionKey, Attached>,
+    subscriptions: BTreeMap<SubscriptionKey, Box<Attached>>,
     id: Arc<str>,
     /// The user's name; empty for an anonymous session.
     user: Arc<str>,
@@ -97,7 +97,7 @@ impl EmbeddedSession {
     pub(super) fn new(shared: Arc<Shared>, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Self, EngineError> {
         let client = session.client_id.as_deref().map(|name| shared.client_ids.take(name)).transpose()?.map(Box::new);
         let (id, user) = (Arc::clone(&session.id), Arc::clone(&session.user));
-        let (outlet, subscriptions) = (Outlet::new(mailbox), HashMap::new());
+        let (outlet, subscriptions) = (Outlet::new(mailbox), BTreeMap::new());
         Ok(Self {
             shared,
             outlet,
@@ -182,10 +182,10 @@ impl EmbeddedSession {
     /// Decides where a message goes. What is this session's own gets the name that others have for it.
     fn route(&self, mut message: Arc<Message>) -> Result<Route, EngineError> {
         if let Some(to) = message.header("reply-to").and_then(|to| self.reply_destination(to)) {
-            message = Arc::new(message.sent_on(message.destination.clone(), Some(("reply-to".into(), to))));
+            message = Arc::new(message.sent_on(message.destination.clone(), Some(("reply-to".into(), to.into()))));
         }
         let Some(name) = self.reply_destination(&message.destination) else { return self.shared.route(message) };
-        match self.shared.route(Arc::new(message.sent_on(name, None)))? {
+        match self.shared.route(Arc::new(message.sent_on(name.into(), None)))? {
             Route::Nowhere => names::refuse(&message.destination, "it is not there; subscribe to it first"),
             route => Ok(route),
         }
@@ -301,7 +301,7 @@ impl EmbeddedSession {
             }
             attached
         };
-        self.subscriptions.insert(key, attached);
+        self.subscriptions.insert(key, Box::new(attached));
         Ok(stored)
     }
 
@@ -358,7 +358,7 @@ impl EmbeddedSession {
     }
 
     fn settle(&self, subscription: SubscriptionKey, deliveries: &[DeliveryTag], settlement: Settlement) -> Stored {
-        match self.subscriptions.get(&subscription) {
+        match self.subscriptions.get(&subscription).map(|attached| &**attached) {
             Some(Attached { receiver, queue: Some(queue), .. }) => {
                 self.shared.queues.with_queue(queue, |state| state.settle(receiver.id, deliveries, settlement))
             }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     engine::{Acknowledge, Delivery, DeliveryTag, Operation, Settlement, Subscription, SubscriptionKey, Ticket},
     message::Message,
-    stomp::{Command, Frame, Header, Version, encode},
+    stomp::{Command, Frame, Header, Version, encode, keep_first},
 };
 
 /// Unsettled deliveries of a subscription with client acknowledgement that does not say how many it wants.
@@ -313,14 +313,10 @@ fn passed_on<'a>(headers: &'a [Header], own: &'a [&str]) -> impl Iterator<Item =
 }
 
 /// The headers of a MESSAGE that receivers see; of repeated names only the first, so that no sender can spoof one.
-fn shown(headers: Vec<Header>) -> Vec<Header> {
-    let mut shown: Vec<Header> = Vec::with_capacity(headers.len());
-    for header in headers {
-        if !OWN_MESSAGE.contains(&&*header.0) && shown.iter().all(|(name, _)| *name != header.0) {
-            shown.push(header);
-        }
-    }
-    shown
+fn shown(mut headers: Vec<Header>) -> Vec<Header> {
+    headers.retain(|(name, _)| !OWN_MESSAGE.contains(&&**name));
+    keep_first(&mut headers);
+    headers
 }
 
 /// Whether an id needs no escapes in any version.

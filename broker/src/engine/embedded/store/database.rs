@@ -147,8 +147,8 @@ impl Database {
                         returns,
                         milliseconds(*entered),
                         queue.as_deref().unwrap_or(&message.destination),
-                        message.destination,
-                        message.id,
+                        &*message.destination,
+                        &*message.id,
                         message.content_length,
                         serde_json::to_string(&message.headers)
                             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?,
@@ -213,7 +213,7 @@ fn read(row: &Row<'_>) -> Result<(StoredId, Stored), rusqlite::Error> {
     let body: Vec<u8> = row.get(8)?;
     let stored = Stored {
         queue: (queue != destination).then_some(queue),
-        message: Arc::new(Message::new(text(5)?, destination, headers, body.into(), row.get(6)?)),
+        message: Arc::new(Message::new(text(5)?.into(), destination.into(), headers, body.into(), row.get(6)?)),
         entered: SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0)),
         returns: row.get(1)?,
     };

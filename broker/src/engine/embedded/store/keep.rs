@@ -28,7 +28,7 @@ impl Keeper {
     /// Has a message stored, if its sender wants that. To be called under the lock of the queue.
     pub(in crate::engine::embedded) fn keep(&self, message: &Arc<Message>) -> Option<Kept> {
         message.is_persistent().then(|| {
-            let queue = (self.queue != message.destination).then(|| self.queue.clone());
+            let queue = (*self.queue != *message.destination).then(|| self.queue.clone());
             let stored = Stored { queue, message: Arc::clone(message), entered: SystemTime::now(), returns: 0 };
             Kept { store: Arc::clone(&self.store), id: self.store.enter(stored) }
         })
