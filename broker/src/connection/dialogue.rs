@@ -13,10 +13,13 @@ use crate::{
     destination::masked,
     engine::{Event, Operation, SessionInfo},
     security::{Decision, LoginRefused, Principal},
-    session::{Close, CloseReason},
+    session::{Close, CloseReason, Effects},
     stomp::{Command, DecodeError, Frame, Version},
     transport::{Wire, WireError},
 };
+
+/// Operations of a client that are held back until all that was read is decoded.
+const MOST_GATHERED: usize = 64;
 
 impl<S: Stream, W: Wire> Connection<S, W> {
     pub(super) fn on_frame(&mut self, frame: Frame, turn: &mut Turn) {
@@ -33,7 +36,11 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             Some(bound) => session.on_memory_full(&frame, ByteSize(bound), &mut sink, effects),
             None => session.on_frame(frame, now, &mut sink, effects),
         }
-        self.carry_out(turn);
+        // What else was read may add to the same operations.
+        let Effects { operations, login, close } = &turn.effects;
+        if operations.len() >= MOST_GATHERED || login.is_some() || close.is_some() {
+            self.carry_out(turn);
+        }
     }
 
     pub(super) fn on_decode_error(&mut self, error: &DecodeError, turn: &mut Turn) {
@@ -174,7 +181,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     }
 
     /// Carries out what the session wants done besides the frames that it has written.
-    fn carry_out(&mut self, turn: &mut Turn) {
+    pub(super) fn carry_out(&mut self, turn: &mut Turn) {
         for (operation, ticket) in turn.effects.operations.drain(..) {
             self.log_operation(&operation);
             if let Some(engine) = &mut self.engine {

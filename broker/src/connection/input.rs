@@ -2,7 +2,9 @@
 
 use std::task::{Context, Poll};
 
-use super::{Connection, Phase, Stream, Turn};
+use bytes::BytesMut;
+
+use super::{Connection, Phase, Stream, Turn, output::MOST_WASTE, scratch};
 use crate::{
     session::{Close, CloseReason},
     stomp::{Command, DecodeError, DecodeProblem, Item},
@@ -49,6 +51,11 @@ impl<S: Stream, W: Wire> Connection<S, W> {
 
     /// Takes octets through the transport's framing.
     fn unframe(&mut self, octets: &mut [u8], turn: &mut Turn) {
+        // What a large frame has brought so far stays where it is.
+        if !self.input.try_reclaim(octets.len()) && self.input.len() <= MOST_WASTE {
+            let begun = std::mem::replace(&mut self.input, scratch::take_input());
+            self.input.extend_from_slice(&begun);
+        }
         let received = self.wire.receive(octets, &mut self.input, self.output.buffer());
         self.undecoded = !self.input.is_empty();
         match received {
@@ -62,6 +69,14 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             Err(WireError(error)) => {
                 self.begin_close(&Close::new(CloseReason::ProtocolError, Some(error)), turn.now);
             }
+        }
+    }
+
+    /// Ends a turn: keeps the beginning of a frame in no more memory than it needs.
+    pub(super) fn settle_input(&mut self) {
+        if self.input.len() <= MOST_WASTE && self.input.capacity() > MOST_WASTE {
+            let begun = BytesMut::from(&*self.input);
+            scratch::give_input(std::mem::replace(&mut self.input, begun));
         }
     }
 
@@ -83,12 +98,15 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 Ok(None) => {
                     self.undecoded = false;
                     if self.input.is_empty() {
-                        self.input = bytes::BytesMut::new();
+                        scratch::give_input(std::mem::take(&mut self.input));
                     }
                 }
                 Err(error) => self.on_decode_error(&error, turn),
             }
             progress = true;
+        }
+        if progress {
+            self.carry_out(turn);
         }
         if progress && let Some(engine) = &mut self.engine {
             engine.flush();

@@ -320,7 +320,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
 
     /// Reads once into a buffer of the thread, hands on what came, and says how much that was.
     fn read(&mut self, context: &mut Context<'_>, take: impl FnOnce(&mut Self, &mut [u8])) -> Poll<io::Result<usize>> {
-        scratch::with_input(|buffer| {
+        scratch::with_read(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
             take(self, buffer.filled_mut());
@@ -445,6 +445,7 @@ impl<S: Stream, W: Wire> Future for Connection<S, W> {
         let mut turn = Turn::new(Instant::now());
         let done = this.advance(&mut turn, context);
         this.output.settle();
+        this.settle_input();
         this.hold(this.output.capacity() + this.input.capacity());
         this.count(&turn);
         done

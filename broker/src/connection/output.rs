@@ -6,7 +6,7 @@ use crate::{metrics::FrameTally, session::FrameSink, stomp::Command, transport::
 /// Beyond this many octets nothing more is encoded for the client, nor read from it, until some have left.
 pub(super) const OUTPUT_BOUND: usize = 64 << 10;
 /// Memory that a waiting buffer may waste before it is cut to size.
-const MOST_WASTE: usize = 16 << 10;
+pub(super) const MOST_WASTE: usize = 16 << 10;
 
 /// Encoded octets, of which the first have left. Without memory of its own while there are none.
 #[derive(Debug, Default)]

@@ -23,8 +23,7 @@ impl Live {
         let settlement = settlement(frame)?;
         let named = self.named(frame)?;
         let Some(id) = frame.header("transaction") else {
-            let operation = self.settle(named, settlement);
-            self.submit_or_answer(operation, receipt, cx);
+            self.settle(named, settlement, receipt, cx);
             return Ok(());
         };
         self.check_transaction(frame.command, id, cx.settings)?;
@@ -42,23 +41,21 @@ impl Live {
         Ok(())
     }
 
-    /// Settles at once; what the engine keeps no account of needs no operation.
-    fn settle(&mut self, named: Named, settlement: Settlement) -> Option<Operation> {
-        let Named::Delivery(key, at) = named else { return None };
-        let subscription = self.subscriptions.get_mut(key)?;
-        let deliveries = subscription.deliveries.settle(at, subscription.mode.reach());
-        (!deliveries.is_empty()).then_some(Operation::Settle { subscription: key, deliveries, settlement })
-    }
-
-    /// Submits an operation, or owes its receipt alone where there is nothing to do.
-    fn submit_or_answer(&mut self, operation: Option<Operation>, receipt: Option<SmolStr>, cx: &mut Context<'_>) {
-        match (operation, receipt) {
-            (Some(operation), receipt) => {
-                let ticket = receipt.map(|receipt| self.answers.owe(Some(receipt), Outcome::Done));
-                cx.submit(operation, ticket);
+    /// Settles at once. Where the engine keeps no account of the delivery, only its receipt is owed.
+    fn settle(&mut self, named: Named, settlement: Settlement, receipt: Option<SmolStr>, cx: &mut Context<'_>) {
+        if let Named::Delivery(key, at) = named
+            && let Some(subscription) = self.subscriptions.get_mut(key)
+            && let tags = subscription.deliveries.settle(at, subscription.mode.reach())
+            && !tags.is_empty()
+        {
+            if settlement == Settlement::Accept && receipt.is_none() {
+                return cx.effects.accept(key, tags);
             }
-            (None, Some(receipt)) => self.answers.owe_done(Vec::new(), Some(receipt), Outcome::Done),
-            (None, None) => {}
+            let ticket = receipt.map(|receipt| self.answers.owe(Some(receipt), Outcome::Done));
+            let deliveries = tags.into_vec();
+            cx.submit(Operation::Settle { subscription: key, deliveries, settlement }, ticket);
+        } else if receipt.is_some() {
+            self.answers.owe_done(Vec::new(), receipt, Outcome::Done);
         }
     }
 

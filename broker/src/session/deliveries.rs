@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{receipts::give_back, transactions::TransactionKey};
 use crate::{engine::DeliveryTag, message::Message};
 
@@ -23,6 +25,9 @@ pub(super) struct Unsettled {
     /// The open transaction that has acknowledged it.
     pub(super) transaction: Option<TransactionKey>,
 }
+
+/// What an ACK or NACK settles: most often a single delivery.
+pub(super) type Tags = SmallVec<[DeliveryTag; 2]>;
 
 /// How far an ACK or NACK reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +65,7 @@ impl Deliveries {
     }
 
     /// Takes out what an ACK or NACK of the delivery at `at` settles; what open transactions have claimed stays theirs.
-    pub(super) fn settle(&mut self, at: usize, reach: Reach) -> Vec<DeliveryTag> {
+    pub(super) fn settle(&mut self, at: usize, reach: Reach) -> Tags {
         let tags = if reach == Reach::Individual {
             self.unsettled.remove(at).and_then(|delivery| delivery.tag).into_iter().collect()
         } else if self.unsettled.iter().take(at + 1).all(|delivery| delivery.transaction.is_none()) {
@@ -97,8 +102,8 @@ impl Deliveries {
         }
     }
 
-    fn take_where(&mut self, taken: impl Fn(&Unsettled) -> bool) -> Vec<DeliveryTag> {
-        let mut tags = Vec::new();
+    fn take_where(&mut self, taken: impl Fn(&Unsettled) -> bool) -> Tags {
+        let mut tags = Tags::new();
         self.unsettled.retain(|delivery| {
             let taken = taken(delivery);
             if taken {

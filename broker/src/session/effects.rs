@@ -1,6 +1,6 @@
 //! What a session wants done.
 
-use crate::engine::{Operation, Ticket};
+use crate::engine::{DeliveryTag, Operation, Settlement, SubscriptionKey, Ticket};
 
 /// Where a session writes frames for its client. A transport adds its own framing here, one call a STOMP frame.
 pub trait FrameSink {
@@ -11,7 +11,8 @@ pub trait FrameSink {
     fn heartbeat(&mut self);
 }
 
-/// What a session wants done besides frames for its client; the connection carries it out in this order.
+/// What a session wants done besides frames for its client; the connection carries it out in this order, at the latest when
+/// it has handed in all that it has read.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// Operations for the engine, in order.
@@ -20,6 +21,27 @@ pub struct Effects {
     pub login: Option<Login>,
     /// The connection is to be closed after everything written so far has been sent.
     pub close: Option<Close>,
+}
+
+/// Accepted deliveries are gathered over this many subscriptions at a time.
+const GATHERED: usize = 16;
+
+impl Effects {
+    /// Accepts deliveries of a subscription, together with the others that have just been accepted.
+    pub(super) fn accept(&mut self, key: SubscriptionKey, tags: impl IntoIterator<Item = DeliveryTag>) {
+        for operation in self.operations.iter_mut().rev().take(GATHERED) {
+            match operation {
+                (Operation::Settle { subscription, deliveries, settlement: Settlement::Accept }, None) => {
+                    if *subscription == key {
+                        return deliveries.extend(tags);
+                    }
+                }
+                _ => break,
+            }
+        }
+        let (deliveries, settlement) = (tags.into_iter().collect(), Settlement::Accept);
+        self.operations.push((Operation::Settle { subscription: key, deliveries, settlement }, None));
+    }
 }
 
 /// What a client logs in with. Its `Debug` shows no secret.

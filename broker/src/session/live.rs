@@ -15,14 +15,11 @@ use super::{
     transactions::Transactions,
 };
 use crate::{
-    engine::{Delivery, DeliveryTag, Event, Operation, Settlement, SubscriptionKey, Ticket},
+    engine::{Delivery, Event, Operation, SubscriptionKey, Ticket},
     message::Batch,
     security::Principal,
     stomp::{Command, Frame, Version},
 };
-
-/// Auto-settled deliveries are gathered over this many subscriptions at a time.
-const GATHERED: usize = 16;
 
 /// Messages of a queue are encoded once more for the next receiver up to this size.
 const SMALL: usize = 4096;
@@ -214,7 +211,7 @@ impl Live {
             let message = ack.is_none().then_some(message);
             subscription.deliveries.push(super::deliveries::Unsettled { number, tag, message, transaction: None });
         } else if let Some(tag) = tag {
-            settle_written(&mut cx.effects.operations, key, tag);
+            cx.effects.accept(key, [tag]);
         }
     }
 
@@ -254,20 +251,4 @@ impl Live {
     pub(super) const fn missing(&self, command: Command, header: &'static str, hint: &'static str) -> SessionError {
         SessionError::MissingHeader { command, version: self.version, header, hint }
     }
-}
-
-/// Settles a delivery that was written, together with the others of this batch.
-fn settle_written(operations: &mut Vec<(Operation, Option<Ticket>)>, key: SubscriptionKey, tag: DeliveryTag) {
-    for operation in operations.iter_mut().rev().take(GATHERED) {
-        match operation {
-            (Operation::Settle { subscription, deliveries, settlement: Settlement::Accept }, None) => {
-                if *subscription == key {
-                    return deliveries.push(tag);
-                }
-            }
-            _ => break,
-        }
-    }
-    let settlement = Settlement::Accept;
-    operations.push((Operation::Settle { subscription: key, deliveries: vec![tag], settlement }, None));
 }
