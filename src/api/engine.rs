@@ -93,6 +93,10 @@ pub struct RelayEngine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub virtual_host: Option<String>,
+    /// Sessions of a pod share a few connections to the upstream. Absent: each session has one of its own, as with Spring's
+    /// relay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiplex: Option<Multiplex>,
     /// What the one system connection of each pod logs in with upstream.
     pub system_credentials: SecretReference,
     /// What the upstream connections of client sessions log in with.
@@ -104,6 +108,17 @@ pub struct RelayEngine {
     #[serde(default = "connect_timeout")]
     #[schemars(schema_with = "scalars::duration")]
     pub connect_timeout: GoDuration,
+}
+
+/// Connections to the upstream that sessions share. A session that names a `client-id` in its CONNECT has one of its own, for
+/// its durable subscriptions belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Multiplex {
+    /// Most of them from one pod to one upstream.
+    #[serde(default = "connections")]
+    #[schemars(with = "i32", range(min = 1, max = 1000))]
+    pub connections: u16,
 }
 
 /// One upstream STOMP broker.
@@ -206,6 +221,10 @@ fn upstream_port() -> u16 {
 
 fn heartbeat() -> GoDuration {
     stompbroker_config::HeartbeatPair::default().send
+}
+
+fn connections() -> u16 {
+    8
 }
 
 fn connect_timeout() -> GoDuration {

@@ -164,6 +164,7 @@ fn engine(engine: &Engine) -> config::Engine {
                 upstreams: relay.upstreams.iter().map(upstream).collect(),
                 tls: relay.tls.as_ref().map(upstream_tls),
                 virtual_host: relay.virtual_host.clone(),
+                multiplex: relay.multiplex.map(|multiplex| config::Multiplex { connections: multiplex.connections }),
                 system_credentials: directory(names::RELAY_SYSTEM_FOLDER),
                 client_credentials: directory(names::RELAY_CLIENT_FOLDER),
                 heartbeat: config::HeartbeatPair { send, receive },

@@ -309,6 +309,9 @@ pub struct RelayEngine {
     /// Value of the `host` header upstream; absent: no such header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub virtual_host: Option<String>,
+    /// Sessions share a few connections to the upstream. Absent: each has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multiplex: Option<Multiplex>,
     /// What the pod's one system connection logs in with.
     pub system_credentials: CredentialDirectory,
     /// What the connections of client sessions log in with.
@@ -319,6 +322,15 @@ pub struct RelayEngine {
     /// How long an upstream may take from TCP connect to CONNECTED.
     #[serde(default = "defaults::connect_timeout")]
     pub connect_timeout: GoDuration,
+}
+
+/// Connections to the upstream that sessions share. A session that names a `client-id` in its CONNECT has one of its own, for
+/// its durable subscriptions belong to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Multiplex {
+    /// Most of them, from this pod to one upstream.
+    pub connections: u16,
 }
 
 /// One upstream STOMP broker.

@@ -21,8 +21,8 @@ mod tls;
 
 pub use config::{
     Admin, AllowedOrigin, Authentication, Compression, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine,
-    Engine, HeartbeatPair, Limits, Listeners, Persistence, RelayEngine, SlowConsumers, SockJs, StompListener, Upstream,
-    UserFile, WebSocketListener,
+    Engine, HeartbeatPair, Limits, Listeners, Multiplex, Persistence, RelayEngine, SlowConsumers, SockJs,
+    StompListener, Upstream, UserFile, WebSocketListener,
 };
 pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};

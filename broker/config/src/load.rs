@@ -197,6 +197,9 @@ impl Config {
             if relay.upstreams.is_empty() {
                 return refuse("engine.relay.upstreams", "the list is empty; name at least one upstream".to_owned());
             }
+            if relay.multiplex.is_some_and(|multiplex| multiplex.connections == 0) {
+                return refuse("engine.relay.multiplex.connections", "0 would connect nobody; make it some".to_owned());
+            }
             if let Some(prefix) = relay.destination_prefixes.iter().find(|prefix| !prefix.starts_with('/')) {
                 return refuse("engine.relay.destinationPrefixes", format!("{prefix:?} must begin with a slash"));
             }

@@ -62,6 +62,7 @@ impl Harness {
             destination_prefixes: vec!["/topic".to_owned(), "/queue".to_owned()],
             upstreams,
             tls: None,
+            multiplex: None,
             virtual_host: None,
             system_credentials: directory(SYSTEM, "first"),
             client_credentials: directory("cli", "c:lient"),
@@ -104,10 +105,16 @@ impl Harness {
         self.config.send(Arc::new(config)).unwrap();
     }
 
+    /// A session; with a `client-id` unless connections are shared, for that asks for one of its own.
     pub(crate) fn session(&self) -> Session {
+        let shares = self.config.borrow().multiplex.is_some();
+        self.session_of((!shares).then_some("ann-1"))
+    }
+
+    pub(crate) fn session_of(&self, client_id: Option<&str>) -> Session {
         let id = format!("session-{}", self.sessions.fetch_add(1, Ordering::Relaxed));
         let mailbox = Arc::new(Mailbox::new(MAILBOX));
-        let (host, client_id) = (Some("ignored".into()), Some("ann-1".into()));
+        let (host, client_id) = (Some("ignored".into()), client_id.map(Box::from));
         let info = SessionInfo { id: id.into(), user: "ann".into(), virtual_host: host, client_id };
         let engine = self.relay.open(&info, mailbox.clone()).unwrap();
         Session { engine, mailbox, batch: Vec::new() }

@@ -6,6 +6,7 @@
 mod authority;
 mod flow;
 mod harness;
+mod multiplex;
 mod rabbitmq;
 mod reload;
 mod sessions;

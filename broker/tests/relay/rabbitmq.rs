@@ -1,20 +1,67 @@
 //! Against a real `RabbitMQ`, where the environment names one: `STOMPBROKER_TEST_RABBITMQ=host:port,user,password`.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use stompbroker::engine::{Acknowledge, EngineError, Event, Operation, Settlement, Subscription, SubscriptionKey};
-use stompbroker_config::{RelayEngine, Upstream as Configured, admin::UpstreamState};
+use stompbroker::{
+    engine::{Acknowledge, EngineError, Event, Operation, Settlement, Subscription, SubscriptionKey},
+    message::Message,
+};
+use stompbroker_config::{Multiplex, RelayEngine, Upstream as Configured, admin::UpstreamState};
 
 use crate::harness::{Harness, Session, send};
+
+/// Which connections sessions have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Each its own.
+    Own,
+    /// One for all.
+    Shared,
+}
+
+/// Each test in both modes.
+macro_rules! in_both_modes {
+    ($($test:ident),* $(,)?) => {
+        mod own {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Mode::Own).await;
+            })*
+        }
+        mod shared {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Mode::Shared).await;
+            })*
+        }
+    };
+}
+
+in_both_modes! {
+    what_is_sent_with_a_receipt_arrives_in_order_and_is_settled,
+    what_is_not_settled_comes_back_to_another_session,
+    a_transaction_is_seen_when_its_commit_is_confirmed,
+    ending_a_subscription_while_messages_flow_ends_no_session,
+    two_sessions_with_durable_subscriptions_of_their_own_each_get_every_message,
+    a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as_durable,
+    what_rabbitmq_refuses_reaches_the_client_as_its_error,
+    a_wrong_password_and_a_missing_virtual_host_are_told_apart,
+    heart_beats_keep_an_idle_relay_connected,
+    what_an_ended_subscription_has_left_unsettled_goes_back_to_the_queue,
+    what_a_session_leaves_unsettled_does_not_wait_for_the_others_of_its_connection,
+}
 
 const VARIABLE: &str = "STOMPBROKER_TEST_RABBITMQ";
 
 #[expect(clippy::print_stderr, reason = "who runs the tests shall see what they did not cover")]
 /// A relay to the `RabbitMQ` that the environment names; none when it names none, and the test is skipped.
-fn rabbitmq(change: impl FnOnce(&mut RelayEngine)) -> Option<Harness> {
+fn rabbitmq(mode: Mode, change: impl FnOnce(&mut RelayEngine)) -> Option<Harness> {
     let Ok(text) = std::env::var(VARIABLE) else {
         eprintln!("skipped: {VARIABLE}=host:port,user,password names no RabbitMQ");
         return None;
@@ -30,6 +77,7 @@ fn rabbitmq(change: impl FnOnce(&mut RelayEngine)) -> Option<Harness> {
             std::fs::write(directory.join("password"), password).unwrap();
         }
         relay.connect_timeout = stompbroker_config::GoDuration::from_secs(10);
+        relay.multiplex = (mode == Mode::Shared).then_some(Multiplex { connections: 1 });
         change(relay);
     }))
 }
@@ -82,9 +130,8 @@ fn instead(settle: Operation, settlement: Settlement) -> Operation {
     }
 }
 
-#[tokio::test]
-async fn what_is_sent_with_a_receipt_arrives_in_order_and_is_settled() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn what_is_sent_with_a_receipt_arrives_in_order_and_is_settled(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     subscribe(&mut session, 1, &queue, &[]);
@@ -115,9 +162,8 @@ async fn what_is_sent_with_a_receipt_arrives_in_order_and_is_settled() {
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn what_is_not_settled_comes_back_to_another_session() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn what_is_not_settled_comes_back_to_another_session(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let (mut first, mut second, queue) = (harness.session(), harness.session(), queue());
     subscribe(&mut first, 1, &queue, &[]);
@@ -141,9 +187,8 @@ async fn what_is_not_settled_comes_back_to_another_session() {
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn a_transaction_is_seen_when_its_commit_is_confirmed() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn a_transaction_is_seen_when_its_commit_is_confirmed(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     subscribe(&mut session, 1, &queue, &[]);
@@ -165,9 +210,8 @@ async fn a_transaction_is_seen_when_its_commit_is_confirmed() {
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn ending_a_subscription_while_messages_flow_ends_no_session() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn ending_a_subscription_while_messages_flow_ends_no_session(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     for round in 0..5 {
@@ -189,14 +233,13 @@ async fn ending_a_subscription_while_messages_flow_ends_no_session() {
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_message() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_message(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let topic = queue().replace("/queue/", "/topic/");
     let mut sessions = Vec::new();
     for id in ["ann", "bob"] {
-        let mut session = harness.session();
+        let mut session = harness.session_of(Some("ann-1"));
         // auto-delete only cleans up after the test; the queue still has the name of the subscription.
         subscribe(&mut session, 1, &topic, &[("id", id), ("durable", "true"), ("auto-delete", "true")]);
         session.completed(1001).await;
@@ -211,15 +254,14 @@ async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_mes
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as_durable() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as_durable(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let topic = queue().replace("/queue/", "/topic/");
     let durable = [("id", "ann"), ("durable", "true"), ("auto-delete", "false")];
     let mut sender = harness.session();
     for (ticket, expected) in [(1, None), (2, Some("while away")), (3, None)] {
-        let mut session = harness.session();
+        let mut session = harness.session_of(Some("ann-1"));
         subscribe(&mut session, 1, &topic, &durable);
         match expected {
             Some(body) => assert_eq!(next(&mut session).await.0, body),
@@ -242,35 +284,35 @@ async fn a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn what_rabbitmq_refuses_reaches_the_client_as_its_error() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn what_rabbitmq_refuses_reaches_the_client_as_its_error(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let mut session = harness.session();
     session.subscribe(1, "/topic/a/b", Acknowledge::WhenWritten, Some(1));
     let error = EngineError::Upstream("Invalid destination".into());
     session.failed(Some(1), error.clone()).await;
-    session.closed(error).await;
+    // On a shared connection it is refused before; the session ends itself.
+    if mode == Mode::Own {
+        session.closed(error).await;
+    }
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn a_wrong_password_and_a_missing_virtual_host_are_told_apart() {
-    let Some(harness) = rabbitmq(|relay| {
+async fn a_wrong_password_and_a_missing_virtual_host_are_told_apart(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |relay| {
         std::fs::write(relay.system_credentials.directory.join("password"), "wrong").unwrap();
     }) else {
         return;
     };
     harness.sees(UpstreamState::AuthFailed).await;
     harness.stop().await;
-    let Some(harness) = rabbitmq(|relay| relay.virtual_host = Some("nowhere".to_owned())) else { return };
+    let Some(harness) = rabbitmq(mode, |relay| relay.virtual_host = Some("nowhere".to_owned())) else { return };
     harness.sees(UpstreamState::VhostMissing).await;
     harness.stop().await;
 }
 
-#[tokio::test]
-async fn heart_beats_keep_an_idle_relay_connected() {
-    let Some(harness) = rabbitmq(|_| {}) else { return };
+async fn heart_beats_keep_an_idle_relay_connected(mode: Mode) {
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     subscribe(&mut session, 1, &queue, &[]);
@@ -280,5 +322,68 @@ async fn heart_beats_keep_an_idle_relay_connected() {
     assert!(harness.status().connected && session.is_quiet());
     session.send(&queue, "still here", None);
     assert_eq!(next(&mut session).await.0, "still here");
+    harness.stop().await;
+}
+
+/// A message to a queue that goes away as those of [`subscribe`] do.
+fn expiring(queue: &str, body: Vec<u8>) -> Operation {
+    let headers = vec![("x-expires".into(), "60000".into())];
+    Operation::Send(Arc::new(Message::new("m".into(), queue.into(), headers, body.into(), true)))
+}
+
+/// Reads bodies until there are `count` different ones.
+async fn bodies(session: &mut Session, count: usize) -> std::collections::BTreeSet<String> {
+    let mut found = std::collections::BTreeSet::new();
+    while found.len() < count {
+        let (body, _, settle) = next(session).await;
+        found.insert(body);
+        session.engine.submit(settle, None);
+    }
+    found
+}
+
+async fn what_an_ended_subscription_has_left_unsettled_goes_back_to_the_queue(mode: Mode) {
+    const COUNT: usize = 200;
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    harness.connected().await;
+    let (mut first, mut second, queue) = (harness.session(), harness.session(), queue());
+    subscribe(&mut first, 1, &queue, &[]);
+    first.completed(1001).await;
+    for number in 0..COUNT {
+        second.engine.submit(expiring(&queue, number.to_string().into_bytes()), None);
+    }
+    next(&mut first).await;
+    // Messages are on their way in both directions.
+    first.unsubscribe(1, &[], 2);
+    loop {
+        match first.event().await {
+            Event::Delivery(delivery) => first.mailbox.release(delivery.message.size()),
+            Event::Completed(ticket) if ticket.0 == 2 => break,
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    // The first session, and with it the connection, lives on.
+    subscribe(&mut second, 1, &queue, &[]);
+    assert_eq!(bodies(&mut second, COUNT).await.len(), COUNT);
+    subscribe(&mut first, 1, &queue, &[]);
+    first.completed(1001).await;
+    harness.stop().await;
+}
+
+async fn what_a_session_leaves_unsettled_does_not_wait_for_the_others_of_its_connection(mode: Mode) {
+    const COUNT: usize = 100;
+    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    harness.connected().await;
+    let (mut leaving, mut staying, queue) = (harness.session(), harness.session(), queue());
+    for number in 0..COUNT {
+        staying.engine.submit(expiring(&queue, number.to_string().into_bytes()), None);
+    }
+    staying.submit(expiring(&queue, b"last".to_vec()), 1);
+    staying.completed(1).await;
+    subscribe(&mut leaving, 1, &queue, &[]);
+    while !matches!(leaving.event().await, Event::Delivery(_)) {}
+    drop(leaving);
+    subscribe(&mut staying, 1, &queue, &[]);
+    assert_eq!(bodies(&mut staying, COUNT + 1).await.len(), COUNT + 1);
     harness.stop().await;
 }

@@ -104,6 +104,10 @@ async fn messages_are_delivered_and_settled_as_the_client_says() {
     peer.confirm(&frame).await;
     session.delivery().await;
     session.completed(8).await;
+    // RabbitMQ takes back nothing by itself, and only for an id that is subscribed.
+    assert_eq!(peer.expect(Command::Subscribe).await.header("id"), Some("1"));
+    assert_eq!(peer.expect(Command::Nack).await.header("id"), Some("late"));
+    peer.expect(Command::Unsubscribe).await;
     peer.message("1", "too late", b"").await;
     session.submit(send("/queue/a", vec![]), 9);
     let frame = peer.expect(Command::Send).await;

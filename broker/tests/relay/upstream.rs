@@ -203,9 +203,14 @@ impl Peer {
         }
     }
 
+    /// The next frame.
+    pub(crate) async fn next(&mut self) -> Frame {
+        timeout(PATIENCE, self.read()).await.expect("no frame came").expect("the relay closed")
+    }
+
     /// The next frame, which must be of this command.
     pub(crate) async fn expect(&mut self, command: Command) -> Frame {
-        let frame = timeout(PATIENCE, self.read()).await.expect("no frame came").expect("the relay closed");
+        let frame = self.next().await;
         assert_eq!(frame.command, command, "{frame:?}");
         frame
     }

@@ -20,7 +20,7 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
          authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
          engine: {relay: {destinationPrefixes: [/x], virtualHost: v, connectTimeout: 5s, \
            heartbeat: {send: 6s, receive: 7s}, upstreams: [{host: h, port: 8, zone: z}], \
-           tls: {caSecretName: roots, serverName: up.test, certificateSecretName: shown}, \
+           tls: {caSecretName: roots, serverName: up.test, certificateSecretName: shown}, multiplex: {connections: 9}, \
            systemCredentials: {secretName: s}, clientCredentials: {secretName: c}}}}",
     );
     for (pointer, value) in [
@@ -64,6 +64,7 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
             json!({"caFile": "/etc/stompbroker/relay-tls/ca.crt", "serverName": "up.test",
                 "directory": "/etc/stompbroker/relay-tls"}),
         ),
+        ("/engine/relay/multiplex", json!({"connections": 9})),
         ("/engine/relay/virtualHost", json!("v")),
         ("/engine/relay/connectTimeout", json!("5s")),
         ("/engine/relay/heartbeat", json!({"send": "6s", "receive": "7s"})),

@@ -1,139 +1,104 @@
-//! The upstream connection of one client session: opened with the session's first operation, closed with the session.
+//! A connection to an upstream, and the sessions that use it: one, or many on a shared connection.
 //!
 //! ```text
-//! session ── OperationQueue ──► Translator ──► Link ──► upstream
-//!    ▲                              │            │
-//!    └── Mailbox ◄── answers, deliveries ◄───────┘
+//! sessions ── OperationQueue ──► Translator ──┐
+//!    ▲            │                           ├──► Link ──► upstream
+//!    │           Bell (who has something)     │      │
+//!    └── Mailbox ◄── answers, deliveries ◄────┴──────┘
 //! ```
 //!
-//! A client that takes its messages slowly fills its mailbox; the connection then reads nothing from the upstream until half
-//! of the mailbox is free, so that TCP slows the upstream down and nothing is dropped. Answers wait as well meanwhile, for
-//! they come by the same way; the session's own `sendTimeout` ends a client that takes nothing at all.
+//! A client that takes its messages slowly fills its mailbox. A connection of its own then reads nothing from the upstream
+//! until half of the mailbox is free, so that TCP slows the upstream down and nothing is dropped; answers wait as well
+//! meanwhile, for they come by the same way. On a shared connection its deliveries wait at its [`Seat`], and the upstream
+//! sends no more than the window of each subscription, so that the others go on; who overflows even that is expelled. The
+//! session's own `sendTimeout` ends a client that takes nothing at all. Operations are taken from the sessions in turn.
 //!
-//! Whatever ends the connection, every ticket is answered: what the upstream has not confirmed fails.
+//! Whatever ends the connection, every ticket is answered: what the upstream has not confirmed fails. On a shared connection
+//! that ends the session; those that wait for no confirmation, and so cannot be who the upstream objects to, move to another
+//! connection and subscribe there again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use stompbroker_config::admin::UpstreamState;
-use tokio::{
-    sync::Notify,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Shared,
+    bell::SeatId,
     board::Reign,
     connect::{Role, connect},
     failure::{self, Failure},
-    link::{Link, at},
-    queue::{Item, Next, OperationQueue},
-    translator::Translator,
+    link::{Dialect, Link, at},
+    pool::Member,
+    port::Port,
+    returns::Returns,
+    seat::{Seat, Turn},
 };
 use crate::{
-    engine::{Delivery, EngineError, Event, Ticket},
-    mailbox::Mailbox,
+    engine::{EngineError, Ticket},
     stomp::{Command, Frame, encode},
 };
 
 /// Octets that may wait for the upstream before no further operation is taken.
 const MAX_WAITING: usize = 256 << 10;
-/// Operations that the upstream may have left to confirm.
-const MAX_UNCONFIRMED: usize = 1_000;
 /// How long an upstream may take to confirm an operation.
 const CONFIRM_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the connection outlives its session, to send what the session had asked for.
+/// How often it is looked whether it has.
+const CONFIRM_CHECK: Duration = Duration::from_secs(5);
+/// How long a connection of a session's own outlives it, to send what the session had asked for.
 const FLUSH: Duration = Duration::from_secs(10);
 /// How long the upstream may take to answer DISCONNECT.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How the connection ended.
 enum End {
-    /// The session is gone and everything it asked for has been sent.
-    SessionGone,
+    /// No session is left and everything that was asked for has been sent.
+    NobodyLeft,
     /// The process stops.
     Stopped,
     /// The configuration or the loss of the upstream ended it.
     ReignOver,
     /// The connection broke, or was never made.
     Failed(Failure),
-    /// The upstream sent an ERROR: the text for the client, and the ticket it was about.
-    Refused(EngineError, Option<Ticket>),
+    /// The upstream sent an ERROR, or did not confirm: the text for the client, the session that it is about where that is
+    /// known, and the ticket.
+    Refused(EngineError, Option<SeatId>, Option<Ticket>),
 }
 
-/// What the session sees of its connection; dropping it fails all that is open, so that no way out forgets a ticket.
-struct Port {
-    session: Arc<str>,
-    mailbox: Arc<Mailbox>,
-    queue: Arc<OperationQueue>,
-    translator: Option<Translator>,
-    error: EngineError,
-}
+/// Takes no more sessions once the task ends, on whatever way.
+struct Closing<'a>(&'a Member);
 
-impl Port {
-    fn fail(&self, ticket: Option<Ticket>, error: &EngineError) {
-        self.mailbox.notify(Event::Failed { ticket, error: error.clone() });
-    }
-}
-
-impl Drop for Port {
+impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        let unconfirmed: Vec<_> =
-            self.translator.as_mut().map(|translator| translator.ledger.abandon().collect()).unwrap_or_default();
-        let queued = self.queue.end();
-        if self.queue.is_closed() {
-            return;
-        }
-        for ticket in unconfirmed.into_iter().chain(queued.iter().filter_map(Item::ticket)) {
-            self.fail(Some(ticket), &self.error);
-        }
-        self.mailbox.notify(Event::Closed(self.error.clone()));
+        self.0.close();
     }
 }
 
 /// Runs the connection until it ends.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    reign: Reign,
-    (session, client_id): (Arc<str>, Option<Box<str>>),
-    mailbox: Arc<Mailbox>,
-    queue: Arc<OperationQueue>,
-) {
-    let mut port = Port { session, mailbox, queue, translator: None, error: EngineError::NotAvailable };
+pub(super) async fn run(shared: Arc<Shared>, reign: Reign, client_id: Option<Box<str>>, member: Arc<Member>) {
+    let _closing = Closing(&member);
     let connected = tokio::select! {
         biased;
         () = shared.stop.cancelled() => return,
         () = reign.over.cancelled() => return,
         connected = dial(&shared, &reign, client_id.as_deref()) => connected,
     };
-    let mut link = match connected {
+    let link = match connected {
         Ok(link) => link,
         Err(failure) => {
-            tracing::debug!(session.id = %port.session, upstream = %reign.address, %failure, "no upstream connection");
+            tracing::debug!(upstream = %reign.address, %failure, "no upstream connection");
             return;
         }
     };
     let _counted = shared.count_connection();
-    tracing::debug!(session.id = %port.session, upstream = %reign.address, "upstream connection stands");
-    let mut translator = Translator::new(link.agreement(), rand::random());
-    let end = Connection::new(&mut port, &mut translator, &mut link).serve(&shared, &reign).await;
-    port.translator = Some(translator);
-    match end {
-        End::SessionGone | End::Stopped => {
-            drop(port);
-            farewell(&mut link, FAREWELL).await;
-        }
-        End::ReignOver => {}
-        End::Failed(failure) => {
-            tracing::debug!(session.id = %port.session, upstream = %reign.address, %failure, "upstream connection lost");
-        }
-        End::Refused(error, ticket) => {
-            // The one that the ERROR names goes first, so that the client's ERROR names it too.
-            if !port.queue.is_closed() && ticket.is_some() {
-                port.fail(ticket, &error);
-            }
-            port.error = error;
-        }
-    }
+    tracing::debug!(upstream = %reign.address, shared = member.is_shared, "upstream connection stands");
+    let mut connection = Connection::new(&member, link);
+    let end = connection.serve(&shared, &reign).await;
+    connection.finish(end, &shared, &reign).await;
 }
 
 async fn dial(shared: &Shared, reign: &Reign, client_id: Option<&str>) -> Result<Link, Failure> {
@@ -179,91 +144,81 @@ pub(super) async fn farewell(link: &mut Link, patience: Duration) {
 }
 
 struct Connection<'a> {
-    port: &'a mut Port,
-    translator: &'a mut Translator,
-    link: &'a mut Link,
-    /// A delivery that the mailbox had no room for; nothing is read while it waits.
-    held: Option<Delivery>,
-    /// Told when the mailbox has room for it.
-    room: Arc<Notify>,
-    /// An operation refused before it came here, to be answered after all that came before it.
-    refusal: Option<(EngineError, Option<Ticket>)>,
-    /// An operation waits at the head of the queue for an earlier subscription of the same name to end.
-    blocked: bool,
-    /// When the connection ends at the latest, since the session has gone.
+    member: &'a Member,
+    link: Link,
+    seats: HashMap<SeatId, Seat>,
+    /// Who has operations, in turn.
+    waiting: VecDeque<SeatId>,
+    /// With `RabbitMQ` only.
+    returns: Option<Returns>,
+    /// When to look for confirmations that do not come; none while none is waited for.
+    check_at: Option<Instant>,
+    /// When a connection of a session's own ends at the latest, since the session has gone.
     flush_until: Option<Instant>,
 }
 
 impl<'a> Connection<'a> {
-    fn new(port: &'a mut Port, translator: &'a mut Translator, link: &'a mut Link) -> Self {
-        let room = Arc::new(Notify::new());
-        let told = room.clone();
-        port.mailbox.on_room(move || told.notify_one());
-        Self { port, translator, link, held: None, room, refusal: None, blocked: false, flush_until: None }
+    fn new(member: &'a Member, link: Link) -> Self {
+        let returns = (link.agreement().dialect == Dialect::RabbitMq).then(|| Returns::new(rand::random()));
+        Self {
+            member,
+            link,
+            seats: HashMap::new(),
+            waiting: VecDeque::new(),
+            returns,
+            check_at: None,
+            flush_until: None,
+        }
     }
 
-    async fn serve(mut self, shared: &Shared, reign: &Reign) -> End {
+    async fn serve(&mut self, shared: &Shared, reign: &Reign) -> End {
         loop {
-            self.notice_session();
-            if let Err(end) = self.handle_input().and_then(|()| self.take_operations()) {
+            if let Err(end) = self.handle_input() {
                 return end;
             }
-            let (queue, room) = (self.port.queue.clone(), self.room.clone());
-            let (take, live, held) = (self.may_take(), self.flush_until.is_none(), self.held.is_some());
-            let confirm = self.translator.ledger.oldest().filter(|_| !held).map(|since| since + CONFIRM_TIMEOUT);
+            let was_held_up = self.is_held_up();
+            if let Err(end) = self.look_after_sessions() {
+                return end;
+            }
+            let read = !self.is_held_up();
+            if was_held_up && read {
+                // Something may have been read that was not handled.
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => return End::Stopped,
                 () = reign.over.cancelled() => return End::ReignOver,
-                () = at(confirm) => {
-                    let text = format!("The upstream broker did not confirm within {CONFIRM_TIMEOUT:?}.");
-                    return End::Refused(EngineError::Upstream(text.into()), None);
+                () = at(self.check_at) => {
+                    if let Some(seat) = self.check_confirmations() {
+                        let text = format!("The upstream broker did not confirm within {CONFIRM_TIMEOUT:?}.");
+                        return End::Refused(EngineError::Upstream(text.into()), Some(seat), None);
+                    }
                 }
                 () = at(self.flush_until) => {
                     return End::Failed(Failure::new(UpstreamState::Unreachable, "the upstream takes no more"));
                 }
-                progress = self.link.progress(!held) => {
+                progress = self.link.progress(read) => {
                     if let Err(failure) = progress {
                         return End::Failed(failure);
                     }
                 }
-                () = queue.changed(take, live) => {}
-                () = room.notified(), if held => self.deliver_held(),
+                () = self.member.bell.rung() => {}
             }
         }
     }
 
-    /// Whether the next operation could be taken from the queue.
-    fn may_take(&self) -> bool {
-        !self.blocked
-            && self.refusal.is_none()
-            && self.link.waiting() < MAX_WAITING
-            && self.translator.ledger.len() < MAX_UNCONFIRMED
-    }
-
-    fn notice_session(&mut self) {
-        if self.flush_until.is_none() && self.port.queue.is_closed() {
-            self.flush_until = Some(Instant::now() + FLUSH);
-            if self.held.take().is_some() {
-                self.read_again();
-            }
-        }
+    /// Whether a slow client holds up its own connection.
+    fn is_held_up(&self) -> bool {
+        !self.member.is_shared && self.seats.values().any(Seat::is_held_up)
     }
 
     fn handle_input(&mut self) -> Result<(), End> {
-        while self.held.is_none() {
+        while !self.is_held_up() {
             match self.link.next_frame().map_err(End::Failed)? {
                 Some(frame) => self.handle(frame)?,
                 None => break,
             }
-        }
-        while let Some(ticket) = self.translator.completed() {
-            self.port.mailbox.notify(Event::Completed(ticket));
-        }
-        if self.translator.ledger.len() == 0
-            && let Some((error, ticket)) = self.refusal.take()
-        {
-            self.port.fail(ticket, &error);
         }
         Ok(())
     }
@@ -271,22 +226,47 @@ impl<'a> Connection<'a> {
     fn handle(&mut self, frame: Frame) -> Result<(), End> {
         match frame.command {
             Command::Message => {
-                if let Some(delivery) = self.translator.message(frame) {
-                    self.deliver(delivery);
-                } else {
-                    tracing::debug!(session.id = %self.port.session, "MESSAGE for no subscription of the session");
+                if let Some(returns) = &mut self.returns {
+                    returns.saw(&frame);
+                }
+                let seat = self.seat_of(frame.header("subscription"));
+                if let Some(seat) = seat.and_then(|id| self.seats.get_mut(&id)) {
+                    seat.message(frame, &mut self.link);
                 }
                 Ok(())
             }
             Command::Receipt => {
-                self.translator.ledger.confirm(frame.header("receipt-id").unwrap_or_default());
+                let receipt = frame.header("receipt-id").unwrap_or_default();
+                if let Some(id) = self.seat_of(Some(receipt))
+                    && let Some(seat) = self.seats.get_mut(&id)
+                {
+                    let leftovers = seat.confirm(receipt);
+                    // What waited for this may go on.
+                    self.waiting.push_back(id);
+                    if let Some(returns) = &self.returns {
+                        for leftover in leftovers {
+                            returns.give_back(&leftover, self.link.output());
+                        }
+                    }
+                }
                 Ok(())
             }
-            Command::Error if self.translator.is_harmless(&frame) => Ok(()),
+            Command::Error if self.is_harmless(&frame) => {
+                self.give_back_late(&frame);
+                Ok(())
+            }
             Command::Error => {
-                tracing::info!(session.id = %self.port.session, error = failure::spoken(&frame), "ERROR from the upstream");
-                let ticket = frame.header("receipt-id").and_then(|receipt| self.translator.ledger.take(receipt));
-                Err(End::Refused(EngineError::Upstream(failure::for_client(&frame)), ticket))
+                tracing::info!(
+                    error = failure::spoken(&frame),
+                    shared = self.member.is_shared,
+                    "ERROR from the upstream"
+                );
+                let receipt = frame.header("receipt-id");
+                let seat =
+                    if self.member.is_shared { self.seat_of(receipt) } else { self.seats.keys().next().copied() };
+                let open = seat.and_then(|id| self.seats.get_mut(&id)).zip(receipt);
+                let ticket = open.and_then(|(seat, receipt)| seat.failed(receipt));
+                Err(End::Refused(EngineError::Upstream(failure::for_client(&frame)), seat, ticket))
             }
             other => {
                 let text = format!("the upstream sent {} on a connection that stands", other.as_str());
@@ -295,66 +275,116 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery) {
-        // Nobody reads the mailbox of a session that has gone; the upstream takes back what is not settled.
-        if self.flush_until.is_some() {
-            return;
+    /// The session that a name was made for; on a connection of its own there is only one.
+    fn seat_of(&self, name: Option<&str>) -> Option<SeatId> {
+        if !self.member.is_shared {
+            return self.seats.keys().next().copied();
         }
-        let mailbox = &self.port.mailbox;
-        while mailbox.deliver(delivery.clone()).is_err() {
-            // Half of the box at least, so that reading is not switched on and off with every message.
-            let room = delivery.message.size().max(mailbox.capacity() / 2);
-            if !mailbox.wait_for_room(room) {
-                self.held = Some(delivery);
+        name?.split_once('-')?.0.parse().ok().map(SeatId)
+    }
+
+    fn is_harmless(&self, error: &Frame) -> bool {
+        self.returns.is_some() && self.seats.values().any(|seat| seat.is_harmless(error))
+            || self.member.is_shared && Seat::is_late(error)
+    }
+
+    /// Gives back a delivery that came too late for its subscription.
+    fn give_back_late(&mut self, error: &Frame) {
+        let accounted = self.seats.values().all(Seat::accounts_for_all);
+        let Some((id, name)) = self.returns.as_mut().and_then(|returns| returns.lost(error)).filter(|_| accounted)
+        else {
+            return;
+        };
+        let seat = self.seat_of(Some(&id)).and_then(|seat| self.seats.get_mut(&seat));
+        let name = match seat {
+            Some(seat) => match seat.orphan(&id, name, self.link.output()) {
+                Ok(()) => return,
+                Err(name) => name,
+            },
+            None => name,
+        };
+        if let Some(returns) = &self.returns {
+            returns.give_back(&super::translator::Leftover { subscription: id, names: vec![name] }, self.link.output());
+        }
+    }
+
+    fn look_after_sessions(&mut self) -> Result<(), End> {
+        // Before the arrivals: whoever comes between the two rings again.
+        let rung = self.member.bell.take();
+        for (id, port) in self.member.arrivals() {
+            let place = self.member.is_shared.then_some(id);
+            self.seats.insert(id, Seat::new(port, place, &mut self.link));
+        }
+        for id in rung {
+            let Some(seat) = self.seats.get_mut(&id) else { continue };
+            let closed = seat.look(&mut self.link);
+            if closed && !self.member.is_shared && self.flush_until.is_none() {
+                self.flush_until = Some(Instant::now() + FLUSH);
+            }
+            self.waiting.push_back(id);
+        }
+        while self.link.waiting() < MAX_WAITING
+            && let Some(id) = self.waiting.pop_front()
+        {
+            let Some(seat) = self.seats.get_mut(&id) else { continue };
+            let turn = seat.turn(&mut self.link);
+            if self.check_at.is_none() && seat.waits_since().is_some() {
+                self.check_at = Some(Instant::now() + CONFIRM_CHECK);
+            }
+            match turn {
+                Turn::Over => {}
+                Turn::More => self.waiting.push_back(id),
+                Turn::Left => {
+                    self.seats.remove(&id);
+                    self.member.left();
+                }
+            }
+        }
+        if self.seats.is_empty() && self.member.close_if_empty() { Err(End::NobodyLeft) } else { Ok(()) }
+    }
+
+    /// Who waits too long for a confirmation.
+    fn check_confirmations(&mut self) -> Option<SeatId> {
+        let now = Instant::now();
+        let oldest = self.seats.iter().filter_map(|(id, seat)| Some((seat.waits_since()?, *id))).min();
+        self.check_at = oldest.map(|_| now + CONFIRM_CHECK);
+        oldest.filter(|(since, _)| now.duration_since(*since) >= CONFIRM_TIMEOUT).map(|(_, id)| id)
+    }
+
+    async fn finish(mut self, end: End, shared: &Arc<Shared>, reign: &Reign) {
+        let arrivals = self.member.close();
+        let mut seats: Vec<_> = std::mem::take(&mut self.seats).into_iter().collect();
+        seats.sort_unstable_by_key(|(id, _)| *id);
+        let is_shared = self.member.is_shared;
+        let mut moving: Vec<Port> = Vec::new();
+        match end {
+            End::NobodyLeft | End::Stopped => {
+                drop((arrivals, seats));
+                farewell(&mut self.link, FAREWELL).await;
                 return;
             }
-        }
-    }
-
-    fn deliver_held(&mut self) {
-        if let Some(delivery) = self.held.take() {
-            self.deliver(delivery);
-        }
-        if self.held.is_none() {
-            self.read_again();
-        }
-    }
-
-    fn read_again(&mut self) {
-        self.link.listen_again();
-        self.translator.ledger.restart_waiting(Instant::now());
-    }
-
-    fn take_operations(&mut self) -> Result<(), End> {
-        self.blocked = false;
-        while self.may_take() {
-            match self.port.queue.pop() {
-                Next::Item(item, relieved) => {
-                    if relieved {
-                        self.port.mailbox.notify(Event::Ready);
+            End::ReignOver => return,
+            End::Failed(failure) => {
+                tracing::debug!(upstream = %reign.address, %failure, "upstream connection lost");
+                if is_shared {
+                    moving.extend(seats.into_iter().filter_map(|(_, seat)| seat.move_away().ok()));
+                }
+            }
+            End::Refused(error, about, ticket) => {
+                for (id, seat) in seats {
+                    let spared = is_shared && about.is_some_and(|about| about != id);
+                    match if is_shared && about != Some(id) { seat.move_away() } else { Err(Box::new(seat)) } {
+                        Ok(port) => moving.push(port),
+                        // Where the upstream has said whom it means, the others only lose their connection.
+                        Err(seat) if spared => drop(seat),
+                        Err(seat) => seat.refuse(&error, ticket.filter(|_| about == Some(id))),
                     }
-                    self.take(item);
                 }
-                Next::Empty => break,
-                // The receipts of a session that has gone interest nobody; DISCONNECT waits for its own.
-                Next::Closed => return Err(End::SessionGone),
             }
         }
-        Ok(())
-    }
-
-    fn take(&mut self, item: Item) {
-        match item {
-            Item::Operation(operation, ticket) => {
-                if self.translator.must_wait(&operation) {
-                    self.blocked = true;
-                    self.port.queue.put_back(Item::Operation(operation, ticket));
-                } else {
-                    let now = Instant::now();
-                    self.translator.operation(&operation, ticket, now, self.link.output());
-                }
-            }
-            Item::Refusal(error, ticket) => self.refusal = Some((error, ticket)),
+        if is_shared {
+            moving.extend(arrivals.into_iter().map(|(_, port)| port));
+            shared.seat_again(moving);
         }
     }
 }

@@ -79,6 +79,11 @@ impl Ledger {
         std::mem::take(&mut self.entries).into_iter().filter_map(|entry| entry.ticket)
     }
 
+    /// The tickets whose answers interest nobody any more, in order; what they stand for is still waited for.
+    pub(super) fn forget_tickets(&mut self) -> Vec<Ticket> {
+        self.entries.iter_mut().filter_map(|entry| entry.ticket.take()).collect()
+    }
+
     /// Since when the oldest open entry waits.
     pub(super) fn oldest(&self) -> Option<Instant> {
         self.entries.iter().find(|entry| !entry.done).map(|entry| entry.since)

@@ -3,11 +3,11 @@
 //! ```text
 //!                 ┌ System ── Supervisor (which upstream, when) ──► upstream
 //! Relay ── Shared ┤     │ Board (which upstream serves, what failed)
-//!                 └ Connection, one a session that used the relay ──► the upstream that serves
+//!                 └ Pool ── Connection, one a session that used the relay, or a few for all ──► the upstream that serves
 //! ```
 //!
 //! * One system connection a pod tells whether an upstream is there; each client session has a connection of its own,
-//!   opened with its first operation, with the client credentials.
+//!   opened with its first operation, with the client credentials, or a place on one of a few (`relay.multiplex`).
 //! * The loss of the system connection ends the sessions of that upstream with `Broker not available.`, and so does the loss
 //!   of a session's own connection. What the upstream has not confirmed fails: there is never a RECEIPT for it.
 //! * A destination outside the configured prefixes is refused; nothing else in the pod serves it.
@@ -29,6 +29,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::tls::check as check_tls;
 use self::{
     board::Board,
+    pool::Pool,
+    port::Port,
     queue::{Item, OperationQueue},
     settings::Settings,
     system::System,
@@ -36,13 +38,18 @@ use self::{
 use super::{DestinationStatus, Engine, EngineError, EngineSession, Event, Operation, SessionInfo, Ticket};
 use crate::mailbox::Mailbox;
 
+mod bell;
 mod board;
 mod connect;
 mod connection;
 mod failure;
 mod ledger;
 mod link;
+mod pool;
+mod port;
 mod queue;
+mod returns;
+mod seat;
 mod settings;
 mod stream;
 mod supervisor;
@@ -59,6 +66,7 @@ struct Shared {
     zone: Option<Box<str>>,
     board: Board,
     dials: Semaphore,
+    pool: Pool,
     tls: Arc<tls::Clients>,
     connections: AtomicU64,
     tasks: TaskTracker,
@@ -75,6 +83,16 @@ impl Drop for Counted<'_> {
 }
 
 impl Shared {
+    /// Gives sessions that have lost their shared connection places on others.
+    fn seat_again(self: &Arc<Self>, ports: Vec<Port>) {
+        // Where there is none to be had, dropping a session tells it so.
+        let Some(reign) = self.board.active() else { return };
+        let most = self.settings.load().shared_connections().unwrap_or(1);
+        for port in ports {
+            self.pool.seat(self, &reign, most, port);
+        }
+    }
+
     fn count_connection(&self) -> Counted<'_> {
         self.connections.fetch_add(1, Ordering::Relaxed);
         Counted(&self.connections)
@@ -103,6 +121,7 @@ impl Relay {
             zone: zone.map(Box::from),
             board: Board::default(),
             dials: Semaphore::new(MAX_DIALS),
+            pool: Pool::default(),
             tls: Arc::default(),
             connections: AtomicU64::new(0),
             tasks: tasks.clone(),
@@ -167,9 +186,12 @@ impl RelaySession {
     fn connect(&mut self) -> Option<Arc<OperationQueue>> {
         let reign = self.shared.board.active()?;
         let queue = Arc::new(OperationQueue::default());
-        let who = (self.id.clone(), self.client_id.clone());
-        let connection = connection::run(self.shared.clone(), reign, who, self.mailbox.clone(), queue.clone());
-        self.shared.tasks.spawn(connection);
+        let port = Port::new(self.id.clone(), self.mailbox.clone(), queue.clone());
+        match self.shared.settings.load().shared_connections() {
+            // What durable subscriptions mean depends on the client-id of the connection.
+            Some(most) if self.client_id.is_none() => self.shared.pool.seat(&self.shared, &reign, most, port),
+            _ => pool::seat_alone(&self.shared, &reign, self.client_id.clone(), port),
+        }
         self.queue = Some(queue.clone());
         Some(queue)
     }

@@ -3,11 +3,11 @@
 //! The bounds are where [`OperationQueue::is_ready`] turns false; the session then stops reading from its client, so that at
 //! most what the client's last read held comes on top.
 
-use std::{collections::VecDeque, task::Poll};
+use std::{collections::VecDeque, sync::Arc};
 
-use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
+use super::bell::{Bell, SeatId};
 use crate::engine::{EngineError, Operation, Subscription, Ticket};
 
 /// Operations that wait before the session is told to stop.
@@ -62,13 +62,27 @@ struct State {
     closed: bool,
     /// The connection is gone; nothing is taken any more.
     ended: bool,
+    /// There is room in the mailbox again.
+    room: bool,
+    /// Whom to tell of all this, and under which name.
+    task: Option<(Arc<Bell>, SeatId)>,
+    /// The task has been told and has not looked yet.
+    told: bool,
+}
+
+impl State {
+    fn tell(&mut self) {
+        if let Some((bell, seat)) = self.task.as_ref().filter(|_| !self.told) {
+            bell.ring(*seat);
+            self.told = true;
+        }
+    }
 }
 
 /// The queue between a session and the task of its upstream connection.
 #[derive(Debug, Default)]
 pub(super) struct OperationQueue {
     state: Mutex<State>,
-    task: AtomicWaker,
 }
 
 /// What the task finds in the queue.
@@ -82,22 +96,43 @@ pub(super) enum Next {
     Closed,
 }
 
+/// What the task is told besides items.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct News {
+    /// The session is gone.
+    pub(super) closed: bool,
+    /// There is room in the mailbox again.
+    pub(super) room: bool,
+}
+
 impl OperationQueue {
+    /// From now on `bell` is rung for `seat` when there is something new; once at once.
+    pub(super) fn seat(&self, bell: &Arc<Bell>, seat: SeatId) {
+        let mut state = self.state.lock();
+        (state.task, state.told) = (Some((Arc::clone(bell), seat)), false);
+        state.tell();
+    }
+
+    /// The task begins to look: what comes after this rings the bell again.
+    pub(super) fn look(&self) -> News {
+        let mut state = self.state.lock();
+        state.told = false;
+        News { closed: state.closed, room: std::mem::take(&mut state.room) }
+    }
+
     /// Puts an item in.
     ///
     /// # Errors
     /// The item, when the connection has ended.
     pub(super) fn push(&self, item: Item) -> Result<(), Item> {
-        {
-            let mut state = self.state.lock();
-            if state.ended {
-                return Err(item);
-            }
-            state.octets += item.size();
-            state.items.push_back(item);
-            state.full = state.full || state.items.len() >= MAX_OPERATIONS || state.octets >= MAX_OCTETS;
+        let mut state = self.state.lock();
+        if state.ended {
+            return Err(item);
         }
-        self.task.wake();
+        state.octets += item.size();
+        state.items.push_back(item);
+        state.full = state.full || state.items.len() >= MAX_OPERATIONS || state.octets >= MAX_OCTETS;
+        state.tell();
         Ok(())
     }
 
@@ -127,28 +162,18 @@ impl OperationQueue {
         !self.state.lock().full
     }
 
-    /// Waits until there is something to [`Self::pop`], where `take` says that it would be taken, or until the session is
-    /// gone, where `live` says that it was not. Only the task may call it. Safe to cancel.
-    pub(super) async fn changed(&self, take: bool, live: bool) {
-        let poll = || {
-            let state = self.state.lock();
-            let something = take && (state.closed || !state.items.is_empty());
-            if something || (live && state.closed) { Poll::Ready(()) } else { Poll::Pending }
-        };
-        std::future::poll_fn(|context| {
-            if poll().is_ready() {
-                return Poll::Ready(());
-            }
-            self.task.register(context.waker());
-            poll()
-        })
-        .await;
+    /// There is room in the mailbox again.
+    pub(super) fn tell_room(&self) {
+        let mut state = self.state.lock();
+        state.room = true;
+        state.tell();
     }
 
     /// The session is gone.
     pub(super) fn close(&self) {
-        self.state.lock().closed = true;
-        self.task.wake();
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.tell();
     }
 
     /// Whether the session is gone.

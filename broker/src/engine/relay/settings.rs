@@ -63,6 +63,11 @@ impl Settings {
         Self { relay, candidates }
     }
 
+    /// How many connections all sessions share; none: each has its own.
+    pub(super) fn shared_connections(&self) -> Option<usize> {
+        self.relay.multiplex.as_ref().map(|multiplex| multiplex.connections.max(1).into())
+    }
+
     /// Whether the upstream is configured.
     pub(super) fn knows(&self, address: &Address) -> bool {
         self.candidates.iter().any(|candidate| candidate.address == *address)

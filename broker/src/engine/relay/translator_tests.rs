@@ -1,9 +1,10 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::engine::relay::bell::SeatId;
 
 fn translator(version: Version, dialect: Dialect) -> Translator {
-    Translator::new(Agreement { version, dialect, send: None, receive: None }, 7)
+    Translator::new(Agreement { version, dialect, send: None, receive: None }, None, 0, 7)
 }
 
 fn rabbit() -> Translator {
@@ -43,7 +44,7 @@ fn message(headers: &[(&str, &str)]) -> Frame {
 
 fn delivered(translator: &mut Translator, ack: &str) -> DeliveryTag {
     let frame = message(&[("subscription", "1"), ("message-id", ack), ("ack", ack), ("destination", "/queue/a")]);
-    translator.message(frame).unwrap().tag.unwrap()
+    translator.message(frame).unwrap().delivery.tag.unwrap()
 }
 
 #[test]
@@ -106,8 +107,9 @@ fn a_durable_subscription_keeps_the_clients_own_id() {
     let other = subscription(2, Acknowledge::ByClient, &[("id", "x")]);
     let frame = written(&mut translator, &Operation::Subscribe(other), None);
     assert!(frame.starts_with("SUBSCRIBE\nid:2-\n"), "{frame}");
-    let tag =
-        |translator: &mut Translator, id| translator.message(message(&[("subscription", id)])).unwrap().subscription;
+    let tag = |translator: &mut Translator, id| {
+        translator.message(message(&[("subscription", id)])).unwrap().delivery.subscription
+    };
     assert_eq!(tag(&mut translator, "2"), SubscriptionKey(1));
     assert_eq!(tag(&mut translator, "2-"), SubscriptionKey(2));
     let headers = vec![("id".into(), "2".into()), ("durable".into(), "true".into())];
@@ -133,7 +135,8 @@ fn a_message_becomes_a_delivery_without_the_upstreams_own_headers() {
             ("priority", "5"),
             ("priority", "9"),
         ]))
-        .unwrap();
+        .unwrap()
+        .delivery;
     assert!(delivery.redelivered && delivery.message.content_length);
     assert_eq!(&*delivery.message.id, "T_1@@session-Zx_-9@@4");
     assert_eq!(&*delivery.message.destination, "/queue/a%2Fb");
@@ -146,7 +149,7 @@ fn an_upstreams_message_id_that_needs_escapes_is_replaced_but_acknowledged_as_it
     let mut translator = translator(Version::V1_1, Dialect::ActiveMq);
     written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), None);
     let frame = message(&[("subscription", "1"), ("message-id", "ID:host-1:2"), ("ack", "not in 1.1")]);
-    let delivery = translator.message(frame).unwrap();
+    let delivery = translator.message(frame).unwrap().delivery;
     assert!(is_plain(&delivery.message.id), "{}", delivery.message.id);
     assert_eq!(
         written(&mut translator, &settle(delivery.tag.unwrap(), Settlement::Accept), None),
@@ -158,7 +161,7 @@ fn an_upstreams_message_id_that_needs_escapes_is_replaced_but_acknowledged_as_it
 fn what_is_settled_when_written_has_no_tag_and_what_nobody_waits_for_is_no_delivery() {
     let mut translator = rabbit();
     written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &[])), None);
-    assert_eq!(translator.message(message(&[("subscription", "1"), ("ack", "x")])).unwrap().tag, None);
+    assert_eq!(translator.message(message(&[("subscription", "1"), ("ack", "x")])).unwrap().delivery.tag, None);
     assert!(translator.message(message(&[("subscription", "/temp-queue/x")])).is_none());
     assert!(translator.message(message(&[])).is_none());
 }
@@ -252,4 +255,99 @@ fn no_header_names_a_queue_that_the_rules_have_not_seen() {
         assert!(!frame.contains("secret") && !frame.contains("dead-letter"), "{frame}");
         assert!(frame.contains("x-message-ttl:5\n"), "{frame}");
     }
+}
+
+fn shared() -> Translator {
+    Translator::new(
+        Agreement { version: Version::V1_2, dialect: Dialect::RabbitMq, send: None, receive: None },
+        Some(SeatId(7)),
+        40,
+        9,
+    )
+}
+
+#[test]
+fn on_a_shared_connection_every_name_tells_whose_it_is() {
+    let mut translator = shared();
+    assert_eq!(
+        written(&mut translator, &Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[])), Some(1)),
+        "SUBSCRIBE\nid:7-1\ndestination:/queue/a\nack:client-individual\nreceipt:7-0\nprefetch-count:100\n\n^@"
+    );
+    let commit = Operation::Commit(vec![send(b"", false, &[])]);
+    assert!(written(&mut translator, &commit, None).starts_with("BEGIN\ntransaction:7-1\n"));
+    assert!(written(&mut translator, &send(b"", false, &[]), None).contains("receipt:7-2\n"), "whom an ERROR is about");
+    translator.confirm("8-0");
+    translator.confirm("0");
+    assert_eq!(translator.completed(), None);
+    translator.confirm("7-0");
+    assert_eq!(translator.completed(), Some(Ticket(1)));
+    assert_eq!(translator.failed("7-1"), None, "it has no ticket");
+}
+
+#[test]
+fn on_a_shared_connection_the_upstream_sends_no_more_than_the_session_has_taken() {
+    let mut translator = shared();
+    let automatic = Operation::Subscribe(subscription(1, Acknowledge::WhenWritten, &[]));
+    let frame = written(&mut translator, &automatic, None);
+    assert!(frame.contains("ack:client-individual\n") && frame.contains("prefetch-count:64\n"), "{frame}");
+    let incoming = translator.message(message(&[("subscription", "7-1"), ("ack", "t")])).unwrap();
+    assert_eq!(incoming.delivery.tag, None);
+    let mut out = Vec::new();
+    translator.handed_over(incoming.own, &mut out);
+    translator.handed_over(incoming.own, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "ACK\nid:t\n\n\0");
+}
+
+#[test]
+fn what_is_left_of_a_queue_is_told_in_the_order_of_delivery_and_what_is_left_of_a_topic_is_not() {
+    let mut translator = shared();
+    let mut topic = subscription(2, Acknowledge::ByClient, &[]);
+    topic.destination = "/topic/a".into();
+    for subscription in [subscription(1, Acknowledge::ByClient, &[]), topic] {
+        written(&mut translator, &Operation::Subscribe(subscription), None);
+    }
+    for (id, ack) in [("7-1", "x"), ("7-2", "y"), ("7-1", "z")] {
+        translator.message(message(&[("subscription", id), ("ack", ack)])).unwrap();
+    }
+    let mut out = Vec::new();
+    translator.leave(Instant::now(), &mut out);
+    assert_eq!(String::from_utf8(out).unwrap().matches("UNSUBSCRIBE").count(), 2);
+    assert_eq!(translator.take_leftovers(), []);
+    for receipt in ["7-0", "7-1", "7-2", "7-3"] {
+        translator.confirm(receipt);
+    }
+    assert_eq!(translator.completed(), None);
+    let leftover = Leftover { subscription: "7-1".into(), names: vec!["x".into(), "z".into()] };
+    assert_eq!((translator.take_leftovers(), translator.ledger.len()), (vec![leftover], 0));
+}
+
+#[test]
+fn a_session_that_moves_subscribes_again_to_what_lives() {
+    let mut translator = shared();
+    for key in [3, 1, 2] {
+        let subscription = subscription(key, Acknowledge::ByClient, &[("x", "y")]);
+        written(&mut translator, &Operation::Subscribe(subscription), None);
+    }
+    let unsubscribe = Operation::Unsubscribe { subscription: SubscriptionKey(2), headers: Vec::new() };
+    written(&mut translator, &unsubscribe, None);
+    let again: Vec<_> = translator.subscribe_again().iter().map(|again| (again.key.0, again.headers.len())).collect();
+    assert_eq!((again, translator.deliveries()), (vec![(1, 1), (3, 1)], 40));
+}
+
+#[test]
+fn what_would_end_a_shared_connection_or_needs_one_of_its_own_is_refused_before() {
+    let wrong = |destination: &str| {
+        let mut subscription = subscription(1, Acknowledge::ByClient, &[]);
+        subscription.destination = destination.into();
+        Operation::Subscribe(subscription)
+    };
+    let durable = Operation::Subscribe(subscription(1, Acknowledge::ByClient, &[("id", "x"), ("durable", "true")]));
+    for operation in
+        [wrong("/topic/a/b"), wrong("/queue/"), durable.clone(), Operation::Commit(vec![wrong("/topic/a/b")])]
+    {
+        assert!(shared().refuses(&operation).is_some(), "{operation:?}");
+        assert_eq!(rabbit().refuses(&operation), None);
+    }
+    assert_eq!(shared().refuses(&wrong("/topic/a.b")), None);
+    assert!(shared().refuses(&durable).unwrap().to_string().contains("client-id"));
 }
