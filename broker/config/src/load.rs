@@ -36,6 +36,22 @@ impl SockJs {
     }
 }
 
+impl crate::RelayEngine {
+    /// The key whose value cannot work, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.upstreams.is_empty() {
+            return Err(("upstreams", "the list is empty; name at least one upstream".to_owned()));
+        }
+        if self.multiplex.is_some_and(|multiplex| multiplex.connections == 0) {
+            return Err(("multiplex.connections", "0 would connect nobody; make it at least 1".to_owned()));
+        }
+        if let Some(prefix) = self.destination_prefixes.iter().find(|prefix| !prefix.starts_with('/')) {
+            return Err(("destinationPrefixes", format!("{prefix:?} must begin with a slash")));
+        }
+        Ok(())
+    }
+}
+
 /// Why a text is not a usable configuration: where, which key, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct LoadError {
@@ -194,15 +210,7 @@ impl Config {
             if !self.user_destinations.is_default() {
                 return refuse("userDestinations", kept_upstream.to_owned());
             }
-            if relay.upstreams.is_empty() {
-                return refuse("engine.relay.upstreams", "the list is empty; name at least one upstream".to_owned());
-            }
-            if relay.multiplex.is_some_and(|multiplex| multiplex.connections == 0) {
-                return refuse("engine.relay.multiplex.connections", "0 would connect nobody; make it some".to_owned());
-            }
-            if let Some(prefix) = relay.destination_prefixes.iter().find(|prefix| !prefix.starts_with('/')) {
-                return refuse("engine.relay.destinationPrefixes", format!("{prefix:?} must begin with a slash"));
-            }
+            relay.check().map_err(|(key, problem)| LoadError::new(&format!("engine.relay.{key}"), problem))?;
         }
         Ok(())
     }

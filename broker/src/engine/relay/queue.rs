@@ -54,6 +54,7 @@ fn operation_size(operation: &Operation) -> usize {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each told by another side")]
 struct State {
     items: VecDeque<Item>,
     octets: usize,
