@@ -1,6 +1,9 @@
 //! Which engine the configuration asks for, and its life.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use stompbroker_config::{Config, Engine as EngineConfig, RelayEngine};
 use tokio::{
@@ -13,6 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::engine::{
     Engine,
     embedded::{EmbeddedEngine, StoreError},
+    jetstream::JetStream,
     relay::Relay,
 };
 
@@ -37,6 +41,15 @@ pub(crate) enum RunningEngine {
         /// Ends them.
         stop: CancellationToken,
     },
+    /// Messages go over NATS.
+    JetStream {
+        /// The engine.
+        engine: Arc<JetStream>,
+        /// Owner of its tasks.
+        tasks: TaskTracker,
+        /// Ends them.
+        stop: CancellationToken,
+    },
 }
 
 impl RunningEngine {
@@ -55,6 +68,12 @@ impl RunningEngine {
                 let relay = Relay::start(receiver, config.zone.as_deref(), &tasks, stop.clone());
                 Self::Relay { relay, config: sender, tasks, stop }
             }
+            EngineConfig::JetStream(jetstream) => {
+                let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+                let engine = JetStream::start(jetstream, &tasks, stop.clone());
+                engine.configure(config);
+                Self::JetStream { engine: Arc::new(engine), tasks, stop }
+            }
         })
     }
 
@@ -63,6 +82,7 @@ impl RunningEngine {
         match self {
             Self::Embedded(engine) => Arc::clone(engine) as Arc<dyn Engine>,
             Self::Relay { relay, .. } => Arc::clone(relay) as Arc<dyn Engine>,
+            Self::JetStream { engine, .. } => Arc::clone(engine) as Arc<dyn Engine>,
         }
     }
 
@@ -83,22 +103,30 @@ impl RunningEngine {
                     differs
                 });
             }
-            (Self::Embedded(_), EngineConfig::Relay(_)) | (Self::Relay { .. }, EngineConfig::Embedded(_)) => {}
+            (Self::JetStream { engine, .. }, EngineConfig::JetStream(_)) => engine.configure(config),
+            (Self::Embedded(_) | Self::Relay { .. } | Self::JetStream { .. }, _) => {}
         }
     }
 
     /// Has the engine do what is due by time, for ever; ends only when it is dropped.
     pub(crate) fn keep_time(&self) -> impl Future<Output = ()> + use<> {
-        let engine = match self {
-            Self::Embedded(engine) => Some(Arc::clone(engine)),
+        let sweep: Option<Box<dyn Fn(Instant) + Send + Sync>> = match self {
+            Self::Embedded(engine) => {
+                let engine = Arc::clone(engine);
+                Some(Box::new(move |now| engine.sweep(now)))
+            }
+            Self::JetStream { engine, .. } => {
+                let engine = Arc::clone(engine);
+                Some(Box::new(move |now| engine.sweep(now)))
+            }
             Self::Relay { .. } => None,
         };
         async move {
-            let Some(engine) = engine else { return };
+            let Some(sweep) = sweep else { return };
             let mut ticks = interval(SWEEP_PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
-                engine.sweep(ticks.tick().await.into_std());
+                sweep(ticks.tick().await.into_std());
             }
         }
     }
@@ -113,11 +141,11 @@ impl RunningEngine {
                     tracing::error!(%error, "the engine has not ended in order");
                 }
             }
-            Self::Relay { tasks, stop, .. } => {
+            Self::Relay { tasks, stop, .. } | Self::JetStream { tasks, stop, .. } => {
                 stop.cancel();
                 tasks.close();
                 if timeout(STOP_TIME, tasks.wait()).await.is_err() {
-                    tracing::warn!("the relay has not ended within {STOP_TIME:?}");
+                    tracing::warn!("the engine has not ended within {STOP_TIME:?}");
                 }
             }
         }

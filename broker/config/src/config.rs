@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JwtIssuer, ListenerTls, Logging, TrustedProxies,
-    UpstreamTls, UserDestinations,
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls, Logging,
+    TrustedProxies, UpstreamTls, UserDestinations,
 };
 
 /// The whole of one broker pod's configuration.
@@ -33,10 +33,11 @@ pub struct Config {
     /// Where messages go.
     #[serde(default)]
     pub engine: Engine,
-    /// What destinations keep and for how long, by pattern; the first that matches counts. Read by the embedded engine.
+    /// What destinations keep and for how long, by pattern; the first that matches counts. Not with the
+    /// relay.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub destinations: Vec<DestinationPolicy>,
-    /// Destinations of users. Read by the embedded engine.
+    /// Destinations of users. Not with the relay.
     #[serde(default, skip_serializing_if = "UserDestinations::is_default")]
     pub user_destinations: UserDestinations,
     /// Bounds that protect the pod.
@@ -263,6 +264,8 @@ pub enum Engine {
     Embedded(EmbeddedEngine),
     /// To a STOMP broker upstream.
     Relay(RelayEngine),
+    /// Over NATS, with queues in JetStream.
+    JetStream(JetStreamEngine),
 }
 
 /// Topics and queues in the memory of this one pod.

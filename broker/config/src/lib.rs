@@ -9,6 +9,7 @@ pub mod admin;
 mod config;
 mod destinations;
 mod duration;
+mod jetstream;
 mod jwt;
 mod load;
 mod locate;
@@ -26,6 +27,7 @@ pub use config::{
 };
 pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};
+pub use jetstream::{JetStreamEngine, NatsTls};
 pub use jwt::JwtIssuer;
 pub use load::{LoadError, config_hash};
 pub use logging::{LogFormat, LogLevel, Logging, ParseLogFormatError};

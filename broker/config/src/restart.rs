@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::{Config, config_hash};
 
-/// Keys that are read once: the zone, the ports that are bound, the store that is opened. The kind of engine is, too, but not
+/// Keys that are read once: the zone, the ports that are bound, the store that is opened, the
+/// connection to NATS. The kind of engine is, too, but not
 /// its settings.
-pub const READ_AT_START: [&str; 7] = [
+pub const READ_AT_START: [&str; 8] = [
     "zone",
     "listeners.stomp.port",
     "listeners.stomp.tls.port",
@@ -14,6 +15,7 @@ pub const READ_AT_START: [&str; 7] = [
     "listeners.websocket.tls.port",
     "admin.port",
     "engine.embedded.persistence",
+    "engine.jetStream",
 ];
 
 impl Config {

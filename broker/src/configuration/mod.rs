@@ -94,7 +94,7 @@ fn parse(text: &str) -> Result<(Config, Policy), LoadError> {
     let policy = Policy::new(config.authorization.as_ref())
         .map_err(|error| problem(&format!("authorization.{}", error.key), error.problem).located_in(text))?;
     let policy = match config.engine {
-        Engine::Embedded(_) => policy,
+        Engine::Embedded(_) | Engine::JetStream(_) => policy,
         Engine::Relay(_) => policy.for_upstream(),
     };
     Ok((config, policy))

@@ -12,6 +12,7 @@
 //! * Messages of one session to one destination are delivered to each subscriber in the order in which they were sent.
 
 pub mod embedded;
+pub mod jetstream;
 pub mod relay;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -151,6 +152,14 @@ pub enum EngineError {
         /// As the client wrote it.
         destination: Box<str>,
         /// The configuration key of the bound and its value.
+        limit: Box<str>,
+    },
+    /// A message is larger than what it has to pass through.
+    #[error("{destination:?}: the message is larger than {limit}; make it smaller or raise that")]
+    TooLarge {
+        /// As the client wrote it.
+        destination: Box<str>,
+        /// The bound and its value.
         limit: Box<str>,
     },
     /// A header that the engine goes by has a value that means nothing.

@@ -121,9 +121,8 @@ impl SessionError {
             Self::Engine(EngineError::NotStored(_)) => "Message cannot be stored",
             Self::Engine(EngineError::NotAvailable) => "Broker not available.",
             Self::Engine(EngineError::Upstream(_)) => "Upstream error",
-            Self::Decode(DecodeProblem::BodyTooLarge { .. } | DecodeProblem::InflatedTooLarge { .. }) => {
-                "Message too large"
-            }
+            Self::Decode(DecodeProblem::BodyTooLarge { .. } | DecodeProblem::InflatedTooLarge { .. })
+            | Self::Engine(EngineError::TooLarge { .. }) => "Message too large",
             Self::Decode(problem) if problem.is_limit() => "Limit exceeded",
             Self::Decode(_) => "Malformed frame",
         }

@@ -31,7 +31,7 @@ impl Settings {
             heartbeat: config.heartbeat.0,
             session_timeout: config.session_timeout.0,
             token_header: config.authentication.token_header.as_deref().map(Into::into),
-            reply_queues: matches!(config.engine, Engine::Embedded(_)),
+            reply_queues: !matches!(config.engine, Engine::Relay(_)),
             policy,
         }
     }

@@ -5,6 +5,8 @@
 # complete or absent: it is filled elsewhere and renamed.
 
 MODULES=(kubernetes etcd coredns metrics-server helm pause)
+# Built when asked for: no part of a cluster.
+OTHER_MODULES=(nats-server)
 BUILD_FLAGS=(-trimpath -buildvcs=false)
 
 # What to build in a module's folder.
@@ -13,6 +15,7 @@ module_package() {
     etcd) echo go.etcd.io/etcd/server/v3 ;;
     helm) echo helm.sh/helm/v3/cmd/helm ;;
     metrics-server) echo sigs.k8s.io/metrics-server/cmd/metrics-server ;;
+    nats-server) echo github.com/nats-io/nats-server/v2 ;;
     *) echo . ;;
   esac
 }
@@ -98,7 +101,7 @@ build_times() {
 # Where a program is; builds its module when it is missing.
 tool_path() { # PROGRAM
   local module program
-  for module in "${MODULES[@]}"; do
+  for module in "${MODULES[@]}" "${OTHER_MODULES[@]}"; do
     for program in $(module_programs "$module"); do
       [[ $program == "$1" ]] || continue
       build_module "$module"
@@ -106,5 +109,5 @@ tool_path() { # PROGRAM
       return
     done
   done
-  die "no program '$1'; there are: $(for module in "${MODULES[@]}"; do module_programs "$module"; done | xargs)"
+  die "no program '$1'; there are: $(for module in "${MODULES[@]}" "${OTHER_MODULES[@]}"; do module_programs "$module"; done | xargs)"
 }

@@ -26,14 +26,16 @@ mod agenda;
 mod asked;
 mod declared;
 mod durable;
-mod names;
+pub(in crate::engine) mod lease;
+pub(in crate::engine) mod names;
 mod outlet;
 mod queue;
 mod queues;
 mod route;
 mod session;
+mod span;
 mod store;
-mod temporary;
+pub(in crate::engine) mod temporary;
 mod topics;
 mod trie;
 
@@ -53,11 +55,16 @@ pub use self::store::StoreError;
 use self::{
     declared::Declared,
     durable::ClientIds,
+    lease::Owner,
     queue::FULL_QUEUES,
     queues::{Queues, Reservation},
-    session::EmbeddedSession,
     store::Store,
     topics::Topics,
+};
+pub(in crate::engine) use self::{
+    queue::{Borrowed, DIED_IN, Queue},
+    session::EmbeddedSession,
+    span::{Standing, Way},
 };
 use super::{DestinationStatus, Engine, EngineError, EngineSession, SessionInfo, StoreStatus};
 use crate::{
@@ -127,6 +134,21 @@ impl EmbeddedEngine {
         engine
     }
 
+    /// An engine whose queues borrow their messages of `owner`, and whose topics hear of messages by
+    /// [`Self::publish`] alone.
+    pub(in crate::engine) fn borrowing(config: &stompbroker_config::EmbeddedEngine, owner: Arc<dyn Owner>) -> Self {
+        Self::with_queues(config, Queues::borrowing(owner))
+    }
+
+    /// Opens a session whose operations the caller answers.
+    pub(in crate::engine) fn session(
+        &self,
+        session: &SessionInfo,
+        mailbox: Arc<Mailbox>,
+    ) -> Result<EmbeddedSession, EngineError> {
+        EmbeddedSession::new(Arc::clone(&self.shared), session, mailbox)
+    }
+
     /// Makes the last changes safe and closes the store, where there is one. To be called when all sessions have ended; a
     /// persistent message that comes later is refused. Blocks.
     pub fn close(&self) {
@@ -161,7 +183,7 @@ impl EmbeddedEngine {
 
 impl Engine for EmbeddedEngine {
     fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Box<dyn EngineSession>, EngineError> {
-        Ok(Box::new(EmbeddedSession::new(Arc::clone(&self.shared), session, mailbox)?))
+        Ok(Box::new(self.session(session, mailbox)?))
     }
 
     fn ready(&self) -> Result<(), String> {

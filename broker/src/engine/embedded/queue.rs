@@ -10,6 +10,7 @@
 //!   once, the next one first; only the exclusive one, where there is one.
 //! * After [`QueueState::dispatch`], the rota is empty, or nothing is ready that a consumer in it wants.
 
+mod borrowed;
 mod bounds;
 mod browse;
 mod consumer;
@@ -33,7 +34,9 @@ use std::{
 
 use parking_lot::Mutex;
 use stompbroker_config::{DestinationPolicy, Nack};
+use tokio::sync::Notify;
 
+pub(in crate::engine) use self::{borrowed::Borrowed, dead::DIED_IN};
 #[cfg(test)]
 pub(super) use self::groups::Group;
 use self::{
@@ -54,6 +57,7 @@ pub(super) use self::{
 };
 use super::{
     agenda::Planned,
+    lease::Lease,
     outlet::{Receiver, ReceiverId},
     store::{Keeper, Kept},
 };
@@ -64,10 +68,12 @@ use crate::{
 
 /// A queue and its lock.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(in crate::engine) struct Queue {
     /// The destination.
-    pub(super) name: Box<str>,
+    pub(in crate::engine) name: Box<str>,
     pub(super) state: Mutex<QueueState>,
+    /// Told when its consumers may be able to take more, where messages have to be fetched for them.
+    pub(in crate::engine) appetite: Notify,
 }
 
 /// What is in a queue, and who takes it.
@@ -93,7 +99,11 @@ pub(super) struct QueueState {
     /// Which consumer has which group of messages, once there has been one.
     groups: Option<Box<Groups>>,
     /// Lives only as long as it has consumers.
-    transient: bool,
+    pub(super) transient: bool,
+    /// Another system keeps what is in it.
+    pub(super) borrowed: bool,
+    /// Leases of what is done with; whoever unlocks the queue accepts them.
+    done: Vec<Box<dyn Lease>>,
     /// Set if it is a durable subscription.
     durable: Option<Box<Durable>>,
     /// What holds for it.
@@ -145,6 +155,8 @@ impl Queue {
             selective: 0,
             groups: None,
             transient: false,
+            borrowed: false,
+            done: Vec::new(),
             durable: None,
             policy,
             bounds: None,
@@ -157,7 +169,7 @@ impl Queue {
             retired: false,
             keeper: keeper.map(Box::new),
         };
-        Self { name, state: Mutex::new(state) }
+        Self { name, state: Mutex::new(state), appetite: Notify::new() }
     }
 
     /// The same, for delayed messages of the topic of this name.
@@ -265,8 +277,9 @@ impl QueueState {
     }
 
     /// The one way out for a message, by which its room is given back.
-    fn leave(&mut self, entry: Entry) {
+    fn leave(&mut self, mut entry: Entry) {
         self.release(entry.size);
+        self.done.extend(entry.take_lease());
         drop(entry);
     }
 
@@ -312,10 +325,13 @@ impl QueueState {
         }
     }
 
-    /// Drops all that is ready; what is reserved comes to an empty queue.
+    /// Drops all that is ready, or gives it back to its owner; what is reserved comes to an empty queue.
     fn clear(&mut self) {
         let delayed = self.delayed.take().map(|delayed| delayed.into_entries());
-        for entry in self.ready.take_all().chain(delayed.into_iter().flatten()) {
+        for mut entry in self.ready.take_all().chain(delayed.into_iter().flatten()) {
+            if let Some(lease) = entry.take_lease() {
+                lease.give_back();
+            }
             self.leave(entry);
         }
     }
@@ -365,7 +381,7 @@ impl QueueState {
 
     /// Whether nothing would be lost with the queue.
     pub(super) fn is_idle(&self) -> bool {
-        self.octets == 0 && self.consumers.is_empty() && self.dead.is_empty() && !self.stays()
+        self.octets == 0 && self.consumers.is_empty() && self.dead.is_empty() && self.done.is_empty() && !self.stays()
     }
 
     /// Marks the queue as no longer in the map, if it is idle; says whether it did.

@@ -17,7 +17,9 @@ use stompbroker_config::DestinationPolicy;
 use super::{
     agenda::Agenda,
     declared::Declared,
-    durable, names,
+    durable,
+    lease::Owner,
+    names,
     queue::{Dead, Queue, QueueFull, QueueState, Terms},
     store::{Keeper, Kept, Recovered, Store},
     temporary,
@@ -46,6 +48,8 @@ pub(super) struct Queues {
     store: Option<Arc<Store>>,
     policies: ArcSwap<DestinationPolicies>,
     agenda: Agenda,
+    /// Who keeps the messages, where that is another system.
+    owner: Option<Arc<dyn Owner>>,
 }
 
 /// Room in a queue that was set aside for a message; given back when it is dropped unused.
@@ -67,6 +71,7 @@ impl Default for Queues {
             store: None,
             policies: ArcSwap::default(),
             agenda: Agenda::default(),
+            owner: None,
         }
     }
 }
@@ -92,6 +97,16 @@ impl Queues {
             });
         }
         queues
+    }
+
+    /// Queues that borrow their messages.
+    pub(super) fn borrowing(owner: Arc<dyn Owner>) -> Self {
+        Self { owner: Some(owner), ..Self::default() }
+    }
+
+    /// Who keeps the messages, where that is another system.
+    pub(super) const fn owner(&self) -> Option<&Arc<dyn Owner>> {
+        self.owner.as_ref()
     }
 
     /// All topics.
@@ -123,7 +138,9 @@ impl Queues {
                     let keeper = self.store.as_ref().map(|store| Keeper::new(Arc::clone(store), name.into()));
                     let policy = self.policy_of(name);
                     let queue = Queue::new(name.into(), Arc::clone(&self.octets), keeper, policy);
-                    let queue = Arc::new(if names::is_topic(name) { queue.holding_for_topic() } else { queue });
+                    let queue = if names::is_topic(name) { queue.holding_for_topic() } else { queue };
+                    let lent = self.owner.is_some() && !temporary::is_reply_queue(name) && !names::is_topic(name);
+                    let queue = Arc::new(if lent { queue.borrowing() } else { queue });
                     shard.insert(name.into(), Arc::clone(&queue));
                     queue
                 }
@@ -187,7 +204,7 @@ impl Queues {
     /// Does what is left to do after some work on a queue: moves its dead letters, removes it if it has become idle, and
     /// has it looked at when something is due.
     fn tidy(&self, queue: &Arc<Queue>, mut state: MutexGuard<'_, QueueState>) {
-        let dead = state.take_dead();
+        let (dead, done) = (state.take_dead(), state.take_done());
         let idle = state.is_idle();
         if !idle && let Some(at) = state.next_look() {
             state.planned = Some(self.agenda.plan(state.planned, at, queue));
@@ -196,20 +213,30 @@ impl Queues {
         if idle {
             self.prune(queue);
         }
+        done.into_iter().for_each(|lease| lease.accept(None));
+        queue.appetite.notify_one();
         if let Some((dead, policy)) = dead {
             // A crash leaves a message in one of the two queues, never in both or neither.
             let _together = self.store().map(Store::together_within);
-            for dead in dead {
+            for mut dead in dead {
                 if let Some(destination) = dead.reason().destination(&policy) {
-                    self.bury(&dead, &queue.name, destination);
+                    self.bury(&mut dead, &queue.name, destination);
                 }
             }
         }
     }
 
     /// Moves a dead letter to where it goes. One that died there already, or finds no room, is dropped.
-    fn bury(&self, dead: &Dead, queue: &str, destination: &str) {
+    fn bury(&self, dead: &mut Dead, queue: &str, destination: &str) {
         let letter = Arc::new(dead.letter(queue, destination));
+        if let Some(owner) = &self.owner {
+            let lease = dead.take_lease();
+            if queue != destination {
+                return owner.bury(letter, lease);
+            }
+            // It died where dead letters go: nobody wants it.
+            return lease.into_iter().for_each(|lease| lease.accept(None));
+        }
         let terms = Terms::read(&letter, Duration::ZERO).unwrap_or_default();
         if queue == destination || self.push(&letter, &terms, false).is_err() {
             tracing::warn!(

@@ -20,6 +20,7 @@ use super::{
     queue::{Queue, QueueState, Terms, Wishes},
     queues::Reservation,
     route::{self, Route},
+    span,
     store::{Place, Store},
     temporary,
     topics::Subscriber,
@@ -41,10 +42,10 @@ const WINDOWED_PREFETCH: u32 = 65_535;
 
 /// The engine's half of one session.
 #[derive(Debug)]
-pub(super) struct EmbeddedSession {
-    shared: Arc<Shared>,
+pub(in crate::engine) struct EmbeddedSession {
+    pub(super) shared: Arc<Shared>,
     outlet: Arc<Outlet>,
-    subscriptions: BTreeMap<SubscriptionKey, Box<Attached>>,
+    pub(super) subscriptions: BTreeMap<SubscriptionKey, Box<Attached>>,
     id: Arc<str>,
     /// The user's name; empty for an anonymous session.
     user: Arc<str>,
@@ -67,17 +68,17 @@ const MOST_UNPUBLISHED_SIZE: usize = 32 << 10;
 type Stored = bool;
 
 /// The names that a subscription stands under, where they are not its destination.
-type Names = Box<[Box<str>]>;
+pub(super) type Names = Box<[Box<str>]>;
 
 /// A subscription of this session, and where it is attached.
 #[derive(Debug)]
-struct Attached {
-    receiver: Arc<Receiver>,
-    kind: Kind,
+pub(super) struct Attached {
+    pub(super) receiver: Arc<Receiver>,
+    pub(super) kind: Kind,
     /// The names that it stands under, where they are not its destination.
-    names: Names,
+    pub(super) names: Names,
     /// The queue, or the private queue of a topic with acknowledgements.
-    queue: Option<Arc<Queue>>,
+    pub(super) queue: Option<Arc<Queue>>,
 }
 
 /// An operation of a transaction that can no longer fail.
@@ -180,10 +181,8 @@ impl EmbeddedSession {
     }
 
     /// Decides where a message goes. What is this session's own gets the name that others have for it.
-    fn route(&self, mut message: Arc<Message>) -> Result<Route, EngineError> {
-        if let Some(to) = message.header("reply-to").and_then(|to| self.reply_destination(to)) {
-            message = Arc::new(message.sent_on(message.destination.clone(), Some(("reply-to".into(), to.into()))));
-        }
+    fn route(&self, message: Arc<Message>) -> Result<Route, EngineError> {
+        let message = self.with_reply_to(message);
         let Some(name) = self.reply_destination(&message.destination) else { return self.shared.route(message) };
         match self.shared.route(Arc::new(message.sent_on(name.into(), None)))? {
             Route::Nowhere => names::refuse(&message.destination, "it is not there; subscribe to it first"),
@@ -191,8 +190,16 @@ impl EmbeddedSession {
         }
     }
 
+    /// The same message, with a `reply-to` that others can send to.
+    pub(super) fn with_reply_to(&self, message: Arc<Message>) -> Arc<Message> {
+        match message.header("reply-to").and_then(|to| self.reply_destination(to)) {
+            Some(to) => Arc::new(message.sent_on(message.destination.clone(), Some(("reply-to".into(), to.into())))),
+            None => message,
+        }
+    }
+
     /// How others call a temporary destination of this session; none if it is no such destination.
-    fn reply_destination(&self, own: &str) -> Option<Box<str>> {
+    pub(super) fn reply_destination(&self, own: &str) -> Option<Box<str>> {
         temporary::reply_destination(own, || {
             let make = || rand::rng().sample_iter(Alphanumeric).take(SECRET).map(char::from).collect::<String>().into();
             self.secret.get_or_init(make).to_string()
@@ -217,11 +224,14 @@ impl EmbeddedSession {
         }
     }
 
-    fn subscribe(&mut self, subscription: Subscription) -> Result<Stored, EngineError> {
+    pub(in crate::engine) fn subscribe(&mut self, subscription: Subscription) -> Result<Stored, EngineError> {
         let Subscription { key, destination, acknowledge, prefetch, headers } = subscription;
         let (kind, names) = self.names(&destination)?;
         let client = self.client.as_deref().map(ClientId::name);
         let durable = durable::requested(&headers, client, kind, &destination, names.first().unwrap_or(&destination))?;
+        if self.shared.queues.owner().is_some() {
+            span::check(kind, durable.is_some(), &destination, names.first().unwrap_or(&destination), &headers)?;
+        }
         self.unsubscribe(key, false);
         let mut stored = false;
         let id = self.shared.next_receiver();
@@ -327,7 +337,7 @@ impl EmbeddedSession {
     }
 
     /// Ends a subscription; `delete`: with the durable subscription that it consumes from, as soon as no others do.
-    fn unsubscribe(&mut self, key: SubscriptionKey, delete: bool) -> Stored {
+    pub(in crate::engine) fn unsubscribe(&mut self, key: SubscriptionKey, delete: bool) -> Stored {
         let Some(attached) = self.subscriptions.remove(&key) else { return false };
         attached.receiver.end();
         let stored = delete && attached.queue.as_ref().is_some_and(|queue| queue.state.lock().delete());
@@ -427,7 +437,7 @@ impl EmbeddedSession {
 
 impl Attached {
     /// The first name that it stands under.
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.names.first().unwrap_or(&self.receiver.destination)
     }
 }
@@ -464,18 +474,26 @@ impl EngineSession for EmbeddedSession {
     }
 }
 
-impl Drop for EmbeddedSession {
-    /// Gives everything back before anything is handed on, so that other consumers get it in the old order.
-    fn drop(&mut self) {
+impl EmbeddedSession {
+    /// Ends all subscriptions. Gives everything back before anything is handed on, so that other consumers get it in the old
+    /// order.
+    pub(in crate::engine) fn end(&mut self) {
         self.publish();
         // Else other threads would still deliver here what is then marked as redelivered for nothing.
         self.outlet.close();
-        for attached in self.subscriptions.values() {
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        for attached in subscriptions.values() {
             self.detach(attached);
         }
-        for attached in self.subscriptions.values() {
+        for attached in subscriptions.values() {
             self.hand_on(attached);
         }
         self.outlet.forget_stalled();
+    }
+}
+
+impl Drop for EmbeddedSession {
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -230,6 +230,14 @@ impl Topics {
         stored
     }
 
+    /// Delivers messages to the subscriptions to one pattern.
+    pub(super) fn deliver_to_pattern(&self, pattern: &str, batch: &Arc<Batch>, queues: &Queues) {
+        let subscribers = self.patterns.read().get(pattern);
+        for subscriber in subscribers.iter().flat_map(|subscribers| subscribers.iter()) {
+            self.deliver_to(subscriber, batch, queues);
+        }
+    }
+
     /// Whether somebody has subscribed to this topic by its name.
     pub(super) fn has(&self, topic: &str) -> bool {
         self.shard(topic).read().contains_key(topic)

@@ -68,6 +68,19 @@ impl Trie {
         literals.is_empty() && any.is_none() && rest.is_none() && here.is_empty()
     }
 
+    /// The subscribers of one pattern.
+    pub(super) fn get(&self, pattern: &str) -> Option<Subscribers> {
+        let mut node = self;
+        for segment in segments(pattern) {
+            node = match segment {
+                Segment::Literal(text) => node.literals.get(text)?,
+                Segment::Any => node.any.as_deref()?,
+                Segment::Rest => node.rest.as_deref()?,
+            };
+        }
+        Some(Arc::clone(&node.here))
+    }
+
     /// Finds the subscribers of every pattern that this destination is of.
     pub(super) fn collect(&self, destination: &str, found: &mut Vec<Subscribers>) {
         let (mut places, mut next) = (Vec::new(), Vec::new());

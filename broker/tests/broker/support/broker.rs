@@ -1,13 +1,18 @@
 //! A broker in this process, on ports that the system chose.
 
-use std::{fs, net::SocketAddr, path::Path};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use stompbroker::server::{Addresses, RunError, Server};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Answer, Peer as _, StompClient, WebSocketClient, request, within};
+use super::{Answer, Peer as _, StompClient, WebSocketClient, eventually, request, within};
 
 /// The listeners that most tests use, followed by more keys.
 pub(crate) fn config(more: &str) -> String {
@@ -23,6 +28,8 @@ pub(crate) struct BrokerUnderTest {
     pub(crate) addresses: Addresses,
     pub(crate) shutdown: CancellationToken,
     running: Option<JoinHandle<Result<(), RunError>>>,
+    /// Its engine has to find something else first, before clients come.
+    connects: AtomicBool,
 }
 
 impl BrokerUnderTest {
@@ -42,7 +49,8 @@ impl BrokerUnderTest {
         let server = Server::bind(&folder.path().join("broker.yaml")).unwrap();
         let (addresses, shutdown) = (server.addresses(), CancellationToken::new());
         let running = tokio::spawn(server.run(shutdown.clone()));
-        Self { folder, addresses, shutdown, running: Some(running) }
+        let connects = AtomicBool::new(config.contains("jetStream"));
+        Self { folder, addresses, shutdown, running: Some(running), connects }
     }
 
     /// Replaces the configuration file, as an editor does.
@@ -63,8 +71,17 @@ impl BrokerUnderTest {
         loopback(self.addresses.stomp_tls.unwrap())
     }
 
+    /// Waits until load balancers would send clients here, the first time.
+    async fn connected(&self) {
+        if self.connects.swap(false, Ordering::Relaxed) {
+            let ready = || async { (self.admin("GET", "/readyz").await.status == 200).then_some(()) };
+            eventually("the broker to be ready", ready).await;
+        }
+    }
+
     /// A client over TCP that has not sent anything yet.
     pub(crate) async fn tcp(&self) -> StompClient {
+        self.connected().await;
         StompClient::connect(self.stomp()).await
     }
 
@@ -77,6 +94,7 @@ impl BrokerUnderTest {
 
     /// A client over WebSocket that has not sent anything yet.
     pub(crate) async fn websocket_client(&self) -> WebSocketClient {
+        self.connected().await;
         WebSocketClient::connect(self.websocket(), "/chat", "").await
     }
 

@@ -71,6 +71,11 @@ impl Consumer {
         !self.stalled && self.unsettled.len() < self.prefetch && (self.held < self.window || self.unsettled.is_empty())
     }
 
+    /// How many more messages it may be given, as far as their number counts.
+    pub(super) fn credit(&self) -> usize {
+        if self.has_credit() { self.prefetch.saturating_sub(self.unsettled.len()) } else { 0 }
+    }
+
     /// Holds a message that was delivered by this tag.
     pub(super) fn hold(&mut self, tag: DeliveryTag, entry: Entry) {
         self.held = self.held.saturating_add(entry.size);

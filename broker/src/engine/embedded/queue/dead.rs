@@ -5,11 +5,11 @@ use std::sync::Arc;
 use stompbroker_config::DestinationPolicy;
 
 use super::{Entry, QueueState, entry::TIMED_HEADERS};
-use crate::message::Message;
+use crate::{engine::embedded::lease::Lease, message::Message};
 
 /// What a dead letter says of its death; what an earlier death said goes.
 const REASON: &str = "dead-letter-reason";
-const DESTINATION: &str = "dead-letter-destination";
+pub(in crate::engine) const DIED_IN: &str = "dead-letter-destination";
 const DELIVERIES: &str = "dead-letter-deliveries";
 
 /// Why a message died.
@@ -76,15 +76,20 @@ impl Dead {
         self.reason
     }
 
+    /// Whom to tell that it has been moved, where another system keeps it.
+    pub(in crate::engine::embedded) fn take_lease(&mut self) -> Option<Box<dyn Lease>> {
+        self.entry.take_lease()
+    }
+
     /// The message as it goes to `destination`, having died in `queue`.
     pub(in crate::engine::embedded) fn letter(&self, queue: &str, destination: &str) -> Message {
         let Self { entry, reason } = self;
         let message = &entry.message;
         let deliveries = entry.returns.saturating_add(u32::from(*reason == Reason::Rejected));
-        let replaced = |name: &str| TIMED_HEADERS.contains(&name) || [REASON, DESTINATION, DELIVERIES].contains(&name);
+        let replaced = |name: &str| TIMED_HEADERS.contains(&name) || [REASON, DIED_IN, DELIVERIES].contains(&name);
         let mut headers: Vec<_> = message.headers.iter().filter(|(name, _)| !replaced(name)).cloned().collect();
         headers.push((REASON.into(), reason.text().into()));
-        headers.push((DESTINATION.into(), queue.into()));
+        headers.push((DIED_IN.into(), queue.into()));
         headers.push((DELIVERIES.into(), deliveries.to_string().into()));
         Message::new(message.id.clone(), destination.into(), headers, message.body.clone(), message.content_length)
     }

@@ -11,6 +11,7 @@ impl Queue {
             consumer.stalled = false;
             state.invite(id);
             state.dispatch();
+            self.appetite.notify_one();
         } else {
             state.resume_browser(id);
         }

@@ -64,7 +64,7 @@ impl QueueState {
     pub(super) fn goes_with_last_consumer(&self) -> bool {
         match &self.durable {
             Some(durable) => !durable.stays,
-            None => self.transient || self.policy.auto_delete,
+            None => self.transient || self.borrowed || self.policy.auto_delete,
         }
     }
 

@@ -9,7 +9,7 @@ use super::groups::{GROUP_ID, GROUP_SEQ, Group};
 use crate::{
     engine::{
         EngineError,
-        embedded::{declared, store::Kept},
+        embedded::{declared, lease::Lease, store::Kept},
     },
     message::Message,
 };
@@ -60,6 +60,8 @@ pub(super) struct Rare {
     pub(super) expires: Option<Instant>,
     /// Of which group it is.
     pub(super) group: Option<Group>,
+    /// Whom to tell what becomes of it, where another system keeps it.
+    pub(super) lease: Option<Box<dyn Lease>>,
 }
 
 /// What the headers of a message ask of a queue.
@@ -170,13 +172,18 @@ impl Entry {
     /// A message that has no position yet.
     pub(super) fn new(message: Arc<Message>, size: usize, terms: &Terms) -> Self {
         let Terms { priority, expires, group, .. } = *terms;
-        let rare = (expires.is_some() || group.is_some()).then(|| Box::new(Rare { expires, group }));
+        let rare = (expires.is_some() || group.is_some()).then(|| Box::new(Rare { expires, group, lease: None }));
         Self { position: 0, message, size, returns: 0, priority, redelivered: false, rare, kept: None }
     }
 
     /// Of which group it is.
     pub(super) fn group(&self) -> Option<Group> {
         self.rare.as_ref()?.group
+    }
+
+    /// Takes out whom to tell what becomes of it, where another system keeps it.
+    pub(super) fn take_lease(&mut self) -> Option<Box<dyn Lease>> {
+        self.rare.as_mut()?.lease.take()
     }
 
     /// When it is to be delivered no longer.

@@ -1,0 +1,314 @@
+//! Fetches messages of one queue for the consumers that it has in this process.
+//!
+//! All pods pull from one durable consumer of JetStream, each only as much as its own consumers can take at once. Every
+//! message that is here is leased: until it is settled JetStream hears every now and then that somebody works on it, so that
+//! only the death of this process makes it come again elsewhere.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use async_nats::{
+    Client, StatusCode, Subscriber,
+    jetstream::{self, consumer::AckPolicy, consumer::pull::Config as Consumer},
+};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    connect::backoff,
+    envelope,
+    link::Link,
+    names::Names,
+    outgoing::{Command, Outgoing},
+};
+use crate::engine::embedded::{
+    Borrowed, EmbeddedEngine, Queue,
+    lease::{Lease, Then},
+};
+
+/// Words of JetStream for what becomes of a message.
+const ACCEPTED: &[u8] = b"+ACK";
+const GIVEN_BACK: &[u8] = b"-NAK";
+const IN_PROGRESS: &[u8] = b"+WPI";
+const TERMINATED: &[u8] = b"+TERM";
+
+/// How long JetStream keeps a request for messages.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How often it shows that it still does.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// After so many heart-beats missed, the request is taken for lost.
+const MISSED: u32 = 2;
+/// The most messages of one request.
+const MOST_AT_ONCE: usize = 500;
+/// How long is waited for messages that are on the way to somebody who has gone.
+const LEFTOVERS: Duration = Duration::from_secs(1);
+/// How long an unused consumer stays in JetStream; the messages stay anyway.
+const UNUSED: Duration = Duration::from_hours(1);
+
+/// The messages of one queue that are leased to this process.
+#[derive(Debug)]
+pub(super) struct Leases {
+    /// Where to say what became of each.
+    held: Mutex<HashMap<u64, Box<str>>>,
+    next: AtomicU64,
+    outgoing: Outgoing,
+}
+
+/// One message that is leased.
+#[derive(Debug)]
+struct Leased {
+    leases: Arc<Leases>,
+    number: u64,
+}
+
+impl Leases {
+    fn lease(self: &Arc<Self>, reply: &str) -> Leased {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.held.lock().insert(number, reply.into());
+        Leased { leases: self.clone(), number }
+    }
+}
+
+impl Leased {
+    fn settle(&self, verdict: &'static [u8], then: Option<Then>) {
+        if let Some(reply) = self.leases.held.lock().remove(&self.number) {
+            let verdict = Bytes::from_static(verdict);
+            self.leases.outgoing.say(Command::Settle { reply, verdict, then });
+        } else if let Some(then) = then {
+            then(Ok(()));
+        }
+    }
+}
+
+impl Lease for Leased {
+    fn accept(&self, then: Option<Then>) {
+        self.settle(ACCEPTED, then);
+    }
+
+    fn give_back(&self) {
+        self.settle(GIVEN_BACK, None);
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        // Nobody works on it any more; JetStream gives it to somebody else after a while.
+        self.leases.held.lock().remove(&self.number);
+    }
+}
+
+/// Fetches for one queue.
+pub(super) struct Fetcher {
+    /// The queue.
+    pub(super) queue: Arc<Queue>,
+    /// Where messages go.
+    pub(super) local: Arc<EmbeddedEngine>,
+    /// What to talk with.
+    pub(super) client: Client,
+    /// The same for JetStream's own requests.
+    pub(super) context: jetstream::Context,
+    /// Where settlements go.
+    pub(super) outgoing: Outgoing,
+    /// Whether the connection stands.
+    pub(super) link: watch::Receiver<Link>,
+    /// Names in NATS.
+    pub(super) names: Names,
+    /// How long JetStream waits for a sign of life.
+    pub(super) ack_wait: Duration,
+}
+
+/// The requests for messages that JetStream has.
+struct Asked {
+    /// Messages that are still to come.
+    outstanding: usize,
+    /// When something of them was heard last.
+    heard: Instant,
+}
+
+impl Fetcher {
+    /// Fetches until `over` is cancelled.
+    pub(super) async fn run(mut self, over: CancellationToken) {
+        let outgoing = self.outgoing.clone();
+        let leases = Arc::new(Leases { held: Mutex::default(), next: AtomicU64::new(0), outgoing });
+        let inbox = self.client.new_inbox();
+        let mut arrivals = match self.client.subscribe(inbox.clone()).await {
+            Ok(arrivals) => arrivals,
+            Err(error) => return tracing::error!(%error, queue = &*self.queue.name, "cannot subscribe to NATS"),
+        };
+        tokio::select! {
+            biased;
+            () = over.cancelled() => {}
+            () = self.serve(&leases, &inbox, &mut arrivals) => {}
+        }
+        // What is on the way is for others.
+        if arrivals.unsubscribe().await.is_ok() {
+            while let Ok(Some(message)) = timeout(LEFTOVERS, arrivals.next()).await {
+                if message.status.is_none() {
+                    message.reply.iter().for_each(|reply| leases.lease(reply).give_back());
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) {
+        let mut failures = 0;
+        loop {
+            self.up().await;
+            if let Err(error) = self.make_consumer().await {
+                tracing::warn!(%error, queue = &*self.queue.name, "cannot make the consumer of a queue; trying on");
+                failures += 1;
+                sleep(backoff(failures)).await;
+                continue;
+            }
+            failures = 0;
+            self.fetch(leases, inbox, arrivals).await;
+            sleep(backoff(0)).await;
+        }
+    }
+
+    async fn up(&mut self) {
+        // An error means that the engine is ending, and this task with it.
+        let _ = self.link.wait_for(|link| matches!(link, Link::Up { .. })).await;
+    }
+
+    async fn make_consumer(&self) -> Result<(), String> {
+        let (name, stream) = (Names::consumer(&self.queue.name), self.names.stream_of(&self.queue.name));
+        let subject = self.names.queue(&self.queue.name).map_err(|error| error.to_string())?;
+        let consumer = Consumer {
+            durable_name: Some(name.to_string()),
+            filter_subject: subject.into_string(),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.ack_wait,
+            // As many as all consumers of all pods may hold; each pod asks for no more than its own can take.
+            max_ack_pending: -1,
+            max_waiting: 10_000,
+            inactive_threshold: UNUSED,
+            ..Consumer::default()
+        };
+        let made = self.context.create_consumer_on_stream(consumer, &*stream).await;
+        made.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    /// Asks for messages and takes them, until the consumer has to be made anew.
+    async fn fetch(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) {
+        let ask = format!(
+            "$JS.API.CONSUMER.MSG.NEXT.{}.{}",
+            self.names.stream_of(&self.queue.name),
+            Names::consumer(&self.queue.name)
+        );
+        let mut asked = Asked { outstanding: 0, heard: Instant::now() };
+        let mut signs = interval(self.ack_wait / 3);
+        signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut epoch = *self.link.borrow_and_update();
+        loop {
+            let appetite = EmbeddedEngine::appetite(&self.queue).saturating_sub(asked.outstanding).min(MOST_AT_ONCE);
+            // With little free of much that is asked for, more requests would only cost.
+            if appetite > asked.outstanding {
+                let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+                let request = json!({"batch": appetite, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(HEARTBEAT)});
+                let request = Bytes::from(request.to_string());
+                if let Err(error) = self.client.publish_with_reply(ask.clone(), inbox.to_owned(), request).await {
+                    tracing::warn!(%error, queue = &*self.queue.name, "cannot ask for messages");
+                    return;
+                }
+                if asked.outstanding == 0 {
+                    asked.heard = Instant::now();
+                }
+                asked.outstanding += appetite;
+            }
+            let lost = asked.heard + HEARTBEAT * (MISSED + 1);
+            tokio::select! {
+                biased;
+                changed = self.link.changed() => {
+                    let now = *self.link.borrow_and_update();
+                    if changed.is_err() || matches!(now, Link::Up { .. }) && now != epoch {
+                        // The requests went with the connection.
+                        return;
+                    }
+                    epoch = if matches!(now, Link::Up { .. }) { now } else { epoch };
+                }
+                arrival = arrivals.next() => {
+                    let Some(message) = arrival else { return };
+                    asked.heard = Instant::now();
+                    if !self.take(message, leases, &mut asked) {
+                        return;
+                    }
+                }
+                () = self.queue.appetite.notified() => {}
+                _ = signs.tick() => self.show_life(leases),
+                () = tokio::time::sleep_until(lost), if asked.outstanding > 0 => return,
+            }
+        }
+    }
+
+    fn show_life(&self, leases: &Leases) {
+        for reply in leases.held.lock().values() {
+            let verdict = Bytes::from_static(IN_PROGRESS);
+            self.outgoing.say(Command::Settle { reply: reply.clone(), verdict, then: None });
+        }
+    }
+
+    /// Takes what has arrived; says whether the consumer is still good.
+    fn take(&self, message: async_nats::Message, leases: &Arc<Leases>, asked: &mut Asked) -> bool {
+        match message.status {
+            None => {
+                asked.outstanding = asked.outstanding.saturating_sub(1);
+                self.take_message(message, leases);
+                true
+            }
+            Some(StatusCode::IDLE_HEARTBEAT) => true,
+            Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {
+                let header = message.headers.as_ref().and_then(|headers| headers.get("Nats-Pending-Messages"));
+                let left = header.and_then(|left| left.as_str().parse().ok()).unwrap_or(asked.outstanding);
+                asked.outstanding = asked.outstanding.saturating_sub(left);
+                true
+            }
+            Some(status) => {
+                let description = message.description.as_deref().unwrap_or_default();
+                tracing::debug!(%status, description, queue = &*self.queue.name, "a request for messages has ended");
+                false
+            }
+        }
+    }
+
+    fn take_message(&self, message: async_nats::Message, leases: &Arc<Leases>) {
+        let Some(reply) = message.reply.clone() else { return };
+        let message = jetstream::Message { message, context: self.context.clone() };
+        let Ok(info) = message.info() else { return };
+        let say = |verdict: Bytes| {
+            self.outgoing.say(Command::Settle { reply: reply.as_str().into(), verdict, then: None });
+        };
+        let content = match envelope::decode(&message.payload) {
+            Ok(content) => Arc::new(content),
+            Err(error) => {
+                let (queue, sequence) = (&*self.queue.name, info.stream_sequence);
+                tracing::error!(%error, queue, sequence, "a message of another program is dropped");
+                return say(Bytes::from_static(TERMINATED));
+            }
+        };
+        let published = SystemTime::from(info.published);
+        let age = SystemTime::now().duration_since(published).unwrap_or_default();
+        let delay = EmbeddedEngine::delay_left(&content, age);
+        if !delay.is_zero() {
+            return say(format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into());
+        }
+        // Each time that it came too early counts for JetStream, though nobody has seen it.
+        let early = i64::from(!EmbeddedEngine::delay_left(&content, Duration::ZERO).is_zero());
+        let returns = u32::try_from(info.delivered - 1 - early).unwrap_or(0);
+        let lease = Box::new(leases.lease(reply.as_str()));
+        self.local.borrow(&self.queue.name, Borrowed { message: content, age, returns, lease });
+    }
+}

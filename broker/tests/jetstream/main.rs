@@ -1,0 +1,51 @@
+//! Brokers over a real NATS: what is special to it, and the tests of every broker once more.
+//!
+//! The program is the one that `hack/cluster/cluster bin nats-server` builds, or `STOMPBROKER_TEST_NATS_SERVER`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(dead_code, unused_imports, reason = "the tests of every broker are shared, and so is all that they need")]
+
+mod faults;
+mod nats;
+mod queues;
+mod topics;
+mod transactions;
+
+#[path = "../broker/support/mod.rs"]
+mod any_broker;
+
+/// What tests of every broker do, here with brokers that have queues in JetStream.
+mod support {
+    pub(crate) use crate::any_broker::*;
+    use crate::nats::Nats;
+
+    /// As for the other tests, with an engine of its own within the NATS that all tests share.
+    pub(crate) fn config(more: &str) -> String {
+        config_on(Nats::shared(), &Nats::prefix(), more)
+    }
+
+    /// The same on this NATS, shared by all that give the same prefix.
+    pub(crate) fn config_on(nats: &Nats, prefix: &str, more: &str) -> String {
+        config_with(&format!("servers: ['{}'], prefix: {prefix}", nats.url()), more)
+    }
+
+    /// The same with these keys of the engine.
+    pub(crate) fn config_with(engine: &str, more: &str) -> String {
+        crate::any_broker::config(&format!(
+            "engine: {{jetStream: {{{engine}, replicas: 1, queueStreams: 2, ackWait: 2s}}}}\n{more}"
+        ))
+    }
+
+    /// Brokers that are one.
+    pub(crate) fn pods<const N: usize>(more: &str) -> [BrokerUnderTest; N] {
+        let config = config(more);
+        std::array::from_fn(|_| BrokerUnderTest::start(&config))
+    }
+}
+
+#[path = "../broker/messages.rs"]
+mod messages;
+#[path = "../broker/temp_queues.rs"]
+mod temp_queues;
+#[path = "../broker/user_destinations.rs"]
+mod user_destinations;
