@@ -212,16 +212,17 @@ impl Config {
             }
             relay.check().map_err(|(key, problem)| LoadError::new(&format!("engine.relay.{key}"), problem))?;
         }
-        if let crate::Engine::JetStream(engine) = &self.engine {
-            if let Err((key, problem)) = engine.check() {
-                return refuse(&format!("engine.jetStream.{key}"), problem);
-            }
-            for (index, policy) in self.destinations.iter().enumerate() {
-                for (key, is_set) in [("autoDelete", policy.auto_delete), ("expires", policy.expires.is_some())] {
-                    if is_set {
-                        let problem = "queues in NATS stay; remove the key".to_owned();
-                        return refuse(&format!("destinations[{index}].{key}"), problem);
-                    }
+        self.check_jetstream()
+    }
+
+    fn check_jetstream(&self) -> Result<(), LoadError> {
+        let crate::Engine::JetStream(engine) = &self.engine else { return Ok(()) };
+        engine.check().map_err(|(key, problem)| LoadError::new(&format!("engine.jetStream.{key}"), problem))?;
+        for (index, policy) in self.destinations.iter().enumerate() {
+            for (key, is_set) in [("autoDelete", policy.auto_delete), ("expires", policy.expires.is_some())] {
+                if is_set {
+                    let problem = "queues in NATS stay; remove the key".to_owned();
+                    return Err(LoadError::new(&format!("destinations[{index}].{key}"), problem));
                 }
             }
         }

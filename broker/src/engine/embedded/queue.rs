@@ -78,6 +78,7 @@ pub(in crate::engine) struct Queue {
 
 /// What is in a queue, and who takes it.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct QueueState {
     ready: Lanes,
     /// Of everything here: ready, unsettled and reserved.

@@ -213,7 +213,9 @@ impl Queues {
         if idle {
             self.prune(queue);
         }
-        done.into_iter().for_each(|lease| lease.accept(None));
+        for lease in done {
+            lease.accept(None);
+        }
         queue.appetite.notify_one();
         if let Some((dead, policy)) = dead {
             // A crash leaves a message in one of the two queues, never in both or neither.
@@ -235,7 +237,10 @@ impl Queues {
                 return owner.bury(letter, lease);
             }
             // It died where dead letters go: nobody wants it.
-            return lease.into_iter().for_each(|lease| lease.accept(None));
+            if let Some(lease) = lease {
+                lease.accept(None);
+            }
+            return;
         }
         let terms = Terms::read(&letter, Duration::ZERO).unwrap_or_default();
         if queue == destination || self.push(&letter, &terms, false).is_err() {

@@ -155,10 +155,14 @@ mod tests {
         let numbers: Vec<_> = (0..MOST_OPEN).map(|_| answers.open(None, 1)).collect();
         assert!(!answers.is_ready());
         let (early, late) = numbers.split_at(MOST_OPEN / 2);
-        early.iter().for_each(|number| answers.close(*number, Ok(())));
+        for number in early {
+            answers.close(*number, Ok(()));
+        }
         assert_eq!(told(&mailbox), ["ready"]);
         assert!(answers.is_ready());
-        late.iter().for_each(|number| answers.close(*number, Ok(())));
+        for number in late {
+            answers.close(*number, Ok(()));
+        }
         assert!(told(&mailbox).is_empty(), "nobody waits any more");
     }
 }

@@ -61,7 +61,7 @@ impl Plan {
                 let shared = shared.clone();
                 let then: Stored = Box::new(move |outcome| match outcome {
                     Ok(sequence) => {
-                        spread(&shared, parts, sequence);
+                        spread(&shared, &parts, sequence);
                         then(Ok(()), self);
                     }
                     Err(error) => then(Err(error), self),
@@ -84,7 +84,7 @@ fn pack(parts: &[Part], limit: usize) -> Result<Bytes, EngineError> {
 }
 
 /// Spreads messages that are safe as one over their queues; the one goes when all are there.
-fn spread(shared: &Arc<Shared>, parts: Vec<Part>, sequence: u64) {
+fn spread(shared: &Arc<Shared>, parts: &[Part], sequence: u64) {
     let last = shared.clone();
     let done: Then = Box::new(move |outcome| match outcome {
         Ok(()) => last.forget_commit(sequence),

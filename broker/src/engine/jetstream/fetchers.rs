@@ -1,6 +1,6 @@
 //! The tasks that fetch messages, one for each queue that somebody here consumes from.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ impl Fetchers {
             outgoing: shared.outgoing.clone(),
             link: shared.link.subscribe(),
             names: shared.names.clone(),
-            ack_wait: Duration::from(shared.config.ack_wait.0),
+            ack_wait: shared.config.ack_wait.0,
         };
         shared.tasks.spawn(fetcher.run(over));
     }

@@ -136,21 +136,19 @@ async fn wait_for(events: &mut mpsc::Receiver<Event>, wanted: &Event, until: Opt
                 event if event == wanted => return,
                 Event::ServerError(error) => tracing::warn!(%error, "NATS reports an error"),
                 Event::SlowConsumer(_) => {
-                    tracing::warn!("messages of NATS were dropped, for they were taken too slowly")
+                    tracing::warn!("messages of NATS were dropped, for they were taken too slowly");
                 }
                 event => tracing::debug!(%event, "the connection to NATS"),
             }
         }
         // Only at the end, which comes otherwise.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
-    match until {
-        Some(until) => timeout_at(until, wait).await.is_ok(),
-        None => {
-            wait.await;
-            true
-        }
+    if let Some(until) = until {
+        return timeout_at(until, wait).await.is_ok();
     }
+    wait.await;
+    true
 }
 
 /// Has JetStream keep the streams, however long that takes.

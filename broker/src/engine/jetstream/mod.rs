@@ -179,8 +179,10 @@ impl Shared {
             return Ok(());
         }
         let subjects = self.subjects(standing)?;
-        for (subject, target) in subjects.iter().zip(std::iter::repeat(target(standing))) {
-            target.into_iter().for_each(|target| self.interests.add(subject, target));
+        if let Some(target) = target(standing) {
+            for subject in &subjects {
+                self.interests.add(subject, target.clone());
+            }
         }
         Ok(())
     }
@@ -191,7 +193,9 @@ impl Shared {
             return self.fetchers.remove(&queue.name);
         }
         if let (Ok(subjects), Some(target)) = (self.subjects(standing), target(standing)) {
-            subjects.iter().for_each(|subject| self.interests.remove(subject, &target));
+            for subject in &subjects {
+                self.interests.remove(subject, &target);
+            }
         }
     }
 

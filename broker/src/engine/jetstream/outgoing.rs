@@ -263,7 +263,9 @@ impl Talker {
                     (Ok(()), None) => {}
                     (Err(error), then) => {
                         tracing::warn!(%error, "cannot publish to NATS");
-                        then.into_iter().for_each(|then| then(Err(EngineError::NotAvailable)));
+                        if let Some(then) = then {
+                            then(Err(EngineError::NotAvailable));
+                        }
                     }
                 }
             }
@@ -376,7 +378,9 @@ impl Talker {
 fn refuse(command: Command) {
     match command {
         Command::Publish { then, .. } | Command::Settle { then, .. } => {
-            then.into_iter().for_each(|then| then(Err(EngineError::NotAvailable)));
+            if let Some(then) = then {
+                then(Err(EngineError::NotAvailable));
+            }
         }
         Command::Store { then, .. } => then(Err(EngineError::NotAvailable)),
         Command::Mark(then) => then(Err(EngineError::NotAvailable)),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use async_nats::jetstream::{AckKind, Message, consumer::AckPolicy, consumer::pull::Config as Consumer};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use tokio::{
     sync::oneshot,
@@ -103,10 +104,9 @@ impl Spreader {
 
 /// The messages of a transaction.
 fn parts(commit: &Message) -> Result<Vec<Part>, envelope::Malformed> {
-    let parts = envelope::decode_all(&commit.payload)?;
-    parts
-        .into_iter()
-        .map(|(subject, payload)| Ok((subject, envelope::decode(&payload)?.id.clone(), payload)))
-        .map(|part| part.map(|(subject, id, payload)| (subject, payload, id)))
-        .collect()
+    let part = |(subject, payload): (Box<str>, Bytes)| {
+        let id = envelope::decode(&payload)?.id;
+        Ok((subject, payload, id))
+    };
+    envelope::decode_all(&commit.payload)?.into_iter().map(part).collect()
 }
