@@ -36,9 +36,9 @@ use parking_lot::Mutex;
 use stompbroker_config::{DestinationPolicy, Nack};
 use tokio::sync::Notify;
 
-pub(in crate::engine) use self::{borrowed::Borrowed, dead::DIED_IN};
 #[cfg(test)]
 pub(super) use self::groups::Group;
+pub(in crate::engine) use self::{borrowed::Borrowed, dead::DIED_IN};
 use self::{
     bounds::Bounds,
     browse::Browser,

@@ -8,6 +8,7 @@ use stompbroker_config::{DestinationPolicy, UserDestinations};
 use super::{
     EmbeddedEngine, EmbeddedSession,
     asked::Asked,
+    declared::Declared,
     lease::Lease,
     names::{self, Kind},
     queue::{Borrowed, Queue, QueueState, Terms},
@@ -72,8 +73,24 @@ pub(super) fn check(
         if asked.exclusive {
             return names::refuse(destination, "a queue whose messages NATS keeps has no exclusive consumers");
         }
+        if asked.browser {
+            return names::refuse(destination, "a queue whose messages NATS keeps cannot be browsed");
+        }
+        say_nothing(destination, headers)?;
     }
     Ok(())
+}
+
+/// Refuses what clients say of a queue by headers: no pod could hold the others to it.
+fn say_nothing(destination: &str, headers: &[Header]) -> Result<(), EngineError> {
+    let said = Declared::read(headers)?;
+    if said.is_none_or(|said| said == Declared::default()) {
+        return Ok(());
+    }
+    names::refuse(
+        destination,
+        "a queue whose messages NATS keeps goes by the configuration's destinations alone; leave out the headers about it",
+    )
 }
 
 impl EmbeddedSession {
@@ -138,7 +155,11 @@ impl EmbeddedSession {
             None => message,
         };
         names::for_send(&message.destination)?;
-        Ok(Way::to(message))
+        let way = Way::to(message);
+        if let Way::Queue(message) = &way {
+            say_nothing(&message.destination, &message.headers)?;
+        }
+        Ok(way)
     }
 }
 
