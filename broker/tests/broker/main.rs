@@ -21,6 +21,7 @@ mod memory;
 mod messages;
 mod persistence;
 mod proxies;
+mod queue_features;
 mod relay;
 mod reload;
 mod rules;
