@@ -29,10 +29,24 @@ async fn the_pattern_for_the_rest_covers_the_topic_itself() {
     let [here, there] = pods("");
     let (mut sender, mut watcher) = (here.tcp_session().await, there.tcp_session().await);
     watcher.subscribe("0", "/topic/a/**").await;
+    // The same to every broker, so each gets each message once.
+    let mut other = there.tcp_session().await;
+    other.subscribe("0", "/topic/a.#").await;
+    other.subscribe("1", "/topic/**/c").await;
     for topic in ["/topic/ab", "/topic/a", "/topic/a.b/c"] {
         sender.send(topic, topic).await;
     }
     assert_eq!([watcher.message().await, watcher.message().await], ["/topic/a", "/topic/a.b/c"]);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let frame = other.frame().await;
+        seen.push((frame.header("subscription").unwrap().to_owned(), frame.text().to_owned()));
+    }
+    seen.sort();
+    assert_eq!(
+        seen,
+        [("0", "/topic/a"), ("0", "/topic/a.b/c"), ("1", "/topic/a.b/c")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use super::{
     route, temporary,
 };
 use crate::{
-    destination::is_pattern,
+    destination::{Segment, is_pattern, segments, spans},
     engine::{DeliveryTag, EngineError, Settlement, SubscriptionKey},
     message::{Batch, Message},
     stomp::Header,
@@ -182,8 +182,21 @@ impl EmbeddedEngine {
     }
 
     /// Hands messages to those who subscribed to this pattern.
-    pub(in crate::engine) fn deliver_pattern(&self, pattern: &str, batch: &Arc<Batch>) {
-        self.shared.topics.deliver_to_pattern(pattern, batch, &self.shared.queues);
+    /// There may be others among them, which the other system could not tell from those of the pattern.
+    pub(in crate::engine) fn deliver_pattern(&self, pattern: &str, messages: &[Arc<Message>]) {
+        let path: Vec<Segment<'_>> = segments(pattern).collect();
+        let fits = |own: &Segment<'_>, text: &str| match own {
+            Segment::Any | Segment::Rest => true,
+            Segment::Literal(own) => *own == text,
+        };
+        let is_of = |message: &&Arc<Message>| {
+            let texts = message.destination.split(['/', '.']);
+            spans(&path, |own| *own == Segment::Rest, texts, fits)
+        };
+        let messages: Vec<_> = messages.iter().filter(is_of).cloned().collect();
+        if !messages.is_empty() {
+            self.shared.topics.deliver_to_pattern(pattern, &Arc::new(Batch::new(messages)), &self.shared.queues);
+        }
     }
 
     /// Hands a message to those sessions of a name that subscribed to their own destination of it.

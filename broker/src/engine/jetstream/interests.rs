@@ -24,7 +24,7 @@ const MOST_AT_ONCE: usize = 64;
 pub(super) enum Target {
     /// Those who subscribed to the message's own topic by its name.
     Topic,
-    /// Those who subscribed to this pattern.
+    /// Those who subscribed to this pattern, however it is written.
     Pattern(Box<str>),
     /// Sessions of a user, or one session.
     User,
@@ -135,11 +135,7 @@ fn deliver(local: &EmbeddedEngine, target: &Target, messages: &[Arc<Message>]) {
                 }
             }
         }
-        Target::Pattern(pattern) => {
-            if !messages.is_empty() {
-                local.deliver_pattern(pattern, &Arc::new(Batch::new(messages.to_vec())));
-            }
-        }
+        Target::Pattern(pattern) => local.deliver_pattern(pattern, messages),
         Target::User => messages.iter().for_each(|message| local.deliver_user(message)),
         Target::Temporary => {
             for message in messages {

@@ -134,6 +134,16 @@ impl Names {
     }
 }
 
+/// The one way to write a pattern of those that mean the same.
+pub(super) fn canonical_pattern(pattern: &str) -> Box<str> {
+    let segment = |segment| match segment {
+        Segment::Literal(text) => text,
+        Segment::Any => "*",
+        Segment::Rest => "**",
+    };
+    segments(pattern).map(segment).collect::<Vec<_>>().join("/").into()
+}
+
 /// Appends a token, encoded.
 fn push(subject: &mut String, token: &str) {
     if token.is_empty() {
@@ -192,9 +202,17 @@ mod tests {
             ("/topic/a/**", &["p.t.a", "p.t.a.>"]),
             ("/topic/a.#", &["p.t.a", "p.t.a.>"]),
             ("/topic/>", &["p.t.>"]),
+            ("/topic/a.**.b", &["p.t.a", "p.t.a.>"]),
         ] {
             let found = names().pattern(pattern).unwrap();
             assert_eq!(found.iter().map(|subject| &**subject).collect::<Vec<_>>(), subjects, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_mean_the_same_are_written_alike() {
+        for pattern in ["/topic/a.*.#", "/topic.a/*/>", "/topic/a/*/**"] {
+            assert_eq!(&*canonical_pattern(pattern), "/topic/a/*/**");
         }
     }
 

@@ -14,6 +14,7 @@ use super::{
     commit::{self, Plan},
     envelope,
     interests::Target,
+    names::canonical_pattern,
     outgoing::{Command, Nobody},
 };
 use crate::{
@@ -293,7 +294,7 @@ pub(super) fn target(standing: &Standing) -> Option<Target> {
         Standing::Queue(_) => None,
         Standing::Temporary(_) => Some(Target::Temporary),
         Standing::Topic(_) => Some(Target::Topic),
-        Standing::Pattern(pattern) => Some(Target::Pattern(pattern.clone())),
+        Standing::Pattern(pattern) => Some(Target::Pattern(canonical_pattern(pattern))),
         Standing::User(_) => Some(Target::User),
     }
 }
