@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, unused_imports, reason = "the tests of every broker are shared, and so is all that they need")]
 
+#[path = "../common/authority.rs"]
+mod authority;
 mod faults;
 mod nats;
 mod queues;
