@@ -137,7 +137,7 @@ impl EmbeddedSession {
             if temporary::is_reply_queue(&name) && !self.shared.queues.has(&name) {
                 return names::refuse(&message.destination, "it is not there; subscribe to it first");
             }
-            return Ok(Way::to(Arc::new(message.sent_on(name, None))));
+            return Ok(Way::to(Arc::new(message.sent_on(name.into(), None))));
         }
         if temporary::is_reply_queue(&message.destination) || temporary::is_reply_topic(&message.destination) {
             return Ok(Way::to(message));
@@ -151,7 +151,7 @@ impl EmbeddedSession {
             return Ok(Way::User(name, message));
         }
         let message = match route::by_own_name(&self.shared, &message.destination)? {
-            Some(name) => Arc::new(message.sent_on(name, None)),
+            Some(name) => Arc::new(message.sent_on(name.into(), None)),
             None => message,
         };
         names::for_send(&message.destination)?;

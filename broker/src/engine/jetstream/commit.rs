@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use smol_str::SmolStr;
 
 use super::{
     Shared, envelope,
@@ -19,7 +20,7 @@ use crate::engine::{
 };
 
 /// A message for a stream: its subject, its payload and its id.
-pub(super) type Part = (Box<str>, Bytes, Box<str>);
+pub(super) type Part = (Box<str>, Bytes, SmolStr);
 
 /// What is to be done of a transaction.
 #[derive(Default)]

@@ -13,6 +13,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 use async_nats::{Client, HeaderMap, StatusCode, Subscriber, header::NATS_MESSAGE_ID};
 use bytes::Bytes;
 use futures::StreamExt as _;
+use smol_str::SmolStr;
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -60,7 +61,7 @@ pub(super) enum Command {
         /// The message.
         payload: Bytes,
         /// What JetStream knows it by when it comes twice.
-        id: Box<str>,
+        id: SmolStr,
         /// Told when it is safe.
         then: Stored,
     },
@@ -110,7 +111,7 @@ struct Pending {
 }
 
 enum Awaited {
-    Store { subject: Box<str>, payload: Bytes, id: Box<str>, then: Stored },
+    Store { subject: Box<str>, payload: Bytes, id: SmolStr, then: Stored },
     Settle { reply: Box<str>, verdict: Bytes, then: Then },
 }
 

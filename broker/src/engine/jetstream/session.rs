@@ -149,7 +149,7 @@ impl Half {
         let limit = self.shared.max_payload();
         let payload = envelope::encode(message).filter(|payload| payload.len() <= limit);
         let payload = payload.ok_or_else(|| EngineError::TooLarge {
-            destination: message.destination.clone(),
+            destination: message.destination.as_str().into(),
             limit: format!("max_payload of NATS ({limit} octets, with all headers)").into(),
         })?;
         Ok((way, payload))

@@ -47,7 +47,7 @@ impl QueueState {
 
     /// How many more messages its consumers could take at once.
     pub(in crate::engine::embedded) fn appetite(&self) -> usize {
-        let credit: usize = self.consumers.values().map(super::Consumer::credit).sum();
+        let credit: usize = self.consumers.values().map(|consumer| consumer.credit()).sum();
         credit.saturating_sub(self.ready.len())
     }
 
