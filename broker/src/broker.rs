@@ -197,6 +197,7 @@ impl Broker {
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: self.config_status(),
+            logins: self.current().logins.clone(),
             sessions: self.sessions(),
             relay: self.engine.relay_status(),
             draining: self.drain.has_begun(),

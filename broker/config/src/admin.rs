@@ -27,6 +27,9 @@ pub struct Status {
     pub version: String,
     /// The configuration in force.
     pub config: ConfigStatus,
+    /// The logins in force.
+    #[serde(default, skip_serializing_if = "LoginDigests::is_empty")]
+    pub logins: LoginDigests,
     /// Live sessions and rates.
     pub sessions: Sessions,
     /// The upstream, with the relay engine only.
@@ -80,6 +83,25 @@ pub struct ConfigStatus {
     /// Changed keys of the file in force that only a restart brings into effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<String>,
+}
+
+/// The logins in force, as [`crate::login_digest`]; one is absent when the configuration has none, or no admin token.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoginDigests {
+    /// What services log in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// What client connections log in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}
+
+impl LoginDigests {
+    /// Whether there is nothing to say.
+    pub const fn is_empty(&self) -> bool {
+        self.system.is_none() && self.client.is_none()
+    }
 }
 
 /// Live sessions and rates.

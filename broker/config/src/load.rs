@@ -261,7 +261,12 @@ impl crate::Listeners {
 
 /// What operator and broker compare to see whether a configuration is in force: SHA-256 of the file's octets, in hex.
 pub fn config_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, octet| {
+    hex(&Sha256::digest(text.as_bytes()))
+}
+
+/// Octets as lower-case hexadecimal digits.
+pub(crate) fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(2 * octets.len()), |mut hex, octet| {
         use std::fmt::Write as _;
         let _ = write!(hex, "{octet:02x}");
         hex

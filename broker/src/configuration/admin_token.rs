@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest as _, Sha256};
+use stompbroker_config::{login_digest, login_digest_key};
 use subtle::ConstantTimeEq as _;
 
 /// A token, kept as its digest.
@@ -35,14 +35,18 @@ impl AdminToken {
             fs::read_to_string(file).map_err(|source| AdminTokenError::Read { file: file.to_owned(), source })?;
         match text.trim() {
             "" => Err(AdminTokenError::Empty(file.to_owned())),
-            token => Ok(Self(Sha256::digest(token).into())),
+            token => Ok(Self(login_digest_key(token))),
         }
     }
 
     /// Whether this is the token; takes the same time whatever differs.
     pub fn is(&self, token: &str) -> bool {
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        self.0.ct_eq(&digest).into()
+        self.0.ct_eq(&login_digest_key(token)).into()
+    }
+
+    /// The digest of the login in a folder, as the operator makes it of the Secret.
+    pub(super) fn login_digest(&self, folder: &Path) -> Option<String> {
+        login_digest(&self.0, |file| fs::read(folder.join(file)).ok())
     }
 }
 

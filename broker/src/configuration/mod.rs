@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use stompbroker_config::{Config, Engine, LoadError, config_hash};
+use stompbroker_config::{Config, CredentialDirectory, Engine, LoadError, admin::LoginDigests, config_hash};
 
 pub use self::{admin_token::AdminToken, source::Source};
 pub(crate) use self::{diff::changed_keys, reload::watch};
@@ -33,6 +33,8 @@ pub struct Configuration {
     pub hash: String,
     /// Who may log in.
     pub authenticator: Authenticator,
+    /// The logins of the configuration, for the admin port.
+    pub logins: LoginDigests,
     /// The certificates of the listeners.
     pub tls: TlsServers,
     /// What sessions go by.
@@ -132,8 +134,15 @@ impl Configuration {
         })?;
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
         let authenticator = Authenticator::new(credentials, users, issuers);
-        Ok(Self { hash: config_hash(text), authenticator, tls, settings, admin_token, config })
+        let logins = logins(&config, admin_token.as_ref());
+        Ok(Self { hash: config_hash(text), authenticator, logins, tls, settings, admin_token, config })
     }
+}
+
+/// What the admin port says of the logins; read after them, for the files are read as a whole again when they change meanwhile.
+fn logins(config: &Config, token: Option<&AdminToken>) -> LoginDigests {
+    let digest = |folder: &Option<CredentialDirectory>| token?.login_digest(&folder.as_ref()?.directory);
+    LoginDigests { system: digest(&config.credentials.system), client: digest(&config.credentials.client) }
 }
 
 /// The relay reads its credentials and certificates whenever it connects; that they are there is checked with the

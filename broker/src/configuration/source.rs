@@ -6,10 +6,9 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use stompbroker_config::{Config, Engine, UpstreamTls};
+use stompbroker_config::{Config, Engine, LOGIN_FILES, UpstreamTls};
 
 use super::{Configuration, ConfigurationError};
-use crate::security::credential_files::{FURTHER_VALUES, PASSWORD_FILE, USERNAME_FILE};
 
 /// How often files are read that change while they are read.
 const MOST_TRIES: u32 = 5;
@@ -83,9 +82,7 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
         folders.extend([&relay.system_credentials, &relay.client_credentials]);
         upstream_tls = relay.tls.as_ref();
     }
-    let prefixes = || std::iter::once("").chain(FURTHER_VALUES);
-    let files = || prefixes().flat_map(|prefix| [USERNAME_FILE, PASSWORD_FILE].map(|file| format!("{prefix}{file}")));
-    let pairs = folders.into_iter().flat_map(|folder| files().map(|file| folder.directory.join(file)));
+    let pairs = folders.into_iter().flat_map(|folder| LOGIN_FILES.map(|file| folder.directory.join(file)));
     let users = config.authentication.users.iter().map(|users| users.file.clone());
     let issuers = config.authentication.jwt.iter().flat_map(|issuer| [&issuer.jwks_file, &issuer.ca_file]);
     let certificates = config.listeners.tls().flat_map(|(_, _, tls)| tls.files());

@@ -13,7 +13,7 @@ pub const USERNAME_FILE: &str = "username";
 pub const PASSWORD_FILE: &str = "password";
 
 /// What the files of further values begin with, beside the current ones: what a rotation brings in, and what it takes out.
-pub const FURTHER_VALUES: [&str; 2] = ["next.", "previous."];
+const FURTHER_VALUES: [&str; 2] = ["next.", "previous."];
 
 /// A name and its secret; `Debug` shows only the name.
 #[derive(Clone, PartialEq, Eq)]

@@ -131,6 +131,39 @@ async fn swapped_credentials_count_for_new_logins_and_leave_live_sessions_alone(
 }
 
 #[tokio::test]
+async fn the_logins_in_force_are_told_by_a_digest_of_what_the_secret_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("system");
+    fs::create_dir(&secret).unwrap();
+    mount(&secret, "..v1", "spring", "old");
+    fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
+    let config = "listeners: {stomp: {port: 0}}\nadmin: {port: 0, tokenFile: TOKEN}\ncredentials: {system: {directory: \
+                  FOLDER/system}}\n";
+    let broker = BrokerUnderTest::start_in(folder, config);
+    let told = async |values: &[(&str, &str)]| {
+        let key = stompbroker_config::login_digest_key(BrokerUnderTest::TOKEN);
+        let value =
+            |file: &str| values.iter().find(|(name, _)| *name == file).map(|(_, text)| text.as_bytes().to_vec());
+        let digest = stompbroker_config::login_digest(&key, value).unwrap();
+        eventually("the digest", async || {
+            let status = broker.admin("GET", "/status").await.json();
+            assert!(status["logins"].get("client").is_none(), "{status}");
+            (status["logins"]["system"] == digest.as_str()).then_some(())
+        })
+        .await;
+    };
+    let now = [("username", "spring"), ("password", "old")];
+    told(&now).await;
+    let staged = [("next.username", "spring"), ("next.password", "new"), ("rotation", "1")];
+    for (file, text) in staged {
+        fs::write(secret.join(file), text).unwrap();
+    }
+    told(&[&now[..], &staged[..]].concat()).await;
+    broker.tcp().await.log_in("login:spring\npasscode:new\n").await;
+    broker.tcp().await.log_in("login:spring\npasscode:old\n").await;
+}
+
+#[tokio::test]
 async fn a_new_admin_token_replaces_the_old_one() {
     let broker = BrokerUnderTest::start(&config(""));
     fs::write(broker.folder.path().join("token"), "another").unwrap();
