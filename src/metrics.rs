@@ -71,6 +71,8 @@ pub struct Metrics {
     pub events: Family<ResultLabel, Counter>,
     /// Zones whose pods were replaced, by reason.
     pub zone_restarts: Family<ReasonLabel, Counter>,
+    /// Steps of the rotations of logins.
+    pub rotation_steps: Family<ReasonLabel, Counter>,
     /// 1 when this replica is the one that works.
     pub leader: Gauge,
     /// 1 when the API server does not know the kind StompBroker.
@@ -111,6 +113,7 @@ impl Metrics {
             pod_polls: Family::default(),
             events: Family::default(),
             zone_restarts: Family::default(),
+            rotation_steps: Family::default(),
             leader: Gauge::default(),
             crd_missing: Gauge::default(),
             broker_ready: Family::default(),
@@ -129,6 +132,7 @@ impl Metrics {
         registry.register("pod_polls", "Questions to broker pods by outcome", metrics.pod_polls.clone());
         registry.register("events", "Events by outcome", metrics.events.clone());
         registry.register("zone_restarts", "Zones whose pods were replaced", metrics.zone_restarts.clone());
+        registry.register("rotation_steps", "Steps of the rotations of logins", metrics.rotation_steps.clone());
         registry.register("leader", "1 on the replica that works", metrics.leader.clone());
         registry.register("crd_missing", "1 when the CRD is not installed", metrics.crd_missing.clone());
         registry.register("broker_ready", "1 when the StompBroker is Ready", metrics.broker_ready.clone());

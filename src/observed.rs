@@ -7,7 +7,8 @@ use stompbroker_config::admin;
 
 use crate::{
     api::{RolloutStatus, StompBroker},
-    validate::referenced_secrets,
+    plan::rotation::{Holds, Matches, Step},
+    validate::{Wishes, referenced_secrets},
 };
 
 /// What one pass has seen of one broker's surroundings.
@@ -17,6 +18,8 @@ pub struct Observed {
     pub referenced_secrets: BTreeMap<String, SecretView>,
     /// The Secrets that the operator generates, by name; every one has an entry.
     pub generated_secrets: BTreeMap<String, SecretView>,
+    /// The Secrets of the logins, by name, as far as they exist and can be read.
+    pub logins: BTreeMap<String, LoginView>,
     /// The broker's own Deployments, by name.
     pub deployments: BTreeMap<String, DeploymentView>,
     /// The broker's own pods.
@@ -54,6 +57,37 @@ pub enum SecretView {
     Present(BTreeSet<String>),
     /// It may or may not exist; the text says why it cannot be read. Never a reason to generate a new one.
     Unreadable(String),
+}
+
+/// What is known of the Secret of a login; never its values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoginView {
+    /// Which values it holds.
+    pub holds: Holds,
+    /// What pods say that have taken it up, [`stompbroker_config::login_digest`]; absent without an admin token.
+    pub digest: Option<String>,
+    /// Which of them the user's Secret has; absent when the spec names none.
+    pub matches: Option<Matches>,
+    /// Since when consumers have the value in use.
+    pub switched_at: Timestamp,
+    /// The wishes that were seen to.
+    pub wishes: Wishes,
+}
+
+impl LoginView {
+    /// Takes `step`, which was just done, into account, as far as it can be known without another look.
+    pub(crate) fn advance(&mut self, step: Step, now: Timestamp) {
+        self.digest = None;
+        match step {
+            Step::Keep => {}
+            Step::Stage => self.holds = Holds::Next,
+            Step::Switch | Step::SwitchBack => {
+                self.holds = Holds::Previous;
+                self.switched_at = now;
+            }
+            Step::Unstage | Step::Retire => self.holds = Holds::One,
+        }
+    }
 }
 
 /// What is known of a Deployment of ours.
@@ -121,15 +155,22 @@ pub struct Reading {
 
 /// What is known of one pod of ours.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct PodView {
     /// Name of the pod.
     pub name: String,
+    /// Its UID.
+    pub uid: String,
     /// Value of the label [`crate::plan::labels::ZONE`]; empty without zones.
     pub zone: String,
     /// Whether its condition `Ready` is true.
     pub ready: bool,
     /// Whether it has a deletion timestamp.
     pub terminating: bool,
+    /// Whether it has a node.
+    pub scheduled: bool,
+    /// Whether its containers have ended for good.
+    pub finished: bool,
     /// Message of the condition `PodScheduled` when its reason is `Unschedulable`.
     pub unschedulable: Option<String>,
     /// Whether it runs on a node that stopped reporting: not ready though its containers were when last heard of.

@@ -96,6 +96,16 @@ fn cases() -> Vec<Case> {
             &["spec.autoscaling.keda", "Hpa", "set mode to Keda"],
         ),
         case(
+            "{credentials: {rotation: {every: 90m}}}",
+            "{credentials: {rotation: {every: 2h}}}",
+            &["spec.credentials.rotation.every is 90m", "spec.credentials.rotation.overlap of 1h", "at least twice"],
+        ),
+        case(
+            "{credentials: {rotation: {every: 0s, overlap: 0s}}}",
+            "{credentials: {rotation: {every: 1s, overlap: 0s}}}",
+            &["spec.credentials.rotation.every is 0s", "at least twice"],
+        ),
+        case(
             "{heartbeat: 20s}",
             "{heartbeat: 15s}",
             &["spec.sessionTimeout is 30s", "spec.heartbeat of 20s", "at least twice as long"],
@@ -277,6 +287,8 @@ fn malformed() -> Vec<Case> {
         case(proxies("lb.example.com"), proxies("10.0.0.0/8"), range),
         case(headers("lb.example.com"), headers("2001:db8::7"), range),
         case("{heartbeat: soon}", "{heartbeat: 1.5s}", duration),
+        case("{credentials: {rotation: {every: soon}}}", "{credentials: {rotation: {every: 720h}}}", duration),
+        case("{credentials: {rotation: {overlap: soon}}}", "{credentials: {rotation: {overlap: 5m}}}", duration),
         case("{sessionTimeout: soon}", "{sessionTimeout: 1m30s}", duration),
         case("{drain: {delay: soon}}", "{drain: {delay: 0s}}", duration),
         case("{rollout: {sessionWait: soon}}", "{rollout: {sessionWait: 0s}}", duration),

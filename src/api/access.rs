@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{JwtIssuer, rules};
+use super::{CredentialRotation, JwtIssuer, rules};
 
 /// What services and client connections log in with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -16,14 +16,17 @@ pub struct Credentials {
     /// What client connections log in with; such a session carries the role `client`.
     #[serde(default)]
     pub client: Credential,
+    /// How they get new values.
+    #[serde(default)]
+    pub rotation: CredentialRotation,
 }
 
 /// One login.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Credential {
-    /// Name of a Secret in the same namespace with the keys `username` and `password`. Absent: the operator generates
-    /// one, once, and names it in `status.credentials`.
+    /// Name of a Secret in the same namespace with the keys `username` and `password`, whose content the operator follows.
+    /// Absent: the operator generates a login. Either way consumers read the Secret that is named in `status.credentials`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
     pub secret_name: Option<String>,

@@ -29,6 +29,7 @@ mod jwt;
 mod listeners;
 mod monitoring;
 mod rollout;
+mod rotation;
 mod rules;
 mod scalars;
 mod status;
@@ -60,7 +61,8 @@ pub use monitoring::Logging;
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };
-pub use status::{CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
+pub use rotation::{CredentialRotation, REVERT_CREDENTIALS, ROTATE_CREDENTIALS, RotationPhase, RotationStatus};
+pub use status::{Binding, CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
 pub use tls::{CertificateName, ClientCertificates, ListenerTls};
 
 /// The definition of the kind as it is installed.

@@ -140,8 +140,6 @@ pub enum RestartReason {
     ResourcesChanged,
     /// Ports or other parts of `spec.listeners` that are read at the start have changed.
     ListenersChanged,
-    /// `spec.credentials` names other Secrets.
-    CredentialsChanged,
     /// `spec.engine` is of another kind or names other Secrets.
     EngineChanged,
     /// `spec.drain.deadline` has changed, which the kubelet has to know.
@@ -164,7 +162,6 @@ impl RestartReason {
             Self::PullSecretsChanged => "PullSecretsChanged",
             Self::ResourcesChanged => "ResourcesChanged",
             Self::ListenersChanged => "ListenersChanged",
-            Self::CredentialsChanged => "CredentialsChanged",
             Self::EngineChanged => "EngineChanged",
             Self::DrainChanged => "DrainChanged",
             Self::RestartRequested => "RestartRequested",

@@ -140,6 +140,19 @@ pub(super) fn session_outlives_heartbeat() -> Rule {
     )
 }
 
+/// A rotation has to be over before the next one begins.
+pub(super) fn rotation_outlasts_overlap() -> Rule {
+    let malformed = format!("!self.every.{DURATION} || !self.overlap.{DURATION}");
+    rule(
+        &format!(
+            "!has(self.every) || {malformed} || duration(self.every) > duration('0s') && \
+             duration(self.every) >= duration(self.overlap) + duration(self.overlap)"
+        ),
+        "'spec.credentials.rotation.every is ' + self.every + ', too short for a spec.credentials.rotation.overlap of ' + \
+         self.overlap + '; make it at least twice as long'",
+    )
+}
+
 /// Zone names become parts of names of children.
 pub(super) fn zone_name_is_a_label() -> Rule {
     rule(

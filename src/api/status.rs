@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoscalingStatus, RolloutStatus};
+use super::{AutoscalingStatus, RolloutStatus, RotationStatus};
 
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -45,6 +45,10 @@ pub struct StompBrokerStatus {
     /// The Secrets that clients log in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsStatus>,
+    /// The Secret that applications are bound to, as a Provisioned Service of the Service Binding specification: what
+    /// services log in with, and where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// The image that the pods are to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -98,7 +102,7 @@ pub struct Endpoints {
 }
 
 /// The Secrets that clients log in with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialsStatus {
     /// For services and Spring's system connection.
@@ -108,9 +112,20 @@ pub struct CredentialsStatus {
 }
 
 /// One Secret that clients log in with.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CredentialStatus {
     /// Name of the Secret, in the same namespace.
     pub secret_name: String,
+    /// Where its rotation stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationStatus>,
+}
+
+/// The Secret that applications are bound to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Binding {
+    /// Its name.
+    pub name: String,
 }

@@ -15,14 +15,16 @@ use std::{
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
+use serde::Serialize;
 use tracing::info;
 
 use super::{
     Context,
     cache::Key,
     kinds::{Child, ChildKind},
+    logins,
     memory::{Applied, GeneratedSight},
     observe::Sites,
     secrets,
@@ -34,7 +36,7 @@ use crate::{
     error::Error,
     metrics::ReasonLabel,
     observed::Observed,
-    plan::{Objects, Plan, ZoneStep, gate::Act},
+    plan::{Objects, Plan, ZoneStep, gate::Act, rotation::Step},
 };
 
 /// The children that are to exist now, and what became of them.
@@ -45,6 +47,8 @@ pub(crate) struct Outcome {
     pub(crate) created: usize,
     /// A decision was made on a world that had changed by then; it has to be made again.
     pub(crate) outdated: bool,
+    /// The steps of rotations that were done, by the login's Secret.
+    pub(crate) steps: BTreeMap<String, Step>,
 }
 
 /// Writes the objects of `plan`, which was made of `observed`, as far as they differ from what is there.
@@ -58,6 +62,7 @@ pub(crate) async fn apply(
 ) -> Result<Outcome, Error> {
     let Objects {
         service_accounts,
+        logins,
         secrets: generated,
         persistent_volume_claims,
         config_maps,
@@ -70,6 +75,10 @@ pub(crate) async fn apply(
     } = &plan.objects;
     let mut pass = Pass::new(broker, context);
     pass.all(service_accounts).await?;
+    for login in logins {
+        let name = login.metadata.name.as_deref().unwrap_or_default();
+        logins::apply(&mut pass, login, secrets.get(name), observed).await?;
+    }
     for secret in generated {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         secrets::apply(&mut pass, secret, secrets.get(name)).await?;
@@ -169,11 +178,23 @@ impl<'a> Pass<'a> {
         if live.is_some_and(|live| self.is_as_applied(kind, &name, desired, live)) {
             return Ok(());
         }
-        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let mut body = object.clone();
         body.meta_mut().resource_version = seen;
-        let written = api.patch(&name, &parameters, &Patch::Apply(body)).await;
+        self.write(body, desired, live).await
+    }
+
+    /// Writes `object`, whose desired form has this number.
+    pub(crate) async fn write<K: Child>(
+        &mut self,
+        object: K,
+        desired: u64,
+        live: Option<&ChildEntry>,
+    ) -> Result<(), Error> {
+        let name = object.name_any();
+        let kind = K::KIND;
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let parameters = PatchParams::apply(FIELD_MANAGER).force();
+        let written = api.patch(&name, &parameters, &Patch::Apply(object)).await;
         let written = written.map_err(|source| Error::Apply { kind: kind.name(), name: name.clone(), source })?;
         let entry = written.entry();
         self.outcome.created += usize::from(live.is_none());
@@ -196,12 +217,20 @@ impl<'a> Pass<'a> {
         self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
     }
 
-    /// Counts an object that was created otherwise than by [`Self::one`].
-    pub(crate) fn created(&mut self) {
+    /// Creates an object that must not be there yet.
+    pub(crate) async fn create<K: Child>(&mut self, object: &K) -> Result<K, Error> {
+        let (kind, name) = (K::KIND.name(), object.name_any());
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let created = api.create(&parameters, object).await;
+        let created = created.map_err(|source| Error::Apply { kind, name: name.clone(), source })?;
+        info!(kind, name, "created");
         self.outcome.created += 1;
+        Ok(created)
     }
 
-    fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
+    /// Whether what was last applied has this number, and is still there as the API server took it.
+    pub(crate) fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
         let now = Applied { desired, uid: live.uid.clone(), fields: live.fields };
         self.context.memory.of(&self.uid, |memory| memory.applied.get(&(kind, name.to_owned())) == Some(&now))
     }
@@ -209,12 +238,12 @@ impl<'a> Pass<'a> {
 
 /// A number of the desired form of an object.
 fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
-    let json = serde_json::to_vec(object).map_err(|source| Error::Serialize {
-        kind: K::KIND.name(),
-        name: object.name_any(),
-        source,
-    })?;
+    number(object).map_err(|source| Error::Serialize { kind: K::KIND.name(), name: object.name_any(), source })
+}
+
+/// A number of anything that has a JSON form.
+pub(crate) fn number(value: &impl Serialize) -> Result<u64, serde_json::Error> {
     let mut hasher = DefaultHasher::new();
-    json.hash(&mut hasher);
+    serde_json::to_vec(value)?.hash(&mut hasher);
     Ok(hasher.finish())
 }

@@ -8,6 +8,7 @@ use kube::{
 };
 
 use super::{cache::Key, streams::GuardedBroker, triggers::BrokerRef};
+use crate::api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS};
 
 /// The lists that are under way.
 #[derive(Debug, Default)]
@@ -70,10 +71,11 @@ impl Brokers {
 impl Change {
     fn apply(&mut self, key: Key, mut broker: GuardedBroker, store: &Store<GuardedBroker>) {
         broker.managed_fields_mut().clear();
-        broker.annotations_mut().clear();
+        // All others are the user's own business.
+        broker.annotations_mut().retain(|name, _| [ROTATE_CREDENTIALS, REVERT_CREDENTIALS].contains(&name.as_str()));
         let relevant = |broker: &GuardedBroker| {
             let meta = broker.meta();
-            (meta.uid.clone(), meta.generation, meta.deletion_timestamp.is_some())
+            (meta.uid.clone(), meta.generation, meta.annotations.clone(), meta.deletion_timestamp.is_some())
         };
         let before = store.get(&BrokerRef::new(&key.name).within(&key.namespace));
         // The status is only ever written by us, and who writes knows.

@@ -8,10 +8,14 @@ use std::{
 use parking_lot::Mutex;
 
 use super::kinds::ChildKind;
-use crate::{api::StompBrokerStatus, backoff::Backoff, observed::SecretView};
+use crate::{
+    api::StompBrokerStatus,
+    backoff::Backoff,
+    observed::{LoginView, SecretView},
+};
 
 /// How long the sight of the Secrets of a healthy broker is good for.
-const SECRETS_GOOD_FOR: Duration = Duration::from_mins(1);
+const SECRETS_GOOD_FOR: Duration = Duration::from_secs(30);
 
 /// The memory of all StompBrokers, by UID.
 #[derive(Debug, Default)]
@@ -58,6 +62,8 @@ pub(crate) struct GeneratedSight {
     pub(crate) view: SecretView,
     /// Its metadata; absent when it does not exist or cannot be read.
     pub(crate) entry: Option<super::views::ChildEntry>,
+    /// What the pure steps see of a login.
+    pub(crate) login: Option<LoginView>,
 }
 
 #[derive(Debug)]

@@ -6,7 +6,7 @@
 //! | `pods`, `admin`, `reports` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
-//! | `observe`, `apply`, `secrets`, `prune`, `status` | the steps that are not pure | yes |
+//! | `observe`, `apply`, `secrets`, `logins`, `prune`, `status` | the steps that are not pure | yes |
 //! | `memory` | what is remembered between passes | no |
 
 mod admin;
@@ -15,6 +15,7 @@ mod autoscalers;
 mod brokers;
 mod cache;
 mod kinds;
+mod logins;
 pub(crate) mod memory;
 mod observe;
 pub(crate) mod pods;

@@ -13,6 +13,7 @@ use super::{
     Context,
     cache::Key,
     kinds::{Child, ChildKind},
+    logins,
     memory::{GeneratedSight, SecretSight},
     views::ChildEntry,
 };
@@ -57,6 +58,7 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
     let observed = Observed {
         referenced_secrets: sight.referenced,
         generated_secrets: sight.generated.iter().map(|(name, seen)| (name.clone(), seen.view.clone())).collect(),
+        logins: sight.generated.iter().filter_map(|(name, seen)| Some((name.clone(), seen.login.clone()?))).collect(),
         deployments: deployments(broker, context),
         autoscalers: autoscalers(broker, context),
         keda: broker.spec.wants_keda() && knows_keda(&context.client).await?,
@@ -108,40 +110,61 @@ async fn knows_keda(client: &Client) -> Result<bool, Error> {
 async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Result<SecretSight, Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let mut sight = SecretSight::default();
+    let credentials = &broker.spec.credentials;
+    let sources = [&credentials.system.secret_name, &credentials.client.secret_name];
+    let mut followed: BTreeMap<String, Secret> = BTreeMap::new();
     let named: BTreeSet<String> = referenced_secrets(broker).into_iter().map(|secret| secret.secret_name).collect();
     for name in named {
-        let seen = secret(&api, &name).await?;
-        sight.referenced.insert(name, seen.view);
+        let secret = secret(&api, &name).await?;
+        sight.referenced.insert(name.clone(), view(&secret));
+        if let Ok(Some(secret)) = secret
+            && sources.contains(&&Some(name.clone()))
+        {
+            followed.insert(name, secret);
+        }
     }
     let name = broker.name_any();
-    let credentials = &broker.spec.credentials;
-    let generated = [
-        credentials.system.secret_name.is_none().then(|| names::system_secret(&name)),
-        credentials.client.secret_name.is_none().then(|| names::client_secret(&name)),
-        Some(names::admin_secret(&name)),
-    ];
-    for name in generated.into_iter().flatten() {
-        let seen = secret(&api, &name).await?;
+    let admin = secret(&api, &names::admin_secret(&name)).await?;
+    let key = admin.as_ref().ok().and_then(Option::as_ref).and_then(logins::digest_key);
+    sight.generated.insert(names::admin_secret(&name), GeneratedSight::new(&admin));
+    for (name, source) in [names::system_secret(&name), names::client_secret(&name)].into_iter().zip(sources) {
+        let secret = secret(&api, &name).await?;
+        let mut seen = GeneratedSight::new(&secret);
+        if let Ok(Some(secret)) = &secret {
+            let source = source.as_ref().and_then(|source| followed.get(source));
+            seen.login = Some(logins::view(secret, source, key.as_ref()));
+        }
         sight.generated.insert(name, seen);
     }
     Ok(sight)
 }
 
-/// Which keys a Secret has. Its values are dropped here.
-async fn secret(api: &Api<Secret>, name: &str) -> Result<GeneratedSight, Error> {
+/// A Secret, or that there is none, or why it cannot be read. Its values go no further than [`secrets`].
+async fn secret(api: &Api<Secret>, name: &str) -> Result<Result<Option<Secret>, String>, Error> {
     match api.get_opt(name).await {
-        Ok(None) => Ok(GeneratedSight { view: SecretView::Missing, entry: None }),
-        Ok(Some(secret)) => {
-            let entry = ChildEntry::from_meta(&secret.metadata);
-            let data = secret.data.unwrap_or_default();
-            let keys = data.into_iter().filter(|(_, value)| !value.0.is_empty()).map(|(key, _)| key).collect();
-            Ok(GeneratedSight { view: SecretView::Present(keys), entry: Some(entry) })
-        }
+        Ok(secret) => Ok(Ok(secret)),
         // What only somebody's action can cure is said by a condition; what passes is tried again.
-        Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 401 => {
-            Ok(GeneratedSight { view: SecretView::Unreadable(status.message), entry: None })
-        }
+        Err(kube::Error::Api(status)) if status.is_forbidden() || status.code == 401 => Ok(Err(status.message)),
         Err(source) => Err(Error::Observe { kind: "Secret", name: name.to_owned(), source }),
+    }
+}
+
+/// Which keys a Secret has.
+fn view(secret: &Result<Option<Secret>, String>) -> SecretView {
+    match secret {
+        Ok(None) => SecretView::Missing,
+        Ok(Some(secret)) => {
+            let data = secret.data.iter().flatten();
+            SecretView::Present(data.filter(|(_, value)| !value.0.is_empty()).map(|(key, _)| key.clone()).collect())
+        }
+        Err(why) => SecretView::Unreadable(why.clone()),
+    }
+}
+
+impl GeneratedSight {
+    fn new(secret: &Result<Option<Secret>, String>) -> Self {
+        let entry = secret.as_ref().ok().and_then(Option::as_ref).map(|secret| ChildEntry::from_meta(&secret.metadata));
+        Self { view: view(secret), entry, login: None }
     }
 }
 
@@ -165,6 +188,7 @@ pub(crate) async fn sites(
 ) -> Result<Sites, Error> {
     let Objects {
         service_accounts,
+        logins,
         secrets: generated,
         persistent_volume_claims,
         config_maps,
@@ -177,8 +201,9 @@ pub(crate) async fn sites(
     } = objects;
     let mut search = Search { broker, context, found: Sites::default() };
     search.all(service_accounts).await?;
-    for secret in generated {
-        let name = secret.metadata.name.as_deref().unwrap_or_default();
+    let login_names = logins.iter().map(|login| &login.metadata.name);
+    for name in login_names.chain(generated.iter().map(|secret| &secret.metadata.name)) {
+        let name = name.as_deref().unwrap_or_default();
         let seen = secrets.get(name).and_then(|seen| seen.entry.as_ref());
         search.judge(ChildKind::Secret, name, seen)?;
     }

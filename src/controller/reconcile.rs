@@ -15,15 +15,17 @@ use crate::{
     events::Transition,
     metrics::ResultLabel,
     observed::Observed,
-    plan::{Plan, plan},
+    plan::{Plan, plan, whole_seconds},
     status::{ConditionType, Reason, StatusInput, build},
     validate::{SpecError, ValidatedBroker, validate},
 };
 
 /// When to look again for what somebody else has to make: nothing is watched that could tell.
 const UNRESOLVED: Duration = Duration::from_secs(5);
-/// When to look again whether KEDA was installed.
+/// When to look again whether KEDA was installed: nothing is watched that could tell.
 const KEDA: Duration = Duration::from_secs(30);
+/// When to look again at a Secret whose content is followed: nothing is watched that could tell.
+const FOLLOWED: Duration = Duration::from_mins(1);
 /// A pass comes at most so often for the sake of time that goes by.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Deadline of the status write; it comes after the pass and has its own.
@@ -37,6 +39,7 @@ struct Attempt {
     errors: Vec<SpecError>,
     created: usize,
     outdated: bool,
+    stepped: bool,
 }
 
 /// Makes one pass over `broker`.
@@ -115,6 +118,12 @@ impl Attempt {
         self.created = outcome.created;
         self.outdated = outcome.outdated;
         prune::prune(broker, &outcome, context).await?;
+        for (name, step) in &outcome.steps {
+            if let Some(login) = observed.logins.get_mut(name) {
+                login.advance(*step, whole_seconds(observed.now));
+            }
+        }
+        self.stepped = !outcome.steps.is_empty();
         // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.
         observed.deployments = observe::deployments(broker, context);
         Ok(())
@@ -154,19 +163,16 @@ impl Attempt {
 
     /// When to come again though nothing happens; absent: at the usual time.
     fn next(&self) -> Option<Duration> {
-        if self.outdated {
+        if self.outdated || self.stepped {
             return Some(LEAST_WAIT);
         }
-        if let Some((_, plan)) = &self.planned
-            && plan.rollout.decision.awaits_sessions
-        {
-            return Some(plan.rollout.session_wait.max(LEAST_WAIT));
-        }
-        // Nothing is watched that could tell of it.
-        if self.observed.as_ref().is_some_and(|observed| !observed.keda)
-            && self.planned.as_ref().is_some_and(|(broker, _)| broker.spec.wants_keda())
-        {
-            return Some(KEDA);
+        if let Some((broker, plan)) = &self.planned {
+            let sessions = Some(plan.rollout.session_wait).filter(|_| plan.rollout.decision.awaits_sessions);
+            let due = plan.logins.iter().filter_map(|login| login.due_in);
+            let followed = plan.logins.iter().any(|login| login.follows).then(|| jittered(FOLLOWED));
+            let keda = self.observed.as_ref().is_some_and(|observed| !observed.keda) && broker.spec.wants_keda();
+            let keda = keda.then_some(KEDA);
+            return due.chain(sessions).chain(followed).chain(keda).min().map(|wait| wait.max(LEAST_WAIT));
         }
         let waits =
             |error: &SpecError| error.condition == ConditionType::ResolvedRefs || error.reason == Reason::NameConflict;

@@ -86,7 +86,7 @@ fn news(old: &Report, new: &Report) -> News {
 
 #[cfg(test)]
 mod tests {
-    use stompbroker_config::admin::ConfigStatus;
+    use stompbroker_config::admin::{ConfigStatus, LoginDigests};
 
     use super::*;
 
@@ -94,6 +94,7 @@ mod tests {
         Status {
             version: "1".to_owned(),
             config: ConfigStatus { hash: hash.to_owned(), rejected: None, needs_restart: Vec::new() },
+            logins: LoginDigests::default(),
             sessions: Sessions { stomp, inbound_per_second: rate, ..Sessions::default() },
             relay: None,
             draining: false,

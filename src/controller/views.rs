@@ -230,14 +230,18 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
     let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
     let containers = || status.container_statuses.iter().flatten();
     let running = status.phase.as_deref() == Some("Running");
+    let finished = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let waiting = containers()
         .filter_map(|container| container.state.as_ref()?.waiting.as_ref())
         .find(|waiting| !waiting.reason.as_deref().is_some_and(|reason| STARTING.contains(&reason)));
     PodView {
         name: pod.metadata.name.clone().unwrap_or_default(),
+        uid: pod.metadata.uid.clone().unwrap_or_default(),
         zone,
         ready,
         terminating: pod.metadata.deletion_timestamp.is_some(),
+        scheduled: pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some()),
+        finished,
         unschedulable: condition("PodScheduled")
             .filter(|condition| condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable"))
             .map(|condition| condition.message.clone().unwrap_or_else(|| "no node fits".to_owned())),

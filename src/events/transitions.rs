@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
-    api::{RolloutPhase, RolloutStatus, StompBrokerStatus},
+    api::{RolloutPhase, RolloutStatus, RotationPhase, RotationStatus, StompBrokerStatus},
     status::ConditionType,
 };
 
@@ -59,8 +59,33 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
         let note = format!("from {} to {} pods over all zones", desired(old), desired(new));
         turns.push(Transition { warning: false, reason: "Scaled".to_owned(), note });
     }
+    let logins = |status: &StompBrokerStatus| status.credentials.clone().unwrap_or_default();
+    let (before, after) = (old.map(logins).unwrap_or_default(), logins(new));
+    for (name, before, after) in [("system", before.system, after.system), ("client", before.client, after.client)] {
+        turns.extend(rotation(name, before.rotation.as_ref(), after.rotation.as_ref()));
+    }
     turns.extend(rollout(old.and_then(|old| old.last_rollout.as_ref()), new.last_rollout.as_ref()));
     turns
+}
+
+/// One event for each step of a rotation that consumers or their owners may want to know of.
+fn rotation(login: &str, before: Option<&RotationStatus>, after: Option<&RotationStatus>) -> Option<Transition> {
+    use RotationPhase::{Active, Distributed, Draining, Idle, Retired, Staged};
+    let (before, after) = (before?, after?);
+    let switched = before.switched_at != after.switched_at;
+    let (reason, note) = match (before.phase, after.phase) {
+        (Idle | Retired, Staged | Distributed) => ("RotationStarted", "pods are given a new value"),
+        (Staged | Distributed, Active | Draining) => ("CredentialsSwitched", "consumers are given the new value"),
+        (Active | Draining, Active | Draining) if switched => {
+            ("CredentialsSwitchedBack", "consumers are given the old value again")
+        }
+        (Staged | Distributed, Idle | Retired) if !switched => {
+            ("RotationReverted", "the new value is taken from the pods")
+        }
+        (Active | Draining, Idle | Retired) => ("RotationCompleted", "the old value is taken from the pods"),
+        _ => return None,
+    };
+    Some(Transition { warning: false, reason: reason.to_owned(), note: format!("login {login}: {note}") })
 }
 
 /// One event for each zone whose pods are replaced, and one in the end. What goes wrong is said by a condition.

@@ -5,6 +5,7 @@
 //! | `revision` | what pods are made from, and why they would be restarted |
 //! | `gate` | which zones may be given another revision now |
 //! | `rollout` | both together, from what was observed |
+//! | `rotation` | what is done with a login now |
 //! | all others | one kind of objects, or a part of one |
 //!
 //! Invariants: the same input gives the same octets; nothing is derived from the time; nothing that a running pod can
@@ -19,6 +20,7 @@ mod deployment;
 mod disruption_budget;
 pub mod gate;
 pub mod labels;
+mod logins;
 mod metadata;
 pub mod names;
 mod network_policy;
@@ -27,6 +29,7 @@ mod persistent_volume_claim;
 mod placement;
 mod revision;
 mod rollout;
+pub mod rotation;
 mod scaled_object;
 mod secrets;
 mod service;
@@ -39,6 +42,8 @@ mod window;
 use std::collections::BTreeMap;
 
 pub use autoscaler::{MESSAGES_PER_SECOND, SESSIONS};
+pub(crate) use logins::whole_seconds;
+pub use logins::{Address, Login, LoginSecret, LoginStep, Origin};
 pub use objects::{GeneratedSecret, Objects, RenderError};
 pub(crate) use revision::reasons_of;
 pub use revision::{FAILED, PREVIOUS, REVISION, Revision};
@@ -80,6 +85,8 @@ pub struct Plan {
     pub config_hashes: BTreeMap<String, String>,
     /// Where a rollout stands, and what is done about it in this pass; its zones are in the order of the pools.
     pub rollout: RolloutStep,
+    /// What is done with the logins in this pass, in the order of [`Login::ALL`].
+    pub logins: Vec<LoginStep>,
 }
 
 /// Why there is no plan; no user error, those end in `validate`.
@@ -113,9 +120,11 @@ pub enum PlanError {
 /// # Errors
 /// When no configuration can be rendered, which is a fault of this program.
 pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) -> Result<Plan, PlanError> {
+    let (login_secrets, logins) = logins::logins(broker, observed, settings);
     let mut objects = Objects {
         service_accounts: vec![service_account::service_account(broker)],
-        secrets: secrets::secrets(broker, settings),
+        logins: login_secrets,
+        secrets: secrets::secrets(broker),
         persistent_volume_claims: Vec::new(),
         config_maps: Vec::new(),
         services: vec![service::service(broker)],
@@ -151,5 +160,6 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         endpoints: service::endpoints(broker, settings),
         config_hashes,
         rollout,
+        logins,
     })
 }

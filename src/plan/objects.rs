@@ -1,7 +1,5 @@
 //! The desired objects of one broker.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -14,7 +12,8 @@ use k8s_openapi::{
 };
 use serde::Serialize;
 
-use super::ScaledObject;
+use super::{LoginSecret, Origin, ScaledObject};
+use crate::validate::LOGIN_KEYS;
 
 /// The desired objects of one broker, by kind.
 ///
@@ -23,6 +22,8 @@ use super::ScaledObject;
 pub struct Objects {
     /// The pods' identity; without a token.
     pub service_accounts: Vec<ServiceAccount>,
+    /// Secrets of logins.
+    pub logins: Vec<LoginSecret>,
     /// Secrets whose values are made once.
     pub secrets: Vec<GeneratedSecret>,
     /// What pods keep over restarts; never deleted.
@@ -43,15 +44,11 @@ pub struct Objects {
     pub scaled_objects: Vec<ScaledObject>,
 }
 
-/// A Secret of which some values are random: made when the Secret is created, and never again.
+/// A Secret whose values are random: made when the Secret is created, and never again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GeneratedSecret {
     /// Name, namespace, labels and owner.
     pub metadata: ObjectMeta,
-    /// The Secret's `type`.
-    pub type_: String,
-    /// Values that are no secrets and follow the spec.
-    pub fixed: BTreeMap<String, String>,
     /// Keys whose values are random.
     pub random: Vec<&'static str>,
 }
@@ -70,6 +67,7 @@ impl Objects {
     pub fn to_yaml(&self) -> Result<String, RenderError> {
         let Self {
             service_accounts,
+            logins,
             secrets,
             persistent_volume_claims,
             config_maps,
@@ -82,8 +80,18 @@ impl Objects {
         } = self;
         let mut text = String::new();
         write_all(&mut text, service_accounts)?;
+        for login in logins {
+            write(&mut text, &login.without_secrets())?;
+            match &login.origin {
+                Origin::Generated { .. } => text.push_str("# password: random, made when the Secret is created\n"),
+                Origin::Copied { secret_name } => {
+                    text.extend(["# username, password: what Secret ", secret_name, " has\n"]);
+                }
+            }
+            text.push_str("# uri: all of it in one\n");
+        }
         for secret in secrets {
-            write(&mut text, &secret.without_random_values())?;
+            write(&mut text, &secret.without_values())?;
             for key in &secret.random {
                 text.extend(["# ", key, ": random, made when the Secret is created\n"]);
             }
@@ -101,12 +109,23 @@ impl Objects {
 }
 
 impl GeneratedSecret {
+    /// The Secret without its values.
+    pub fn without_values(&self) -> Secret {
+        Secret { metadata: self.metadata.clone(), type_: Some("Opaque".to_owned()), ..Secret::default() }
+    }
+}
+
+impl LoginSecret {
     /// The Secret with the values that are no secrets.
-    pub fn without_random_values(&self) -> Secret {
+    pub fn without_secrets(&self) -> Secret {
+        let mut values = self.fixed.clone();
+        if let Origin::Generated { username } = self.origin {
+            values.insert(LOGIN_KEYS[0].to_owned(), username.to_owned());
+        }
         Secret {
             metadata: self.metadata.clone(),
             type_: Some(self.type_.clone()),
-            string_data: (!self.fixed.is_empty()).then(|| self.fixed.clone()),
+            string_data: Some(values),
             ..Secret::default()
         }
     }

@@ -155,12 +155,11 @@ impl<'a> Fresh<'a> {
 type Take = fn(&mut StompBrokerSpec, &StompBrokerSpec);
 
 /// The parts of a spec that have a reason of their own.
-const PARTS: [(RestartReason, Take); 8] = [
+const PARTS: [(RestartReason, Take); 7] = [
     (RestartReason::ImageChanged, |old, new| old.image.clone_from(&new.image)),
     (RestartReason::PullSecretsChanged, |old, new| old.image_pull_secrets.clone_from(&new.image_pull_secrets)),
     (RestartReason::ResourcesChanged, |old, new| old.resources.clone_from(&new.resources)),
     (RestartReason::ListenersChanged, |old, new| old.listeners.clone_from(&new.listeners)),
-    (RestartReason::CredentialsChanged, |old, new| old.credentials.clone_from(&new.credentials)),
     (RestartReason::EngineChanged, |old, new| old.engine.clone_from(&new.engine)),
     (RestartReason::DrainChanged, |old, new| old.drain.clone_from(&new.drain)),
     (RestartReason::RestartRequested, |old, new| old.rollout.restart.clone_from(&new.rollout.restart)),
@@ -172,6 +171,7 @@ fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
         replicas: None,
         zones: Vec::new(),
         autoscaling: None,
+        credentials: crate::api::Credentials::default(),
         authorization: None,
         destinations: Vec::new(),
         user_destinations: None,

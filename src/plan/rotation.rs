@@ -27,8 +27,8 @@ pub struct Values<V> {
     pub next: Option<V>,
     /// What goes.
     pub previous: Option<V>,
-    /// Another one for every value that is staged.
-    pub rotation: Option<V>,
+    /// Another text for every value that is staged.
+    pub rotation: Option<String>,
 }
 
 /// Which values a Secret holds.
@@ -124,6 +124,7 @@ impl Step {
 }
 
 /// Decides what is done now.
+#[allow(clippy::match_same_arms, reason = "one arm for each state, in their order")]
 pub fn decide(login: &LoginFacts, rules: &Rules) -> Step {
     let LoginFacts { holds, source, acknowledged, wished, taken_back, age } = *login;
     match (holds, source) {
@@ -152,7 +153,7 @@ pub fn due_in(login: &LoginFacts, rules: &Rules) -> Option<Duration> {
     }
 }
 
-impl<V: Clone> Values<V> {
+impl<V> Values<V> {
     /// Which there are. What goes is told first: it is taken away before anything else comes.
     pub fn holds(&self) -> Holds {
         match (&self.next, &self.previous) {
@@ -162,27 +163,22 @@ impl<V: Clone> Values<V> {
         }
     }
 
-    /// The values after `step`; `fresh` gives a value to stage and what tells it from all others.
-    ///
-    /// # Errors
-    /// When `fresh` fails.
-    pub fn after<E>(self, step: Step, fresh: impl FnOnce() -> Result<(V, V), E>) -> Result<Self, E> {
-        Ok(match step {
-            Step::Keep => self,
-            Step::Stage => {
-                let (next, rotation) = fresh()?;
-                Self { next: Some(next), rotation: Some(rotation), ..self }
-            }
-            Step::Switch => match self.next {
+    /// The values after `step`; a value to stage comes with a text that tells it from all others.
+    #[must_use]
+    pub fn after(self, step: Step, fresh: Option<(V, String)>) -> Self {
+        match (step, fresh) {
+            (Step::Stage, Some((next, rotation))) => Self { next: Some(next), rotation: Some(rotation), ..self },
+            (Step::Unstage, _) => Self { next: None, ..self },
+            (Step::Retire, _) => Self { previous: None, ..self },
+            (Step::Switch, _) => match self.next {
                 Some(next) => Self { now: next, next: None, previous: Some(self.now), ..self },
                 None => self,
             },
-            Step::SwitchBack => match self.previous {
+            (Step::SwitchBack, _) => match self.previous {
                 Some(previous) => Self { now: previous, previous: Some(self.now), ..self },
                 None => self,
             },
-            Step::Unstage => Self { next: None, ..self },
-            Step::Retire => Self { previous: None, ..self },
-        })
+            (Step::Keep | Step::Stage, _) => self,
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{names, persistent_volume_claim::persistence};
 use crate::{
     api::{ListenerTls, UpstreamTls},
     validate::{
-        CA_KEYS, Engine, FURTHER_LOGIN_KEYS, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker,
+        CA_KEYS, Engine, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker, further_login_keys,
     },
 };
 
@@ -52,8 +52,9 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
     for (credential, folder) in
         [(&broker.system_credential, names::SYSTEM_FOLDER), (&broker.client_credential, names::CLIENT_FOLDER)]
     {
-        sources.push(secret(credential.secret_name(), folder, &LOGIN_KEYS));
-        sources.push(optional(secret(credential.secret_name(), folder, &FURTHER_LOGIN_KEYS)));
+        let further: Vec<_> = further_login_keys().collect();
+        sources.push(secret(&credential.secret_name, folder, &LOGIN_KEYS));
+        sources.push(optional(secret(&credential.secret_name, folder, &further)));
     }
     if let Engine::Relay(relay) = &broker.engine {
         sources.push(secret(&relay.system_credentials.secret_name, names::RELAY_SYSTEM_FOLDER, &LOGIN_KEYS));

@@ -8,6 +8,7 @@ use k8s_openapi::{
 use super::{
     ConditionType, Reason, autoscaling,
     config::config_applied,
+    logins::{credentials, credentials_settled},
     pools::PoolFacts,
     relay::relay_connected,
     rollout::{last_rollout, update_available},
@@ -16,7 +17,7 @@ use super::{
     zones::zones_satisfied,
 };
 use crate::{
-    api::{CredentialStatus, CredentialsStatus, StompBroker, StompBrokerStatus, ZoneStatus},
+    api::{Binding, CredentialsStatus, StompBroker, StompBrokerStatus, ZoneStatus},
     observed::Observed,
     plan::{Plan, labels, shown},
     validate::{Engine, SpecError, ValidatedBroker},
@@ -68,6 +69,9 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
     if let Some((broker, plan)) = input.planned {
         of_plan(&mut status, broker, plan);
     }
+    if let (Some((broker, _)), Some(observed)) = (input.planned, input.observed) {
+        status.credentials = Some(credentials(broker, observed, previous.credentials.as_ref()));
+    }
     if !pools.is_empty() {
         of_pools(&mut status, &pools);
     }
@@ -78,22 +82,19 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         let wanted = input.broker.spec.autoscaling.as_ref();
         status.autoscaling = wanted.map(|wanted| autoscaling::report(wanted, before, &pools, observed, input.now));
     }
-    for (kind, verdict) in verdicts(input, &pools) {
+    let logins = status.credentials.clone().filter(|_| input.planned.is_some());
+    for (kind, verdict) in verdicts(input, &pools, logins.as_ref()) {
         status.conditions.push(condition(kind, verdict, input, &previous.conditions));
     }
     status
 }
 
 fn of_plan(status: &mut StompBrokerStatus, broker: &ValidatedBroker, plan: &Plan) {
-    let secret = |name: &str| CredentialStatus { secret_name: name.to_owned() };
     status.selector = Some(labels::to_text(&labels::selector(&broker.name)));
     status.engine = Some(broker.engine.name().to_owned());
     status.image = Some(plan.image.clone());
     status.endpoints = Some(plan.endpoints.clone());
-    status.credentials = Some(CredentialsStatus {
-        system: secret(broker.system_credential.secret_name()),
-        client: secret(broker.client_credential.secret_name()),
-    });
+    status.binding = Some(Binding { name: broker.system_credential.secret_name.clone() });
 }
 
 fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
@@ -114,7 +115,11 @@ fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
 }
 
 /// All conditions in the order of [`ConditionType::ALL`].
-fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionType, Verdict)> {
+fn verdicts(
+    input: &StatusInput<'_>,
+    pools: &[PoolFacts<'_>],
+    logins: Option<&CredentialsStatus>,
+) -> Vec<(ConditionType, Verdict)> {
     let unknown = unknown(input);
     let known = |verdict: fn(&[PoolFacts<'_>]) -> Verdict| {
         if pools.is_empty() { unknown.clone() } else { verdict(pools) }
@@ -159,6 +164,7 @@ fn verdicts(input: &StatusInput<'_>, pools: &[PoolFacts<'_>]) -> Vec<(ConditionT
                 ConditionType::RelayConnected => relay.take()?,
                 ConditionType::ZonesSatisfied => zones.clone(),
                 ConditionType::Autoscaled => autoscaled.take()?,
+                ConditionType::CredentialsSettled => logins.map_or_else(|| unknown.clone(), credentials_settled),
                 ConditionType::UpdateAvailable => {
                     input.planned.map_or_else(|| unknown.clone(), |(_, plan)| update_available(&plan.rollout))
                 }

@@ -19,6 +19,8 @@ pub enum ConditionType {
     ZonesSatisfied,
     /// The numbers of pods follow the load, as far as the spec wants that; with autoscaling only.
     Autoscaled,
+    /// Each login has one value, and every pod accepts it.
+    CredentialsSettled,
     /// Pods are kept as they are though this operator would make them otherwise.
     UpdateAvailable,
     /// Something is on its way.
@@ -31,7 +33,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// All types in the order in which they stand in the status.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ready,
         Self::Progressing,
         Self::Degraded,
@@ -41,6 +43,7 @@ impl ConditionType {
         Self::RelayConnected,
         Self::ZonesSatisfied,
         Self::Autoscaled,
+        Self::CredentialsSettled,
         Self::UpdateAvailable,
     ];
 
@@ -53,6 +56,7 @@ impl ConditionType {
             Self::RelayConnected => "RelayConnected",
             Self::ZonesSatisfied => "ZonesSatisfied",
             Self::Autoscaled => "Autoscaled",
+            Self::CredentialsSettled => "CredentialsSettled",
             Self::UpdateAvailable => "UpdateAvailable",
             Self::Progressing => "Progressing",
             Self::Degraded => "Degraded",
@@ -100,6 +104,8 @@ pub enum Reason {
     RolloutHalted,
     /// A zone did not come up, and all zones went back to the revision before.
     RolledBack,
+    /// A login is being given a new value.
+    RotationInProgress,
     /// The operator is newer than the pods.
     OperatorUpgraded,
     /// No node of a zone has room for a pod.
@@ -146,6 +152,7 @@ impl Reason {
             Self::ProgressDeadlineExceeded => "ProgressDeadlineExceeded",
             Self::RolloutHalted => "RolloutHalted",
             Self::RolledBack => "RolledBack",
+            Self::RotationInProgress => "RotationInProgress",
             Self::OperatorUpgraded => "OperatorUpgraded",
             Self::ZoneUnschedulable => "ZoneUnschedulable",
             Self::ZoneLost => "ZoneLost",

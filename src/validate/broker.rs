@@ -34,6 +34,8 @@ pub struct ValidatedBroker {
     pub system_credential: Credential,
     /// What client connections log in with.
     pub client_credential: Credential,
+    /// What is wished for the two.
+    pub wishes: Wishes,
     /// Further ways to log in.
     pub authentication: Authentication,
     /// Destination rules.
@@ -97,11 +99,20 @@ pub enum Engine {
 
 /// A Secret that clients log in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credential {
-    /// Ours, with this name.
-    Generated(String),
-    /// The user's, with this name.
-    Referenced(String),
+pub struct Credential {
+    /// Ours, which pods and consumers read.
+    pub secret_name: String,
+    /// The user's, whose content it follows; absent when the operator generates the values.
+    pub source: Option<String>,
+}
+
+/// What is wished for by annotations; any text that is new is a wish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// New values for the generated logins.
+    pub rotate: Option<String>,
+    /// The rotation that is under way is to be taken back.
+    pub revert: Option<String>,
 }
 
 impl Engine {
@@ -110,15 +121,6 @@ impl Engine {
         match self {
             Self::Embedded(_) => "embedded",
             Self::Relay(_) => "relay",
-        }
-    }
-}
-
-impl Credential {
-    /// Name of the Secret.
-    pub fn secret_name(&self) -> &str {
-        match self {
-            Self::Generated(name) | Self::Referenced(name) => name,
         }
     }
 }

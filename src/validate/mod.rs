@@ -12,15 +12,15 @@ mod references;
 mod shape;
 mod warnings;
 
-pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker};
+pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker, Wishes};
 pub use error::SpecError;
 use kube::Resource;
 pub use references::{
-    CA_KEYS, FURTHER_LOGIN_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, referenced_secrets,
+    CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys, referenced_secrets,
 };
 
 use crate::{
-    api::StompBroker,
+    api::{self, REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker},
     observed::Observed,
     plan::names,
     status::{ConditionType, Reason},
@@ -52,12 +52,13 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         image: spec.image.clone(),
         image_pull_secrets: spec.image_pull_secrets.iter().map(|secret| secret.name.clone()).collect(),
         resources: spec.resources.clone().unwrap_or_default(),
-        warnings: warnings::warnings(spec, &engine, &pools),
+        warnings: warnings::warnings(broker, &engine, &pools),
         pools,
         engine,
         listeners: spec.listeners.clone().unwrap_or_default(),
-        system_credential: credential(spec.credentials.system.secret_name.as_ref(), || names::system_secret(&name)),
-        client_credential: credential(spec.credentials.client.secret_name.as_ref(), || names::client_secret(&name)),
+        system_credential: credential(names::system_secret(&name), &spec.credentials.system),
+        client_credential: credential(names::client_secret(&name), &spec.credentials.client),
+        wishes: wishes(broker),
         authentication: spec.authentication.clone(),
         authorization,
         destinations,
@@ -92,8 +93,19 @@ fn engine(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Engine> {
     }
 }
 
-fn credential(named: Option<&String>, generated: impl FnOnce() -> String) -> Credential {
-    named.map_or_else(|| Credential::Generated(generated()), |name| Credential::Referenced(name.clone()))
+fn credential(secret_name: String, credential: &api::Credential) -> Credential {
+    Credential { secret_name, source: credential.secret_name.clone() }
+}
+
+/// Texts are told apart by this many characters, for they are kept.
+const WISH_LENGTH: usize = 64;
+
+fn wishes(broker: &StompBroker) -> Wishes {
+    let annotations = broker.metadata.annotations.as_ref();
+    let wish = |name: &str| {
+        annotations.and_then(|all| all.get(name)).map(|text| text.chars().take(WISH_LENGTH).collect::<String>())
+    };
+    Wishes { rotate: wish(ROTATE_CREDENTIALS), revert: wish(REVERT_CREDENTIALS) }
 }
 
 /// Errors for objects of others in the way of our children.

@@ -10,9 +10,6 @@ use crate::{
 
 /// Keys of every Secret that holds a login.
 pub const LOGIN_KEYS: [&str; 2] = ["username", "password"];
-
-/// Keys that such a Secret may have besides: further values, accepted alike, for rotations.
-pub const FURTHER_LOGIN_KEYS: [&str; 4] = ["next.username", "next.password", "previous.username", "previous.password"];
 /// Keys of a Secret with a certificate.
 pub const TLS_KEYS: [&str; 2] = [stompbroker_config::TLS_CERTIFICATE_FILE, stompbroker_config::TLS_KEY_FILE];
 /// Keys of a Secret with authorities.
@@ -21,6 +18,11 @@ pub const CA_KEYS: [&str; 1] = ["ca.crt"];
 pub const USERS_KEYS: [&str; 1] = ["users.yaml"];
 /// Keys of a Secret with the keys of an issuer of tokens.
 pub const JWKS_KEYS: [&str; 1] = ["jwks.json"];
+
+/// Keys that our own Secrets with logins have besides while they are rotated.
+pub fn further_login_keys() -> impl Iterator<Item = &'static str> {
+    stompbroker_config::LOGIN_FILES.into_iter().filter(|key| !LOGIN_KEYS.contains(key))
+}
 
 /// A field that names a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +92,8 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
             errors.push(SpecError::invalid(
                 field,
                 secret_name,
-                "the operator generates and removes the Secret of this name itself; leave the field out to use that one, or \
-                 name another Secret",
+                "the operator writes the Secret of this name itself; leave the field out to use that one, or name another \
+                 Secret",
             ));
             continue;
         }

@@ -306,6 +306,19 @@ fn times(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
             format!("too short for a spec.heartbeat of {}; make it at least twice as long", spec.heartbeat),
         );
     }
+    let rotation = &spec.credentials.rotation;
+    if let Some(every) =
+        rotation.every.filter(|every| every.0.is_zero() || every.0 < rotation.overlap.0.saturating_mul(2))
+    {
+        refuse(
+            "spec.credentials.rotation.every",
+            every.to_string(),
+            format!(
+                "too short for a spec.credentials.rotation.overlap of {}; make it at least twice as long",
+                rotation.overlap
+            ),
+        );
+    }
     if spec.drain.deadline < spec.drain.delay {
         refuse(
             "spec.drain.deadline",

@@ -1,12 +1,13 @@
 //! What works but is probably not meant.
 
 use crate::{
-    api::StompBrokerSpec,
+    api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker},
     validate::{Engine, Pool, PoolSize},
 };
 
 /// Warnings for the message of the condition `Accepted`.
-pub(super) fn warnings(spec: &StompBrokerSpec, engine: &Engine, pools: &[Pool]) -> Vec<String> {
+pub(super) fn warnings(broker: &StompBroker, engine: &Engine, pools: &[Pool]) -> Vec<String> {
+    let spec = &broker.spec;
     let mut warnings = Vec::new();
     if let Engine::Relay(relay) = engine {
         for upstream in &relay.upstreams {
@@ -36,6 +37,17 @@ pub(super) fn warnings(spec: &StompBrokerSpec, engine: &Engine, pools: &[Pool]) 
              everywhere"
                 .to_owned(),
         );
+    }
+    let credentials = &spec.credentials;
+    if let (Some(system), Some(client)) = (&credentials.system.secret_name, &credentials.client.secret_name) {
+        let annotated = |name: &str| broker.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(name));
+        let annotations = [ROTATE_CREDENTIALS, REVERT_CREDENTIALS].into_iter().filter(|name| annotated(name));
+        let schedule = credentials.rotation.every.map(|_| "spec.credentials.rotation.every");
+        for idle in annotations.chain(schedule) {
+            warnings.push(format!(
+                "{idle} has no effect, for both logins follow Secrets of yours; change the content of {system} and {client}"
+            ));
+        }
     }
     warnings
 }

@@ -280,6 +280,9 @@ fn prepare(text: &str, args: &LocalArgs, state: &State) -> Result<Prepared, Loca
         custom_metrics: true,
     };
     let plan = plan::plan(&validated, &observed, &settings)?;
+    for login in &plan.objects.logins {
+        state.add_login(login, &mut secrets)?;
+    }
     for secret in &plan.objects.secrets {
         state.add_generated(secret, &mut secrets)?;
     }

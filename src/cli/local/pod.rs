@@ -163,12 +163,16 @@ mod tests {
     }
 
     fn generated(plan: &Plan) -> Secrets {
-        let value = |key: &&'static str| ((*key).to_owned(), format!("random {key}").into_bytes());
-        let values = |secret: &plan::GeneratedSecret| {
-            let fixed = secret.fixed.iter().map(|(key, text)| (key.clone(), text.clone().into_bytes()));
-            fixed.chain(secret.random.iter().map(value)).collect()
-        };
-        plan.objects.secrets.iter().map(|secret| (secret.metadata.name.clone().unwrap(), values(secret))).collect()
+        let random = |key: &str| (key.to_owned(), format!("random {key}").into_bytes());
+        let logins = plan.objects.logins.iter().map(|login| {
+            let plan::Origin::Generated { username } = login.origin else { panic!("{login:?}") };
+            let values = [("username".to_owned(), username.as_bytes().to_vec()), random("password")];
+            (login.metadata.name.clone().unwrap(), values.into())
+        });
+        let secrets = plan.objects.secrets.iter().map(|secret| {
+            (secret.metadata.name.clone().unwrap(), secret.random.iter().map(|key| random(key)).collect())
+        });
+        logins.chain(secrets).collect()
     }
 
     #[test]

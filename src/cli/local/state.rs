@@ -12,7 +12,11 @@ use super::{
     LocalError,
     pod::{Pod, Secrets},
 };
-use crate::{plan::GeneratedSecret, random};
+use crate::{
+    plan::{GeneratedSecret, LoginSecret, Origin},
+    random,
+    validate::LOGIN_KEYS,
+};
 
 /// The state folder of one local broker.
 #[derive(Debug)]
@@ -46,23 +50,43 @@ impl State {
     /// When a value can be neither read nor made.
     pub(super) fn add_generated(&self, secret: &GeneratedSecret, secrets: &mut Secrets) -> Result<(), LocalError> {
         let name = secret.metadata.name.clone().unwrap_or_default();
-        let mut values: std::collections::BTreeMap<_, _> =
-            secret.fixed.iter().map(|(key, value)| (key.clone(), value.clone().into_bytes())).collect();
-        for key in &secret.random {
-            let path = self.root.join("generated").join(&name).join(key);
-            let value = match fs::read(&path) {
-                Ok(value) => value,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let value = random::value().map_err(LocalError::Random)?.into_bytes();
-                    write(&path, &value)?;
-                    value
-                }
-                Err(source) => return Err(LocalError::Read { path, source }),
-            };
-            values.insert((*key).to_owned(), value);
-        }
+        let values = secret.random.iter().map(|key| Ok(((*key).to_owned(), self.generated(&name, key)?)));
+        let values = values.collect::<Result<_, LocalError>>()?;
         secrets.insert(name, values);
         Ok(())
+    }
+
+    /// Adds the values of a login: generated ones, or those of the Secret that the manifest names.
+    ///
+    /// # Errors
+    /// When a value can be neither read nor made.
+    pub(super) fn add_login(&self, login: &LoginSecret, secrets: &mut Secrets) -> Result<(), LocalError> {
+        let name = login.metadata.name.clone().unwrap_or_default();
+        let [username_key, password_key] = LOGIN_KEYS;
+        let values = match &login.origin {
+            Origin::Copied { secret_name } => secrets.get(secret_name).cloned().unwrap_or_default(),
+            Origin::Generated { username } => [
+                (username_key.to_owned(), username.as_bytes().to_vec()),
+                (password_key.to_owned(), self.generated(&name, password_key)?),
+            ]
+            .into(),
+        };
+        secrets.insert(name, values);
+        Ok(())
+    }
+
+    /// A generated value: that of the last start, or a new one.
+    fn generated(&self, secret: &str, key: &str) -> Result<Vec<u8>, LocalError> {
+        let path = self.root.join("generated").join(secret).join(key);
+        match fs::read(&path) {
+            Ok(value) => Ok(value),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let value = random::value().map_err(LocalError::Random)?.into_bytes();
+                write(&path, &value)?;
+                Ok(value)
+            }
+            Err(source) => Err(LocalError::Read { path, source }),
+        }
     }
 }
 

@@ -5,10 +5,7 @@ use std::{fmt::Write as _, path::Path};
 use stompbroker_config::Config;
 
 use super::pod::Secrets;
-use crate::{
-    plan::names,
-    validate::{Credential, ValidatedBroker},
-};
+use crate::{plan::names, validate::ValidatedBroker};
 
 /// Addresses and generated logins, for a terminal.
 pub(super) fn summary(broker: &ValidatedBroker, config: &Config, secrets: &Secrets, state: &Path) -> String {
@@ -29,7 +26,8 @@ pub(super) fn summary(broker: &ValidatedBroker, config: &Config, secrets: &Secre
     };
     for (name, credential) in [("services", &broker.system_credential), ("clients", &broker.client_credential)] {
         // What the user has written needs no telling.
-        if let Credential::Generated(secret) = credential {
+        if credential.source.is_none() {
+            let secret = &credential.secret_name;
             line(name, &format!("login {}  passcode {}", value(secret, "username"), value(secret, "password")));
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{api::core::v1::PodTemplateSpec, jiff::Timestamp};
-use stompbroker_config::admin::{ConfigStatus, Sessions, Status};
+use stompbroker_config::admin::{ConfigStatus, LoginDigests, Sessions, Status};
 
 use super::{RELAY, settings};
 use crate::{
@@ -168,6 +168,7 @@ fn answer(hash: &str) -> Status {
     Status {
         version: "1".to_owned(),
         config: ConfigStatus { hash: hash.to_owned(), rejected: None, needs_restart: Vec::new() },
+        logins: LoginDigests::default(),
         sessions: Sessions { stomp: SESSIONS, ..Sessions::default() },
         relay: None,
         draining: false,

@@ -164,19 +164,21 @@ fn ports_of_tls_are_served_and_told() {
 }
 
 #[test]
-fn logins_are_generated_unless_the_spec_names_them() {
-    let names = |plan: &Plan| {
-        plan.objects.secrets.iter().map(|secret| secret.metadata.name.clone().unwrap()).collect::<Vec<_>>()
-    };
-    assert_eq!(names(&planned("{}")), ["trading-system", "trading-client", "trading-admin"]);
-    assert_eq!(names(&planned("{credentials: {system: {secretName: mine}}}")), ["trading-client", "trading-admin"]);
+fn a_login_has_a_secret_of_ours_whether_it_is_generated_or_follows_one_of_the_users() {
+    let plan = planned("{credentials: {system: {secretName: mine}}}");
+    let names: Vec<_> = plan.objects.logins.iter().map(|login| login.metadata.name.clone().unwrap()).collect();
+    assert_eq!(names, ["trading-system", "trading-client"]);
+    assert_eq!(plan.objects.logins[0].origin, Origin::Copied { secret_name: "mine".to_owned() });
+    assert_eq!(plan.objects.logins[1].origin, Origin::Generated { username: "client" });
+    assert_eq!(templates(&plan), templates(&planned("{}")), "no pod is restarted for another Secret");
 }
 
 #[test]
-fn generated_logins_have_the_keys_of_a_service_binding() {
-    let secret = planned("{listeners: {websocket: {port: 8081}}}").objects.secrets.remove(0);
-    assert_eq!(secret.type_, "servicebinding.io/stomp");
-    let fixed: Vec<_> = secret.fixed.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+fn logins_have_the_keys_of_a_service_binding() {
+    let login = planned("{listeners: {websocket: {port: 8081}}}").objects.logins.remove(0);
+    assert_eq!(login.type_, "servicebinding.io/stomp");
+    let values = login.without_secrets().string_data.unwrap();
+    let values: Vec<_> = values.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     let expected = [
         ("host", "trading.markets.svc.corp.example"),
         ("port", "8081"),
@@ -184,8 +186,21 @@ fn generated_logins_have_the_keys_of_a_service_binding() {
         ("type", "stomp"),
         ("username", "system"),
     ];
-    assert_eq!(fixed, expected);
-    assert_eq!(secret.random, ["password"]);
+    assert_eq!(values, expected);
+}
+
+#[test]
+fn the_uri_of_a_binding_says_how_to_connect_and_takes_any_password() {
+    for (listeners, uri) in [
+        ("stomp: {}, websocket: {}", "stomp://a%40b:x%2Fy%3A@HOST:61613"),
+        ("stomp: {tls: {secretName: c1}}", "stomp+ssl://a%40b:x%2Fy%3A@HOST:61613"),
+        ("websocket: {port: 8081, path: /chat}", "ws://a%40b:x%2Fy%3A@HOST:8081/chat"),
+        ("websocket: {tls: {secretName: c1}}", "wss://a%40b:x%2Fy%3A@HOST:8080/ws"),
+    ] {
+        let login = planned(&format!("{{listeners: {{{listeners}}}}}")).objects.logins.remove(0);
+        let expected = uri.replace("HOST", "trading.markets.svc.corp.example");
+        assert_eq!(login.address.with_login("a@b", "x/y:"), expected);
+    }
 }
 
 #[test]

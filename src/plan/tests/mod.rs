@@ -8,15 +8,17 @@ mod objects;
 mod pods;
 mod restarts;
 mod rollouts;
+mod rotation;
 mod simulation;
 mod upgrades;
+mod worlds;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::{Value, json};
 
-use super::{Plan, Settings, plan};
+use super::{Origin, Plan, Settings, plan};
 use crate::{
     api::StompBroker,
     cli::brokers,

@@ -43,7 +43,6 @@ fn what_only_a_restart_brings_into_effect_changes_the_template() {
         "drain: {deadline: 1m}",
         "image: other",
         "resources: {requests: {cpu: 1}}",
-        "credentials: {system: {secretName: mine}}",
         "imagePullSecrets: [{name: registry}]",
     ] {
         assert_ne!(templates(&before), templates(&relayed(&format!(", {change}"))), "{change}");

@@ -217,7 +217,6 @@ fn every_restart_has_its_reason() {
         (", imagePullSecrets: [{name: registry}]", RestartReason::PullSecretsChanged),
         (", resources: {requests: {cpu: 1}}", RestartReason::ResourcesChanged),
         (", listeners: {stomp: {port: 61617}}", RestartReason::ListenersChanged),
-        (", credentials: {client: {secretName: mine}}", RestartReason::CredentialsChanged),
         (", drain: {deadline: 1m}", RestartReason::DrainChanged),
         (", rollout: {restart: now}", RestartReason::RestartRequested),
     ] {

@@ -1,12 +1,10 @@
 //! Very many worlds in which everything happens that may: edits, good and bad; pods that die; zones that are lost and come
 //! back; an operator that sees the world late, gets errors, and dies between any two writes.
 //!
-//! A world follows from its seed. `STOMPBROKER_SIMULATION_SEED=7` replays one, `STOMPBROKER_SIMULATIONS=100000` runs so
-//! many. What is modelled: the gate's decision and its writes, the Deployment controller (one pod more, none less), and
+//! What is modelled: the gate's decision and its writes, the Deployment controller (one pod more, none less), and
 //! kubelets. What a Deployment says of its pods changes with them.
 
-use std::{env, thread};
-
+use super::worlds::{Dice, each_of};
 use crate::{
     api::OnFailure,
     plan::gate::{Act, ZoneFacts, decide},
@@ -23,23 +21,6 @@ const PODS: usize = 2;
 const DISTURBED: usize = 60;
 /// Rounds in which a calm world has to come to rest.
 const CALM: usize = 400;
-
-/// Numbers that look random (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % limit as u64).unwrap()
-    }
-
-    fn one_in(&mut self, chances: usize) -> bool {
-        self.below(chances) == 0
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pod {
@@ -110,7 +91,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let mut dice = Dice(seed);
+        let mut dice = Dice::new(seed);
         let count = 2 + dice.below(3);
         let policy = if dice.one_in(2) { OnFailure::Halt } else { OnFailure::Rollback };
         let mut bad: Vec<bool> = REVISIONS.iter().map(|_| dice.one_in(3)).collect();
@@ -324,22 +305,5 @@ impl World {
 
 #[test]
 fn invariants_hold_in_every_world() {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-    if let Some(seed) = number("STOMPBROKER_SIMULATION_SEED") {
-        assert_eq!(World::live(seed), Ok(()), "seed {seed}");
-        return;
-    }
-    let seeds = number("STOMPBROKER_SIMULATIONS").unwrap_or(4_000);
-    let threads = u64::try_from(thread::available_parallelism().map_or(1, usize::from)).unwrap();
-    thread::scope(|scope| {
-        let run = |first: u64| {
-            for seed in (first..seeds).step_by(usize::try_from(threads).unwrap()) {
-                let lived = World::live(seed);
-                assert_eq!(lived, Ok(()), "replay it with STOMPBROKER_SIMULATION_SEED={seed}");
-            }
-        };
-        for first in 0..threads {
-            scope.spawn(move || run(first));
-        }
-    });
+    each_of(4_000, World::live);
 }

@@ -7,7 +7,9 @@ mod spec;
 mod times;
 
 use k8s_openapi::jiff::Timestamp;
-use stompbroker_config::admin::{ConfigStatus, RelayStatus, Sessions, Status, UpstreamState, UpstreamStatus};
+use stompbroker_config::admin::{
+    ConfigStatus, LoginDigests, RelayStatus, Sessions, Status, UpstreamState, UpstreamStatus,
+};
 
 use super::{ConditionType, Failure, Reason, StatusInput, build};
 use crate::{
@@ -116,6 +118,7 @@ fn answer(hash: &str) -> Status {
     Status {
         version: "1".to_owned(),
         config: ConfigStatus { hash: hash.to_owned(), rejected: None, needs_restart: Vec::new() },
+        logins: LoginDigests::default(),
         sessions: Sessions { stomp: 3, websocket: 4, ..Sessions::default() },
         relay: Some(RelayStatus { connected: true, client_connections: 1, upstreams: vec![upstream] }),
         draining: false,

@@ -24,7 +24,7 @@ use kube::{
 use serde_json::json;
 use stompbroker_config::{
     Admin,
-    admin::{ConfigStatus, Sessions, Status},
+    admin::{ConfigStatus, LoginDigests, Sessions, Status},
 };
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -108,6 +108,7 @@ impl Kubelet<'_> {
                 rejected: None,
                 needs_restart: Vec::new(),
             },
+            logins: LoginDigests::default(),
             sessions: Sessions::default(),
             relay: None,
             draining: false,
