@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use stompbroker_config::admin::LoginDigests;
 
@@ -21,6 +21,9 @@ use crate::{
 const BINDING_TYPE: &str = "stomp";
 /// Value of the key `provider`.
 const BINDING_PROVIDER: &str = "stompbroker";
+
+/// What has a meaning in a URI (RFC 3986, section 2.3 has the rest).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// One of the two logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,7 +235,7 @@ impl Address {
 
     /// The URI with a login.
     pub(crate) fn with_login(&self, username: &str, password: &str) -> String {
-        let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+        let encoded = |text| utf8_percent_encode(text, RESERVED);
         format!("{}://{}:{}@{}", self.scheme, encoded(username), encoded(password), self.rest)
     }
 }

@@ -16,5 +16,6 @@ mod loose_schema;
 mod persistence;
 mod pods;
 mod rollouts;
+mod rotation;
 mod scale;
 mod secrets;

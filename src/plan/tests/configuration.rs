@@ -192,14 +192,14 @@ fn logins_have_the_keys_of_a_service_binding() {
 #[test]
 fn the_uri_of_a_binding_says_how_to_connect_and_takes_any_password() {
     for (listeners, uri) in [
-        ("stomp: {}, websocket: {}", "stomp://a%40b:x%2Fy%3A@HOST:61613"),
-        ("stomp: {tls: {secretName: c1}}", "stomp+ssl://a%40b:x%2Fy%3A@HOST:61613"),
-        ("websocket: {port: 8081, path: /chat}", "ws://a%40b:x%2Fy%3A@HOST:8081/chat"),
-        ("websocket: {tls: {secretName: c1}}", "wss://a%40b:x%2Fy%3A@HOST:8080/ws"),
+        ("stomp: {}, websocket: {}", "stomp://a%40b:x%2Fy%3A_-@HOST:61613"),
+        ("stomp: {tls: {secretName: c1}}", "stomp+ssl://a%40b:x%2Fy%3A_-@HOST:61613"),
+        ("websocket: {port: 8081, path: /chat}", "ws://a%40b:x%2Fy%3A_-@HOST:8081/chat"),
+        ("websocket: {tls: {secretName: c1}}", "wss://a%40b:x%2Fy%3A_-@HOST:8080/ws"),
     ] {
         let login = planned(&format!("{{listeners: {{{listeners}}}}}")).objects.logins.remove(0);
         let expected = uri.replace("HOST", "trading.markets.svc.corp.example");
-        assert_eq!(login.address.with_login("a@b", "x/y:"), expected);
+        assert_eq!(login.address.with_login("a@b", "x/y:_-"), expected);
     }
 }
 

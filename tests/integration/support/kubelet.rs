@@ -40,17 +40,7 @@ pub struct AdminServer {
 
 impl AdminServer {
     pub async fn start(status: Status, token: String) -> Self {
-        // Each test process has a part of 127.0.0.0/8 of its own, each server in it an address.
-        static NEXT: AtomicU16 = AtomicU16::new(1);
-        let process = std::process::id() % 250 + 1;
-        let listener = loop {
-            let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-            let address = Ipv4Addr::new(127, u8::try_from(process).unwrap(), high, low);
-            if let Ok(listener) = TcpListener::bind(SocketAddr::from((address, Admin::default().port))).await {
-                break listener;
-            }
-        };
-        let SocketAddr::V4(address) = listener.local_addr().unwrap() else { unreachable!("bound to IPv4") };
+        let (listener, address) = admin_listener().await;
         let (status, token) = (Arc::new(Mutex::new(status)), Arc::new(Mutex::new(token)));
         let mut task = JoinSet::new();
         let state = (status.clone(), token.clone());
@@ -67,7 +57,7 @@ impl AdminServer {
                 });
             }
         });
-        Self { address: *address.ip(), status, token, _task: task }
+        Self { address, status, token, _task: task }
     }
 
     /// Changes what the pod says of itself.
@@ -78,6 +68,19 @@ impl AdminServer {
     /// Changes the token that the pod knows.
     pub fn know(&self, token: &str) {
         token.clone_into(&mut self.token.lock().unwrap());
+    }
+}
+
+/// An admin port on a loopback address of its own: each test process has a part of 127.0.0.0/8, each server in it an address.
+pub async fn admin_listener() -> (TcpListener, Ipv4Addr) {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let process = std::process::id() % 250 + 1;
+    loop {
+        let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let address = Ipv4Addr::new(127, u8::try_from(process).unwrap(), high, low);
+        if let Ok(listener) = TcpListener::bind(SocketAddr::from((address, Admin::default().port))).await {
+            return (listener, address);
+        }
     }
 }
 

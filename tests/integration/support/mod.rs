@@ -1,6 +1,7 @@
 //! What every test needs: a namespace, an operator, and patience with a limit.
 
 mod apiserver;
+mod broker;
 mod kubelet;
 mod operator;
 mod wire;
@@ -8,6 +9,7 @@ mod wire;
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 pub use apiserver::{ControlPlane, install};
+pub use broker::BrokerPod;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
