@@ -44,6 +44,28 @@ fn gathered_settlements_do_not_pass_other_operations() {
 }
 
 #[test]
+fn acks_of_one_read_settle_together_but_none_passes_a_nack_or_one_with_a_receipt() {
+    let mut peer = Peer::live(Version::V1_2);
+    let key = peer.subscribe("a", "client-individual");
+    let messages = peer.deliver_all(key, 1..=6);
+    for (message, (command, more)) in
+        messages.iter().zip([("ACK", ""), ("ACK", ""), ("NACK", ""), ("ACK", ""), ("ACK", "receipt:r\n"), ("ACK", "")])
+    {
+        send_ack(&mut peer, command, message, more);
+    }
+    assert_eq!(
+        peer.settled(),
+        [
+            (key, vec![1, 2], Settlement::Accept),
+            (key, vec![3], Settlement::Nack),
+            (key, vec![4], Settlement::Accept),
+            (key, vec![5], Settlement::Accept),
+            (key, vec![6], Settlement::Accept),
+        ]
+    );
+}
+
+#[test]
 fn client_deliveries_wait_for_their_ack() {
     for version in Version::ALL {
         for mode in ["client", "client-individual"] {
