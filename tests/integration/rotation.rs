@@ -38,9 +38,12 @@ async fn annotate(world: &World, name: &str, text: &str) {
     world.merge::<StompBroker>("chat", json!({"metadata": {"annotations": {name: text}}})).await;
 }
 
-/// Logs in to every pod with what consumers read, again and again; gives how often that went well, and what went wrong.
-fn clients(world: &World, pods: &Arc<[BrokerPod; 2]>) -> (Arc<Mutex<(usize, Vec<String>)>>, JoinHandle<()>) {
-    let seen = Arc::new(Mutex::new((0, Vec::new())));
+/// How often logins went well, and what went wrong.
+type Logins = Arc<Mutex<(usize, Vec<String>)>>;
+
+/// Logs in to every pod with what consumers read, again and again.
+fn clients(world: &World, pods: &Arc<[BrokerPod; 2]>) -> (Logins, JoinHandle<()>) {
+    let seen = Logins::default();
     let (world, pods, results) = (world.clone(), pods.clone(), seen.clone());
     let task = tokio::spawn(async move {
         loop {
