@@ -166,6 +166,11 @@ fn cases() -> Vec<Case> {
             &["spec.authentication.jwt[].jwksUrl", "id.example.com", "https://"],
         ),
         case(
+            "{monitoring: {tracing: {otlpEndpoint: 'otel:4317'}}}",
+            "{monitoring: {tracing: {otlpEndpoint: 'http://otel:4317'}}}",
+            &["spec.monitoring.tracing.otlpEndpoint", "otel:4317", "http://otel-collector:4317"],
+        ),
+        case(
             "{listeners: {websocket: {path: ws}}}",
             "{listeners: {websocket: {path: /}}}",
             &["spec.listeners.websocket.path ws", "begin it with a slash"],

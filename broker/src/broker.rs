@@ -27,6 +27,7 @@ use crate::{
     metrics::{EngineCollector, Metrics},
     stats::Rates,
     telemetry::Log,
+    trace::{Origin, Tracer},
     transport::{ConnectionLimit, Transport, sockjs},
 };
 
@@ -45,6 +46,8 @@ pub(crate) struct Broker {
     pub(crate) running_engine: RunningEngine,
     /// Where messages go.
     pub(crate) engine: Arc<dyn Engine>,
+    /// What traces messages.
+    pub(crate) tracer: Tracer,
     /// What `/metrics` shows.
     pub(crate) metrics: Metrics,
     /// The open connections, to be counted and limited.
@@ -79,6 +82,7 @@ impl Broker {
         let memory = Memory::new();
         memory.set_bound(configuration.config.limits.memory.map(|size| size.0));
         metrics.certificates_expire(configuration.tls.expiries());
+        let tracer = Tracer::new(configuration.config.tracing.as_ref(), metrics.spans.clone());
         let config_status =
             ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart: Vec::new() };
         Self {
@@ -90,6 +94,7 @@ impl Broker {
             log,
             running_engine,
             engine,
+            tracer,
             metrics,
             connections: ConnectionLimit::default(),
             registry: ConnectionRegistry::default(),
@@ -113,6 +118,7 @@ impl Broker {
     pub(crate) fn apply(&self, mut configuration: Configuration, needs_restart: Vec<String>) {
         configuration.authenticator.adopt(&self.current().authenticator);
         self.log.configure(configuration.config.logging);
+        self.tracer.configure(configuration.config.tracing.as_ref());
         self.running_engine.configure(&configuration.config);
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
         self.memory.set_bound(configuration.config.limits.memory.map(|size| size.0));
@@ -125,6 +131,11 @@ impl Broker {
     /// Remembers why the files on disk are not in force.
     pub(crate) fn reject(&self, reason: String) {
         self.config_status.lock().rejected = Some(reason);
+    }
+
+    /// Who the spans of this process are of.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin { instance: self.instance.clone(), zone: self.current().config.zone.clone() }
     }
 
     /// A session id that no other session of the cluster has.

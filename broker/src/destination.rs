@@ -9,7 +9,7 @@ mod policies;
 mod spans;
 pub mod user;
 
-pub(crate) use self::mask::{REPLY_QUEUE, REPLY_TOPIC, masked};
+pub(crate) use self::mask::{REPLY_QUEUE, REPLY_TOPIC, TEMP_QUEUE, TEMP_TOPIC, is_temporary, masked};
 pub use policies::DestinationPolicies;
 pub use spans::spans;
 pub use user::UserDestinations;

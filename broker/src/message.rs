@@ -84,9 +84,22 @@ impl Batch {
 impl Message {
     /// A message of these parts; see the fields.
     pub fn new(id: SmolStr, destination: SmolStr, headers: Vec<Header>, body: Bytes, content_length: bool) -> Self {
-        let lines: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
-        let size = size_of::<Self>() + id.len() + destination.len() + lines + body.len();
-        Self { id, destination, headers, body, content_length, tails: Default::default(), counted: Counted::new(size) }
+        let counted = Counted::new(size(&id, &destination, &headers, &body));
+        Self { id, destination, headers, body, content_length, tails: Default::default(), counted }
+    }
+
+    /// Sets a header of a message that nobody shares yet.
+    pub(crate) fn set_header(&mut self, name: &str, value: &str) {
+        match self.headers.iter_mut().find(|(known, _)| **known == *name) {
+            Some((_, old)) => *old = value.into(),
+            None => self.headers.push((name.into(), value.into())),
+        }
+        self.counted = Counted::new(size(&self.id, &self.destination, &self.headers, &self.body));
+    }
+
+    /// Takes a header from a message that nobody shares yet.
+    pub(crate) fn remove_header(&mut self, name: &str) {
+        self.headers.retain(|(known, _)| **known != *name);
     }
 
     /// The same message for another destination, with a header more in place of one of that name.
@@ -135,6 +148,12 @@ impl Message {
     pub const fn size(&self) -> usize {
         self.counted.0
     }
+}
+
+/// About how much memory a message of these parts takes.
+fn size(id: &str, destination: &str, headers: &[Header], body: &Bytes) -> usize {
+    let lines: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
+    size_of::<Message>() + id.len() + destination.len() + lines + body.len()
 }
 
 #[cfg(test)]

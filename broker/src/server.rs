@@ -169,6 +169,7 @@ impl Server {
         tasks.spawn(broker.running_engine.keep_time());
         tasks.spawn(tend_sockjs(Arc::clone(&broker)));
         tasks.spawn(drain::run(Arc::clone(&broker)));
+        tasks.spawn(export_spans(Arc::clone(&broker)));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
         for (listener, port) in stomp.with_their_names() {
             tracing::info!(listener = %listener.address(), ?port, "serving STOMP over TCP");
@@ -193,6 +194,7 @@ impl Server {
         broker.drain.begin_for_good();
         broker.drain.done().await;
         broker.running_engine.stop().await;
+        broker.tracer.finish().await;
         tasks.shutdown().await;
         outcome
     }
@@ -222,6 +224,11 @@ fn listen_if(port: Option<u16>, key: &'static str) -> Result<Option<Listener>, S
 
 fn listen(port: u16, key: &'static str) -> Result<Listener, StartError> {
     Listener::bind(port).map_err(|source| StartError::Listen { port, key, source })
+}
+
+/// Sends spans to the collector until the broker ends.
+async fn export_spans(broker: Arc<Broker>) {
+    broker.tracer.export(broker.origin()).await;
 }
 
 /// Ends SockJS sessions whose clients have stopped coming, for ever.

@@ -6,7 +6,7 @@ use stompbroker_config::GoDuration;
 
 use super::{
     Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain, Engine,
-    ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, Resources, Rollout, StompBrokerStatus,
+    ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, Monitoring, Resources, Rollout, StompBrokerStatus,
     UpgradePolicy, UserDestinations, Zone, rules, scalars,
 };
 
@@ -134,6 +134,9 @@ pub struct StompBrokerSpec {
     /// What the pods log, and how. Absent: JSON from level info on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logging: Option<Logging>,
+    /// How the pods are watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
     /// How pods are replaced when something changes that only a restart brings into effect: one zone after the other in
     /// the order of `zones`.
     #[serde(default)]
@@ -168,6 +171,7 @@ impl Default for StompBrokerSpec {
             autoscaling: None,
             drain: Drain::default(),
             logging: None,
+            monitoring: None,
             rollout: Rollout::default(),
             upgrade_policy: UpgradePolicy::default(),
             maintenance_window: None,

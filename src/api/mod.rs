@@ -57,7 +57,7 @@ pub use listeners::{
     ADMIN_PORT, Compression, ListenerPort, Listeners, SlowConsumers, SockJs, StompListener, TrustedProxies,
     WebSocketListener,
 };
-pub use monitoring::Logging;
+pub use monitoring::{Logging, Monitoring, Tracing};
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };

@@ -222,6 +222,15 @@ pub(super) fn jwks_url_is_an_address() -> Rule {
     )
 }
 
+/// Spans are sent by HTTP.
+pub(super) fn otlp_endpoint_is_an_address() -> Rule {
+    rule(
+        "self.otlpEndpoint.matches('^https?://[^/:?#@ ][^/?#@ ]*(/[^?#@ ]*)?$')",
+        "'spec.monitoring.tracing.otlpEndpoint is ' + self.otlpEndpoint + ', which is no address of a collector; write for \
+         example http://otel-collector:4317'",
+    )
+}
+
 /// A path begins with a slash and holds nothing that ends a path.
 pub(super) fn websocket_path_is_a_path() -> Rule {
     rule(

@@ -66,6 +66,12 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             connections_per_second: broker.drain.connections_per_second,
             deadline: broker.drain.deadline,
         },
+        tracing: broker.tracing.as_ref().map(|tracing| config::Tracing {
+            otlp_endpoint: tracing.otlp_endpoint.clone(),
+            protocol: tracing.protocol,
+            sampling_ratio: tracing.sampling_ratio,
+            service_name: broker.name.clone(),
+        }),
         logging: config::Logging { format: broker.logging.format, level: broker.logging.level },
     }
 }

@@ -22,7 +22,8 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 const DNS_PORTS: [u16; 2] = [53, 5353];
 
 /// Anybody may reach the client ports; only the operator and namespaces labelled for monitoring the admin port. The pods
-/// may reach DNS and the ports of upstreams and of issuers' keys, and nothing at all where there are none.
+/// may reach DNS and the ports of upstreams, of issuers' keys and of the collector of spans, and nothing at all where there
+/// are none.
 pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> NetworkPolicy {
     let clients = NetworkPolicyIngressRule {
         from: None,
@@ -54,7 +55,8 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
         Engine::Embedded(_) => Vec::new(),
     };
     let issuers = broker.authentication.jwt.iter().filter_map(|issuer| issuer.jwks_url.as_deref());
-    let ports: BTreeSet<u16> = upstreams.into_iter().chain(issuers.map(port_of)).collect();
+    let collector = broker.tracing.iter().map(|tracing| tracing.otlp_endpoint.as_str());
+    let ports: BTreeSet<u16> = upstreams.into_iter().chain(issuers.chain(collector).map(port_of)).collect();
     if ports.is_empty() {
         return None;
     }

@@ -176,6 +176,7 @@ fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
         destinations: Vec::new(),
         user_destinations: None,
         logging: None,
+        monitoring: None,
         rollout: Rollout { restart: spec.rollout.restart.clone(), ..Rollout::default() },
         upgrade_policy: crate::api::UpgradePolicy::default(),
         maintenance_window: None,

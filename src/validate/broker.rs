@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
 use crate::api::{
-    Authentication, Drain, EmbeddedEngine, Limits, Listeners, Logging, RelayEngine, Resources, StompBrokerSpec,
+    Authentication, Drain, EmbeddedEngine, Limits, Listeners, Logging, RelayEngine, Resources, StompBrokerSpec, Tracing,
 };
 
 /// A spec that can be put into effect, with everything decided that the spec leaves open.
@@ -54,6 +54,8 @@ pub struct ValidatedBroker {
     pub drain: Drain,
     /// What pods log.
     pub logging: Logging,
+    /// Where spans of messages go, when anywhere.
+    pub tracing: Option<Tracing>,
     /// What works but is probably not meant, for the message of the condition `Accepted`.
     pub warnings: Vec<String>,
 }

@@ -68,6 +68,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         session_timeout: spec.session_timeout,
         drain: spec.drain.clone(),
         logging: spec.logging.clone().unwrap_or_default(),
+        tracing: spec.monitoring.as_ref().and_then(|monitoring| monitoring.tracing.clone()),
         name,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stompbroker_config::GoDuration;
 
 use crate::{
-    api::{ADMIN_PORT, AutoscalingMode, Persistence, StompBroker, StompBrokerSpec},
+    api::{ADMIN_PORT, AutoscalingMode, Persistence, StompBroker, StompBrokerSpec, Tracing},
     validate::SpecError,
 };
 
@@ -29,6 +29,7 @@ pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
     relay(&broker.spec, &mut refuse);
     listeners(&broker.spec, &mut refuse);
     issuers(&broker.spec, &mut refuse);
+    tracing(&broker.spec, &mut refuse);
     times(&broker.spec, &mut refuse);
 }
 
@@ -286,6 +287,25 @@ fn issuers(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)
                 "it is no address; write for example https://id.example.com/keys".to_owned(),
             );
         }
+    }
+}
+
+fn tracing(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let tracing = spec.monitoring.as_ref().and_then(|monitoring| monitoring.tracing.as_ref());
+    let Some(Tracing { otlp_endpoint, sampling_ratio, .. }) = tracing else { return };
+    if !is_address(otlp_endpoint) || otlp_endpoint.contains(['?', '@']) || otlp_endpoint.contains("://:") {
+        refuse(
+            "spec.monitoring.tracing.otlpEndpoint",
+            otlp_endpoint.clone(),
+            "it is no address of a collector; write for example http://otel-collector:4317".to_owned(),
+        );
+    }
+    if !(0.0..=1.0).contains(sampling_ratio) {
+        refuse(
+            "spec.monitoring.tracing.samplingRatio",
+            sampling_ratio.to_string(),
+            "it is no share; write a number from 0 for none to 1 for all".to_owned(),
+        );
     }
 }
 

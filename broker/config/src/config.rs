@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls, Logging,
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls, Logging, Tracing,
     TrustedProxies, UpstreamTls, UserDestinations,
 };
 
@@ -55,6 +55,9 @@ pub struct Config {
     /// What is logged, and how.
     #[serde(default, skip_serializing_if = "Logging::is_default")]
     pub logging: Logging,
+    /// Traces of messages. Absent: none, and `traceparent` is a header as any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Tracing>,
 }
 
 /// Where clients connect.

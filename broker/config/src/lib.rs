@@ -20,6 +20,7 @@ mod restart;
 mod rules;
 mod size;
 mod tls;
+mod tracing;
 
 pub use config::{
     Admin, AllowedOrigin, Authentication, Compression, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine,
@@ -38,3 +39,4 @@ pub use restart::READ_AT_START;
 pub use rules::{Action, Allow, Authorization, CLAIM, Rule, RuleError, pattern_segments};
 pub use size::{ByteSize, ParseSizeError};
 pub use tls::{CertificateName, ClientCertificates, ListenerTls, TLS_CERTIFICATE_FILE, TLS_KEY_FILE, UpstreamTls};
+pub use tracing::{OtlpProtocol, Tracing};

@@ -174,6 +174,9 @@ impl Config {
         self.user_destinations
             .check()
             .map_err(|(key, problem)| LoadError::new(&format!("userDestinations.{key}"), problem))?;
+        if let Some(tracing) = &self.tracing {
+            tracing.check().map_err(|(key, problem)| LoadError::new(&format!("tracing.{key}"), problem))?;
+        }
         if let crate::Engine::Embedded(embedded) = &self.engine {
             if embedded.prefetch == 0 {
                 return refuse("engine.embedded.prefetch", "0 would deliver nothing; make it at least 1".to_owned());
@@ -342,6 +345,18 @@ mod tests {
                 "slash",
             ),
             ("listeners: {stomp: {port: 1}}\nlogging:\n  level: verbose\n", 3, "logging.level", "debug"),
+            (
+                "listeners: {stomp: {port: 1}}\ntracing:\n  otlpEndpoint: otel:4317\n",
+                3,
+                "tracing.otlpEndpoint",
+                "http://",
+            ),
+            (
+                "listeners: {stomp: {port: 1}}\ntracing:\n  otlpEndpoint: http://otel:4317\n  samplingRatio: 5\n",
+                4,
+                "tracing.samplingRatio",
+                "0 for none to 1 for all",
+            ),
             ("listeners:\n  websocket:\n    port: 1\n    path: ws\n", 4, "listeners.websocket.path", "slash"),
             (
                 "listeners:\n  websocket:\n    port: 1\n    pingInterval: 0s\n",

@@ -21,6 +21,7 @@ use crate::{
     engine::relay::check_tls as check_upstream_tls,
     security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, Users, jwt::Issuers},
     session::Settings,
+    trace,
     transport::TlsServers,
 };
 
@@ -93,6 +94,9 @@ fn problem(key: &str, problem: String) -> LoadError {
 
 fn parse(text: &str) -> Result<(Config, Policy), LoadError> {
     let config = Config::parse(text)?;
+    if let Some(tracing) = &config.tracing {
+        trace::check(tracing).map_err(|error| problem("tracing.otlpEndpoint", error).located_in(text))?;
+    }
     let policy = Policy::new(config.authorization.as_ref())
         .map_err(|error| problem(&format!("authorization.{}", error.key), error.problem).located_in(text))?;
     let policy = match config.engine {

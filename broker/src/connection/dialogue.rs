@@ -15,6 +15,7 @@ use crate::{
     security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason, Effects},
     stomp::{Command, DecodeError, Frame, Version},
+    trace::Actor,
     transport::{Wire, WireError},
 };
 
@@ -37,8 +38,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             None => session.on_frame(frame, now, &mut sink, effects),
         }
         // What else was read may add to the same operations.
-        let Effects { operations, login, close } = &turn.effects;
-        if operations.len() >= MOST_GATHERED || login.is_some() || close.is_some() {
+        let Effects { operations, steps, login, close } = &turn.effects;
+        if operations.len().max(steps.len()) >= MOST_GATHERED || login.is_some() || close.is_some() {
             self.carry_out(turn);
         }
     }
@@ -182,12 +183,21 @@ impl<S: Stream, W: Wire> Connection<S, W> {
 
     /// Carries out what the session wants done besides the frames that it has written.
     pub(super) fn carry_out(&mut self, turn: &mut Turn) {
-        for (operation, ticket) in turn.effects.operations.drain(..) {
+        let actor = self.broker().tracer.is_on().then(|| self.actor());
+        let mut spans = Vec::new();
+        for (mut operation, ticket) in turn.effects.operations.drain(..) {
             self.log_operation(&operation);
+            if let Some(actor) = &actor {
+                self.broker().tracer.begin_sends(&mut operation, actor, &mut spans);
+            }
             if let Some(engine) = &mut self.engine {
                 engine.submit(operation, ticket);
             }
         }
+        for (step, message) in turn.effects.steps.drain(..) {
+            actor.iter().for_each(|actor| self.broker().tracer.step(step, &message, actor.clone()));
+        }
+        self.broker().tracer.end(spans);
         if let Some(login) = turn.effects.login.take() {
             let decision = self.broker().current().authenticator.decide(&login, self.stream.certificate_owner());
             match decision {
@@ -198,6 +208,12 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         if let Some(close) = turn.effects.close.take() {
             self.begin_close(&close, turn.now);
         }
+    }
+
+    /// This session, as spans name it.
+    fn actor(&self) -> Actor {
+        let record = self.registration.record();
+        Actor { session: Arc::clone(&self.id), user: self.user.clone().unwrap_or_default(), peer: record.peer }
     }
 
     fn log_operation(&self, operation: &Operation) {

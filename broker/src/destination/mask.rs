@@ -1,7 +1,12 @@
-//! Destinations whose names are secrets, as they may be told to people.
+//! Temporary destinations, whose names are secrets for all but one session and those whom it tells; and how people may be
+//! told of them.
 
 use std::borrow::Cow;
 
+/// What a session calls its own temporary queues begins so.
+pub(crate) const TEMP_QUEUE: &str = "/temp-queue/";
+/// The same for its temporary topics.
+pub(crate) const TEMP_TOPIC: &str = "/temp-topic/";
 /// What others call the temporary queues of a session begins so; a secret of the session follows.
 pub(crate) const REPLY_QUEUE: &str = "/reply-queue/";
 /// The same for its temporary topics.
@@ -9,6 +14,11 @@ pub(crate) const REPLY_TOPIC: &str = "/reply-topic/";
 
 /// What stands for a secret.
 const MASK: &str = "***";
+
+/// Whether a destination is one session's own and goes with it.
+pub(crate) fn is_temporary(destination: &str) -> bool {
+    [TEMP_QUEUE, TEMP_TOPIC, REPLY_QUEUE, REPLY_TOPIC].into_iter().any(|prefix| destination.starts_with(prefix))
+}
 
 /// A destination, or a text in which there may be one, without the secrets in the names of temporary destinations: who
 /// knows one may write to the session.

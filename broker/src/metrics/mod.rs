@@ -3,6 +3,7 @@
 
 mod engine;
 mod process;
+mod spans;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use prometheus_client::{
 };
 
 pub use self::engine::EngineCollector;
+pub(crate) use self::spans::{DropReason, SpanMetrics};
 use crate::{session::CloseReason, stomp::Command, transport::Transport};
 
 /// The media type of what [`Metrics::encode`] gives.
@@ -51,6 +53,8 @@ pub struct Metrics {
     pub draining: Gauge,
     /// Sessions since the start that did not end by DISCONNECT or an orderly close.
     pub closed_abnormally: Counter,
+    /// Spans of messages.
+    pub(crate) spans: SpanMetrics,
 }
 
 /// What is counted per transport.
@@ -242,6 +246,9 @@ impl Metrics {
             "Connections that ended without DISCONNECT or an orderly close",
         );
 
+        let spans = SpanMetrics::default();
+        spans.register(registry);
+
         let transport = |transport: Transport| {
             let label = TransportLabel { transport: transport.as_str() };
             TransportMetrics {
@@ -273,6 +280,7 @@ impl Metrics {
             config_reloads,
             draining,
             closed_abnormally,
+            spans,
             registry: root,
         }
     }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     engine::{Operation, Settlement},
     stomp::{Command, Frame, Version},
+    trace::Step,
 };
 
 impl Live {
@@ -45,7 +46,8 @@ impl Live {
     fn settle(&mut self, named: Named, settlement: Settlement, receipt: Option<SmolStr>, cx: &mut Context<'_>) {
         if let Named::Delivery(key, at) = named
             && let Some(subscription) = self.subscriptions.get_mut(key)
-            && let tags = subscription.deliveries.settle(at, subscription.mode.reach())
+            && let note = cx.note(Step::Settle(settlement))
+            && let tags = subscription.deliveries.settle(at, subscription.mode.reach(), note)
             && !tags.is_empty()
         {
             if settlement == Settlement::Accept && receipt.is_none() {

@@ -20,7 +20,7 @@ pub(super) struct Unsettled {
     pub(super) number: u64,
     /// How to settle it; absent where the engine keeps no account of it.
     pub(super) tag: Option<DeliveryTag>,
-    /// The message, kept where the client names it by its id: before STOMP 1.2.
+    /// The message, kept where the client names it by its id, before STOMP 1.2, and where it is traced.
     pub(super) message: Option<Arc<Message>>,
     /// The open transaction that has acknowledged it.
     pub(super) transaction: Option<TransactionKey>,
@@ -65,14 +65,20 @@ impl Deliveries {
     }
 
     /// Takes out what an ACK or NACK of the delivery at `at` settles; what open transactions have claimed stays theirs.
-    pub(super) fn settle(&mut self, at: usize, reach: Reach) -> Tags {
+    /// `settled` gets the messages that were kept.
+    pub(super) fn settle(&mut self, at: usize, reach: Reach, mut settled: impl FnMut(Arc<Message>)) -> Tags {
+        let take = |mut delivery: Unsettled| {
+            delivery.message.take().into_iter().for_each(&mut settled);
+            delivery.tag
+        };
         let tags = if reach == Reach::Individual {
-            self.unsettled.remove(at).and_then(|delivery| delivery.tag).into_iter().collect()
+            self.unsettled.remove(at).and_then(take).into_iter().collect()
         } else if self.unsettled.iter().take(at + 1).all(|delivery| delivery.transaction.is_none()) {
-            self.unsettled.drain(..=at).filter_map(|delivery| delivery.tag).collect()
+            self.unsettled.drain(..=at).filter_map(take).collect()
         } else {
             let last = self.unsettled[at].number;
-            self.take_where(|delivery| delivery.number <= last && delivery.transaction.is_none())
+            let taken = |delivery: &Unsettled| delivery.number <= last && delivery.transaction.is_none();
+            self.take_where(taken, settled)
         };
         give_back(&mut self.unsettled);
         tags
@@ -89,9 +95,9 @@ impl Deliveries {
         tags
     }
 
-    /// The transaction is committed: what it claimed is settled.
-    pub(super) fn forget_claimed(&mut self, transaction: TransactionKey) {
-        self.unsettled.retain(|delivery| delivery.transaction != Some(transaction));
+    /// The transaction is committed: what it claimed is settled. `settled` gets the messages that were kept.
+    pub(super) fn forget_claimed(&mut self, transaction: TransactionKey, settled: impl FnMut(Arc<Message>)) {
+        self.take_where(|delivery| delivery.transaction == Some(transaction), settled);
         give_back(&mut self.unsettled);
     }
 
@@ -102,11 +108,12 @@ impl Deliveries {
         }
     }
 
-    fn take_where(&mut self, taken: impl Fn(&Unsettled) -> bool) -> Tags {
+    fn take_where(&mut self, taken: impl Fn(&Unsettled) -> bool, mut settled: impl FnMut(Arc<Message>)) -> Tags {
         let mut tags = Tags::new();
-        self.unsettled.retain(|delivery| {
+        self.unsettled.retain_mut(|delivery| {
             let taken = taken(delivery);
             if taken {
+                delivery.message.take().into_iter().for_each(&mut settled);
                 tags.extend(delivery.tag);
             }
             !taken

@@ -1,6 +1,12 @@
 //! What a session wants done.
 
-use crate::engine::{DeliveryTag, Operation, Settlement, SubscriptionKey, Ticket};
+use std::sync::Arc;
+
+use crate::{
+    engine::{DeliveryTag, Operation, Settlement, SubscriptionKey, Ticket},
+    message::Message,
+    trace::Step,
+};
 
 /// Where a session writes frames for its client. A transport adds its own framing here, one call a STOMP frame.
 pub trait FrameSink {
@@ -17,6 +23,8 @@ pub trait FrameSink {
 pub struct Effects {
     /// Operations for the engine, in order.
     pub operations: Vec<(Operation, Option<Ticket>)>,
+    /// Steps of messages that may be traced. None where `Settings::traced` is false.
+    pub(crate) steps: Vec<(Step, Arc<Message>)>,
     /// A login to decide; the answer goes to `Session::on_login`, and no further frame is handed in before.
     pub login: Option<Login>,
     /// The connection is to be closed after everything written so far has been sent.

@@ -1,6 +1,6 @@
 //! A session that has logged in: which frame means what, and what the engine's events become.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use smol_str::SmolStr;
 
@@ -16,9 +16,10 @@ use super::{
 };
 use crate::{
     engine::{Delivery, Event, Operation, SubscriptionKey, Ticket},
-    message::Batch,
+    message::{Batch, Message},
     security::Principal,
     stomp::{Command, Frame, Version},
+    trace::{Step, TraceContext},
 };
 
 /// Messages of a queue are encoded once more for the next receiver up to this size.
@@ -58,6 +59,16 @@ pub(super) struct Failure {
 impl Context<'_> {
     pub(super) fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
         self.effects.operations.push((operation, ticket));
+    }
+
+    /// What takes note of a step of each message that it is given, where messages are traced.
+    pub(super) fn note(&mut self, step: Step) -> impl FnMut(Arc<Message>) {
+        let (is_traced, steps) = (self.settings.traced, &mut self.effects.steps);
+        move |message| {
+            if is_traced {
+                steps.push((step, message));
+            }
+        }
     }
 
     fn close(&mut self, reason: CloseReason) {
@@ -194,6 +205,10 @@ impl Live {
         let Some(mode) = self.subscriptions.get(key).map(|subscription| subscription.mode) else { return };
         let number = if mode == AckMode::Auto { 0 } else { self.subscriptions.next_number() };
         let Some(subscription) = self.subscriptions.get_mut(key) else { return };
+        let is_traced = cx.settings.traced && tag.is_some() && TraceContext::sampled_of(&message).is_some();
+        if is_traced {
+            cx.effects.steps.push((Step::Deliver, Arc::clone(&message)));
+        }
         let ack = (mode != AckMode::Auto && names_by_ack(self.version)).then_some(number);
         let head = |out: &mut Vec<u8>| subscription.put_head(ack, redelivered, out);
         if tag.is_some() && message.size() <= SMALL {
@@ -208,7 +223,7 @@ impl Live {
             cx.output.sink.frame(subscription.plain_head(), message.tail(self.version));
         }
         if mode != AckMode::Auto {
-            let message = ack.is_none().then_some(message);
+            let message = (ack.is_none() || is_traced).then_some(message);
             subscription.deliveries.push(super::deliveries::Unsettled { number, tag, message, transaction: None });
         } else if let Some(tag) = tag {
             cx.effects.accept(key, [tag]);

@@ -19,6 +19,8 @@ pub struct Settings {
     pub token_header: Option<Box<str>>,
     /// Whether a `reply-to:/temp-queue/...` subscribes to that queue; an upstream does that by itself.
     pub reply_queues: bool,
+    /// Whether messages are traced.
+    pub traced: bool,
     /// Who may send to what and subscribe to what.
     pub policy: Arc<Policy>,
 }
@@ -32,6 +34,7 @@ impl Settings {
             session_timeout: config.session_timeout.0,
             token_header: config.authentication.token_header.as_deref().map(Into::into),
             reply_queues: !matches!(config.engine, Engine::Relay(_)),
+            traced: config.tracing.is_some(),
             policy,
         }
     }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     engine::Operation,
     stomp::{Command, Frame},
+    trace::Step,
 };
 
 impl Live {
@@ -43,7 +44,7 @@ impl Live {
         let id = self.transaction_header(frame)?;
         let transaction = self.transactions.end(id).ok_or_else(|| unknown(frame.command, id))?;
         for subscription in self.subscriptions.iter_mut() {
-            subscription.deliveries.forget_claimed(transaction.key);
+            subscription.deliveries.forget_claimed(transaction.key, cx.note(Step::Commit));
         }
         let (inner, operations) = (transaction.receipts, transaction.operations);
         if operations.is_empty() {

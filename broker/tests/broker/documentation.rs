@@ -64,7 +64,7 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
                   authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n\
                   destinations: [{match: /queue/a, autoDelete: true, expires: 1m, messageTtl: 1m, maxDeliveries: 3, \
                   nack: DeadLetter, deadLetter: /queue/d}]\n\
-                  logging: {level: debug}\nuserDestinations: {prefix: /me/, unresolvedTopic: /topic/a}\n"
+                  logging: {level: debug}\ntracing: {otlpEndpoint: 'http://a:1', protocol: grpc}\nuserDestinations: {prefix: /me/, unresolvedTopic: /topic/a}\n"
             .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
                  tls: {caFile: /a, serverName: n.test, directory: /t}, multiplex: {connections: 2}, \

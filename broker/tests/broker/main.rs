@@ -33,6 +33,7 @@ mod support;
 mod temp_queues;
 mod tls;
 mod tokens;
+mod traces;
 mod user_destinations;
 mod websocket;
 mod websocket_options;

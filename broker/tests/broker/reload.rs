@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 use crate::support::{BrokerUnderTest, Peer, config, eventually};
 
 /// Waits until the file on disk is in force.
-async fn in_force(broker: &BrokerUnderTest) {
+pub(crate) async fn in_force(broker: &BrokerUnderTest) {
     let text = fs::read_to_string(broker.folder.path().join("broker.yaml")).unwrap();
     let hash = stompbroker_config::config_hash(&text);
     eventually("the configuration to be in force", async || {

@@ -16,6 +16,7 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
          listeners: {stomp: {port: 2001}, websocket: {port: 2002, path: /p, allowedOrigins: ['https://o'], \
            sockJs: {heartbeat: 16s, disconnectDelay: 17s, responseLimit: 18, sessionCookie: true, clientUrl: /c}}}, \
          limits: {connectionsPerPod: 11, connectionsPerAddress: 16, memory: 17, messagesPerSecondPerPod: 12, subscriptionsPerSession: 13, messageSize: 14}, \
+         monitoring: {tracing: {otlpEndpoint: 'http://otel:4318', protocol: grpc, samplingRatio: 0.5}}, \
          logging: {format: text, level: debug}, drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
          authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
          engine: {relay: {destinationPrefixes: [/x], virtualHost: v, connectTimeout: 5s, \
@@ -52,6 +53,10 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
         ("/limits/messagesPerSecondPerPod", json!(12)),
         ("/limits/subscriptionsPerSession", json!(13)),
         ("/limits/messageSize", json!("14")),
+        (
+            "/tracing",
+            json!({"otlpEndpoint": "http://otel:4318", "protocol": "grpc", "samplingRatio": 0.5, "serviceName": "trading"}),
+        ),
         ("/logging", json!({"format": "text", "level": "debug"})),
         ("/drain", json!({"delay": "3s", "deadline": "4s", "connectionsPerSecond": 15})),
         (

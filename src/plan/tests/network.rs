@@ -33,6 +33,13 @@ fn pods_reach_the_issuers_of_tokens() {
 }
 
 #[test]
+fn pods_reach_the_collector_of_spans() {
+    let spec = "{monitoring: {tracing: {otlpEndpoint: 'http://otel.observability:4317'}}}";
+    let policy = serde_json::to_value(&planned(spec).objects.network_policies[0]).unwrap();
+    assert_eq!(policy["spec"]["egress"][1]["ports"], json!([{"port": 4317, "protocol": "TCP"}]));
+}
+
+#[test]
 fn the_admin_port_is_open_to_the_operator_and_to_monitoring_only() {
     let policy = serde_json::to_value(&relayed("").objects.network_policies[0]).unwrap();
     let ingress = policy["spec"]["ingress"].as_array().unwrap();

@@ -1,6 +1,7 @@
 //! ACK and NACK.
 
 use super::*;
+use crate::trace::Step;
 
 /// How a client of each version names a delivery.
 fn naming(version: Version, message: &Frame) -> String {
@@ -31,6 +32,24 @@ fn auto_deliveries_are_settled_when_they_are_written_and_a_batch_at_a_time() {
     assert_eq!(peer.settled(), [(a, vec![1, 3, 5], Settlement::Accept), (b, vec![2, 4], Settlement::Accept)]);
     peer.deliver(a, "m6", None, false);
     assert!(peer.operations().is_empty(), "without a tag there is nothing to settle");
+}
+
+#[test]
+fn steps_of_traced_messages_are_noted_where_messages_are_traced() {
+    const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (traced, header, noted) in [(true, SAMPLED, 2), (true, "00-nonsense", 0), (false, SAMPLED, 0)] {
+        let mut peer = Peer::live_with(Version::V1_2, Settings { traced, ..settings() });
+        let key = peer.subscribe("a", "client-individual");
+        let headers = vec![("traceparent".into(), header.into())];
+        let message = Arc::new(Message::new("m1".into(), "/queue/a".into(), headers, "x".into(), true));
+        let tag = Some(DeliveryTag(1));
+        peer.event(Event::Delivery(Delivery { subscription: SubscriptionKey(key), message, tag, redelivered: false }));
+        let frame = peer.frame();
+        send_ack(&mut peer, "NACK", &frame, "");
+        let steps: Vec<_> = peer.effects.steps.iter().map(|(step, message)| (*step, &*message.id)).collect();
+        let all = [(Step::Deliver, "m1"), (Step::Settle(Settlement::Nack), "m1")];
+        assert_eq!(steps, all[..noted], "{header} {traced}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod authority;
 mod broker;
+mod collector;
 mod http;
 mod process;
 mod stomp;
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub(crate) use self::{
     authority::Authority,
     broker::{BrokerUnderTest, config},
+    collector::{Collector, Otlp, attribute},
     http::{Answer, request},
     process::{Process, stompbroker},
     stomp::{Frame, Peer, StompClient, frame_end},
