@@ -58,6 +58,20 @@ pub(super) enum ExportError {
     Deadline,
 }
 
+impl ExportError {
+    /// Whether it is worth trying again soon, by the rules of OTLP.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Http(_) | Self::Deadline => true,
+            // Too many requests, bad gateway, service unavailable, gateway timeout.
+            Self::Status(status) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
+            // Cancelled, deadline exceeded, aborted, out of range, unavailable, data loss.
+            Self::Grpc { code, .. } => matches!(code.as_str(), "1" | "4" | "10" | "11" | "14" | "15"),
+            Self::Request(_) | Self::Body(_) | Self::Answer(_) => false,
+        }
+    }
+}
+
 /// Spans that the collector did not want, and what it says of them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Rejected {

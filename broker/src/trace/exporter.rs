@@ -11,12 +11,13 @@ use opentelemetry_proto::tonic::{
 use stompbroker_config::Tracing;
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Tracer,
-    collector::{Collector, Rejected},
+    collector::{Collector, ExportError, Rejected},
     span::{Span, attribute},
 };
 use crate::metrics::DropReason;
@@ -25,6 +26,8 @@ use crate::metrics::DropReason;
 const MOST_SPANS: usize = 512;
 /// How long a span may wait for others to be sent with.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long to wait before the first further try of an export, and before the last one; each pause is twice as long.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// While exports fail, how often that is told.
 const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
@@ -82,6 +85,25 @@ async fn gather(queue: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) {
     }
 }
 
+/// Sends spans, again and again for some seconds if need be; only once when the broker is ending.
+async fn persist(
+    collector: &mut Collector,
+    spans: &ExportTraceServiceRequest,
+    ending: &CancellationToken,
+) -> Result<Rejected, ExportError> {
+    let (mut pause, last) = PAUSES;
+    loop {
+        match collector.export(spans).await {
+            Err(error) if error.may_pass() && pause <= last && !ending.is_cancelled() => {
+                // A broker that is ending tries once more at once.
+                let _ = timeout(pause, ending.cancelled()).await;
+                pause *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 impl Exporter<'_> {
     fn configure(&mut self, tracing: Option<&Tracing>) {
         self.told = None;
@@ -132,7 +154,8 @@ impl Exporter<'_> {
         };
         let resource =
             ResourceSpans { resource: Some(resource.clone()), scope_spans: vec![spans], ..ResourceSpans::default() };
-        match collector.export(&ExportTraceServiceRequest { resource_spans: vec![resource] }).await {
+        let request = ExportTraceServiceRequest { resource_spans: vec![resource] };
+        match persist(collector, &request, &self.tracer.ending).await {
             Ok(Rejected { spans, words }) => {
                 metrics.exported.inc_by(count.saturating_sub(spans));
                 metrics.dropped(DropReason::rejected, spans);

@@ -9,11 +9,13 @@ use opentelemetry_proto::tonic::{
 };
 use smol_str::SmolStr;
 
-use super::context::TraceContext;
+use super::context::{TRACESTATE, TraceContext};
 use crate::{destination::is_temporary, engine::Settlement, message::Message};
 
 /// What tools know us by.
 const SYSTEM: &str = "stompbroker";
+/// Octets of a text that came from a client, in a span: the queue of spans is bounded by their number.
+const MOST_TEXT: usize = 512;
 /// `SpanFlags` of OTLP: it is known whether the parent is of another process, and it is.
 const REMOTE_PARENT: u32 = 0x300;
 
@@ -98,13 +100,15 @@ impl Span {
     ) -> Self {
         let now = SystemTime::now();
         // What a sender keeps for its own trace has no place in one that began here.
-        let trace_state = parent.and_then(|_| message.header(super::context::TRACESTATE)).unwrap_or_default().into();
+        let trace_state = parent.and_then(|_| message.header(TRACESTATE));
+        // A part of it would mean something else.
+        let trace_state = trace_state.filter(|state| state.len() <= MOST_TEXT).unwrap_or_default().into();
         Self {
             step,
             context,
             parent: parent.map(|parent| parent.span),
             trace_state,
-            destination: (!is_temporary(&message.destination)).then(|| message.destination.clone()),
+            destination: (!is_temporary(&message.destination)).then(|| beginning(&message.destination).into()),
             message: message.id.clone(),
             octets: message.body.len(),
             actor,
@@ -147,6 +151,11 @@ impl Span {
             ..otlp::Span::default()
         }
     }
+}
+
+/// As much of a text as a span may hold.
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MOST_TEXT)]
 }
 
 /// An attribute.

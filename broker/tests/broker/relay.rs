@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::support::{BrokerUnderTest, Peer, config, eventually};
+use crate::support::{BrokerUnderTest, Collector, Otlp, Peer, config, eventually};
 
 /// A folder with the credentials of both kinds of upstream connection.
 fn secrets() -> TempDir {
@@ -54,6 +54,26 @@ async fn messages_pass_from_one_pod_to_another_through_the_upstream() {
     let status = one.admin("GET", "/status").await.json();
     assert_eq!((&status["relay"]["connected"], &status["relay"]["clientConnections"]), (&true.into(), &1.into()));
     assert_eq!(one.metric("stompbroker_relay_connected").await, 1);
+}
+
+#[tokio::test]
+async fn a_trace_goes_on_through_the_upstream() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let (upstream, collector) = (upstream(), Collector::start(Otlp::Grpc).await);
+    let tracing = format!("tracing: {{otlpEndpoint: 'http://{}'}}\n", collector.address);
+    let broker = BrokerUnderTest::start_in(secrets(), &(relaying_to(upstream.stomp().port()) + &tracing));
+    ready(&broker).await;
+    let mut client = broker.tcp_session().await;
+    client.send_frame("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n").await;
+    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    client.send_frame(&format!("SEND\ndestination:/queue/a\ntraceparent:{traceparent}\n\nx")).await;
+    let message = client.frame().await;
+    client.send_frame(&format!("NACK\nid:{}\nrequeue:false\n\n", message.header("ack").unwrap())).await;
+    let send = collector.span("send /queue/a").await;
+    for name in ["deliver /queue/a", "nack /queue/a"] {
+        let step = collector.span(name).await;
+        assert_eq!((step.trace_id, step.parent_span_id), (send.trace_id.clone(), send.span_id.clone()), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -158,6 +158,21 @@ async fn a_collector_that_is_dead_or_mute_hinders_no_message() {
 }
 
 #[tokio::test]
+async fn a_closed_connection_to_the_collector_is_replaced() {
+    for otlp in [Otlp::Grpc, Otlp::Http] {
+        let collector = Collector::start(otlp).await;
+        let broker = BrokerUnderTest::start(&traced(&collector, otlp));
+        let mut client = broker.tcp_session().await;
+        for queue in ["a", "b", "c"] {
+            let header = traceparent("01");
+            client.send_frame(&format!("SEND\ndestination:/queue/{queue}\ntraceparent:{header}\n\nx")).await;
+            collector.span(&format!("send /queue/{queue}")).await;
+            collector.cut();
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_last_spans_leave_before_the_broker_ends() {
     let collector = Collector::start(Otlp::Http).await;
     let drain = "drain: {delay: 0s, connectionsPerSecond: 1000}";

@@ -22,7 +22,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, Span},
 };
 use prost::Message as _;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Notify, task::JoinSet};
 
 use super::eventually;
 
@@ -46,6 +46,7 @@ impl Otlp {
 pub(crate) struct Collector {
     pub(crate) address: SocketAddr,
     received: Arc<Mutex<Vec<ResourceSpans>>>,
+    cut: Arc<Notify>,
     _serving: JoinSet<()>,
 }
 
@@ -54,9 +55,14 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
-        let mut serving = JoinSet::new();
-        serving.spawn(serve(listener, otlp, Arc::clone(&received)));
-        Self { address, received, _serving: serving }
+        let (mut serving, cut) = (JoinSet::new(), Arc::new(Notify::new()));
+        serving.spawn(serve(listener, otlp, Arc::clone(&received), Arc::clone(&cut)));
+        Self { address, received, cut, _serving: serving }
+    }
+
+    /// Closes the connections that there are, as a collector that is restarted does.
+    pub(crate) fn cut(&self) {
+        self.cut.notify_waiters();
     }
 
     /// All that it was sent.
@@ -86,20 +92,25 @@ pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     }
 }
 
-async fn serve(listener: TcpListener, otlp: Otlp, received: Arc<Mutex<Vec<ResourceSpans>>>) {
+async fn serve(listener: TcpListener, otlp: Otlp, received: Arc<Mutex<Vec<ResourceSpans>>>, cut: Arc<Notify>) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let received = Arc::clone(&received);
+        let (received, cut) = (Arc::clone(&received), Arc::clone(&cut));
         let service = service_fn(move |request| answer(request, otlp, Arc::clone(&received)));
         connections.spawn(async move {
+            let stream = TokioIo::new(stream);
             // How a connection ends is the broker's business.
-            let _ = match otlp {
-                Otlp::Grpc => {
-                    http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
-                }
-                Otlp::Http => http1::Builder::new().serve_connection(TokioIo::new(stream), service).await,
+            let serving = async {
+                let _ = match otlp {
+                    Otlp::Grpc => http2::Builder::new(TokioExecutor::new()).serve_connection(stream, service).await,
+                    Otlp::Http => http1::Builder::new().serve_connection(stream, service).await,
+                };
             };
+            tokio::select! {
+                () = serving => {}
+                () = cut.notified() => {}
+            }
         });
     }
 }
