@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Config, SockJs, locate::line_of};
+use crate::{Config, Persistence, SockJs, locate::line_of};
 
 impl crate::Listeners {
     fn check_sock_js(&self) -> Result<(), LoadError> {
@@ -47,6 +47,20 @@ impl crate::RelayEngine {
         }
         if let Some(prefix) = self.destination_prefixes.iter().find(|prefix| !prefix.starts_with('/')) {
             return Err(("destinationPrefixes", format!("{prefix:?} must begin with a slash")));
+        }
+        Ok(())
+    }
+}
+
+impl Persistence {
+    /// The key whose value cannot work, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if !self.directory.is_absolute() {
+            let path = self.directory.display();
+            return Err(("directory", format!("{path} is not an absolute path; begin it with a slash")));
+        }
+        if self.size < Self::MIN_SIZE {
+            return Err(("size", format!("{} is too small; make it at least {}", self.size, Self::MIN_SIZE)));
         }
         Ok(())
     }
@@ -192,18 +206,9 @@ impl Config {
             }
         }
         if let crate::Engine::Embedded(crate::EmbeddedEngine { persistence: Some(persistence), .. }) = &self.engine {
-            if !persistence.directory.is_absolute() {
-                return refuse(
-                    "engine.embedded.persistence.directory",
-                    format!("{} is not an absolute path; begin it with a slash", persistence.directory.display()),
-                );
-            }
-            if persistence.size < crate::Persistence::MIN_SIZE {
-                return refuse(
-                    "engine.embedded.persistence.size",
-                    format!("{} is too small; make it at least {}", persistence.size, crate::Persistence::MIN_SIZE),
-                );
-            }
+            persistence
+                .check()
+                .map_err(|(key, problem)| LoadError::new(&format!("engine.embedded.persistence.{key}"), problem))?;
         }
         if let crate::Engine::Relay(relay) = &self.engine {
             let kept_upstream = "the upstream keeps the messages; set policies there, and remove the key";
