@@ -195,7 +195,9 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             }
         }
         for (step, message) in turn.effects.steps.drain(..) {
-            actor.iter().for_each(|actor| self.broker().tracer.step(step, &message, actor.clone()));
+            if let Some(actor) = &actor {
+                self.broker().tracer.step(step, &message, actor.clone());
+            }
         }
         self.broker().tracer.end(spans);
         if let Some(login) = turn.effects.login.take() {

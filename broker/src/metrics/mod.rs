@@ -246,8 +246,7 @@ impl Metrics {
             "Connections that ended without DISCONNECT or an orderly close",
         );
 
-        let spans = SpanMetrics::default();
-        spans.register(registry);
+        let spans = SpanMetrics::registered(registry);
 
         let transport = |transport: Transport| {
             let label = TransportLabel { transport: transport.as_str() };

@@ -32,17 +32,19 @@ pub(crate) enum DropReason {
 }
 
 impl SpanMetrics {
-    /// Shows them.
-    pub(crate) fn register(&self, registry: &mut Registry) {
+    /// None so far, shown by this registry.
+    pub(crate) fn registered(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
         registry.register(
             "spans_exported",
             "Spans that the collector of tracing.otlpEndpoint took",
-            self.exported.clone(),
+            metrics.exported.clone(),
         );
-        registry.register("spans_dropped", "Spans that came to no collector, by reason", self.dropped.clone());
+        registry.register("spans_dropped", "Spans that came to no collector, by reason", metrics.dropped.clone());
         for reason in [DropReason::queue_full, DropReason::export_failed, DropReason::rejected] {
-            self.dropped(reason, 0);
+            metrics.dropped(reason, 0);
         }
+        metrics
     }
 
     /// Counts spans that came to no collector.

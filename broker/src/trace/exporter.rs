@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long to wait before the first further try of an export, and before the last one; each pause is twice as long.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(2));
 /// While exports fail, how often that is told.
-const TOLD_AGAIN: Duration = Duration::from_secs(60);
+const TOLD_AGAIN: Duration = Duration::from_mins(1);
 
 /// Who the spans are of.
 #[derive(Clone, Debug)]

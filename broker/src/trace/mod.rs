@@ -119,7 +119,9 @@ impl Tracer {
                 }
             }
             Operation::Commit(operations) => {
-                operations.iter_mut().for_each(|operation| self.begin_sends(operation, actor, spans));
+                for operation in operations {
+                    self.begin_sends(operation, actor, spans);
+                }
             }
             Operation::Subscribe(_) | Operation::Unsubscribe { .. } | Operation::Settle { .. } => {}
         }
@@ -127,13 +129,12 @@ impl Tracer {
 
     fn begin_send(&self, message: &mut Message, actor: &Actor) -> Option<Span> {
         let parent = TraceContext::of(message);
-        let context = match parent {
-            Some(parent) => parent.is_sampled().then(|| parent.child(random_id()))?,
-            None => {
-                let threshold = self.threshold.load(Ordering::Relaxed);
-                let is_chosen = threshold == u64::MAX || rand::rng().random::<u64>() < threshold;
-                is_chosen.then(|| TraceContext::root(random_id(), random_id()))?
-            }
+        let context = if let Some(parent) = parent {
+            parent.is_sampled().then(|| parent.child(random_id()))?
+        } else {
+            let threshold = self.threshold.load(Ordering::Relaxed);
+            let is_chosen = threshold == u64::MAX || rand::rng().random::<u64>() < threshold;
+            is_chosen.then(|| TraceContext::root(random_id(), random_id()))?
         };
         let span = Span::begin(Step::Send, context, parent, message, actor.clone());
         message.set_header(TRACEPARENT, &context.to_string());
@@ -264,11 +265,10 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_and_counts() {
-        let tracer = tracer(1.0);
+        let mut registry = prometheus_client::registry::Registry::default();
+        let tracer = Tracer { metrics: SpanMetrics::registered(&mut registry), ..tracer(1.0) };
         let spans = (0..QUEUE + 3).flat_map(|_| send(&tracer, &[]).1).collect();
         tracer.end(spans);
-        let mut registry = prometheus_client::registry::Registry::default();
-        tracer.metrics.register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         assert!(text.contains("spans_dropped_total{reason=\"queue_full\"} 3\n"), "{text}");

@@ -21,7 +21,7 @@ fn traceparent(flags: &str) -> String {
 }
 
 fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    octets.iter().fold(String::new(), |hex, octet| format!("{hex}{octet:02x}"))
 }
 
 /// The trace and the span in a `traceparent`.
