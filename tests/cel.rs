@@ -186,6 +186,16 @@ fn cases() -> Vec<Case> {
             &["spec.engine.relay.destinationPrefixes", "queue", "slash"],
         ),
         case(
+            format!("{{engine: {{relay: {{rabbitmqClusterRef: {{name: hare}}, {RELAY}}}}}}}"),
+            "{engine: {relay: {rabbitmqClusterRef: {name: hare}}}}",
+            &["spec.engine.relay", "upstreams", "rabbitmqClusterRef", "hare", "remove one"],
+        ),
+        case(
+            "{engine: {relay: {upstreams: [{host: rabbitmq}], systemCredentials: {secretName: s}}}}",
+            relay(""),
+            &["spec.engine.relay.clientCredentials", "missing", "name the Secret"],
+        ),
+        case(
             format!("{{engine: {{relay: {{connectTimeout: 0s, {RELAY}}}}}}}"),
             format!("{{engine: {{relay: {{connectTimeout: 1ms, {RELAY}}}}}}}"),
             &["spec.engine.relay.connectTimeout is 0s", "10s"],

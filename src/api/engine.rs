@@ -75,17 +75,27 @@ impl Persistence {
 /// The upstream brokers that every pod relays to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::prefixes_begin_with_a_slash(), validation = rules::connect_timeout_is_positive())]
+#[x_kube(
+    validation = rules::prefixes_begin_with_a_slash(),
+    validation = rules::connect_timeout_is_positive(),
+    validation = rules::upstreams_named_once(),
+    validation = rules::upstream_credentials_named()
+)]
 pub struct RelayEngine {
     /// Destinations that go upstream, by prefix: `/topic` covers `/topic/a` but not `/topics`. All others are refused.
     #[serde(default = "destination_prefixes")]
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 255)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub destination_prefixes: Vec<String>,
-    /// The upstream brokers. A pod tries those of its own zone first, then the others in this order.
+    /// The upstream brokers. A pod tries those of its own zone first, then the others in this order. Either these or
+    /// `rabbitmqClusterRef`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["host".into(), "port".into()]))]
     pub upstreams: Vec<Upstream>,
+    /// A RabbitMQ that its own operator runs, instead of `upstreams`: host, port and logins are those of that cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rabbitmq_cluster_ref: Option<RabbitmqClusterReference>,
     /// TLS of all connections to the upstreams. Absent: they are not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<UpstreamTls>,
@@ -97,10 +107,12 @@ pub struct RelayEngine {
     /// relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiplex: Option<Multiplex>,
-    /// What the one system connection of each pod logs in with upstream.
-    pub system_credentials: SecretReference,
-    /// What the upstream connections of client sessions log in with.
-    pub client_credentials: SecretReference,
+    /// What the one system connection of each pod logs in with upstream. Absent: the default user of `rabbitmqClusterRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_credentials: Option<SecretReference>,
+    /// What the upstream connections of client sessions log in with. Absent: the default user of `rabbitmqClusterRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_credentials: Option<SecretReference>,
     /// Heart-beats of all connections to the upstream.
     #[serde(default)]
     pub heartbeat: HeartbeatPair,
@@ -108,6 +120,56 @@ pub struct RelayEngine {
     #[serde(default = "connect_timeout")]
     #[schemars(schema_with = "scalars::duration")]
     pub connect_timeout: GoDuration,
+}
+
+/// A RabbitmqCluster, which RabbitMQ's own operator runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RabbitmqClusterReference {
+    /// Name of the RabbitmqCluster in the same namespace. Its plugin `rabbitmq_stomp` must be enabled.
+    #[schemars(length(min = 1, max = 240), regex(pattern = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+}
+
+impl RabbitmqClusterReference {
+    /// Keys of [`Self::secret_name`]; the last is there as long as the plugin for STOMP is enabled.
+    pub const KEYS: [&str; 4] = ["username", "password", "host", "stomp-port"];
+
+    /// The Secret by which the cluster is bound to (Service Binding Specification): its default user, host and ports.
+    pub fn secret_name(&self) -> String {
+        format!("{}-default-user", self.name)
+    }
+
+    /// Host and port as that Secret has them: RabbitMQ's operator derives both from the cluster's name and from whether it
+    /// has TLS.
+    fn upstream(&self, namespace: &str, tls: bool) -> Upstream {
+        let port = if tls { 61614 } else { upstream_port() };
+        Upstream { host: format!("{}.{namespace}.svc", self.name), port, zone: None }
+    }
+}
+
+impl RelayEngine {
+    /// Where pods in `namespace` find the upstreams.
+    pub fn resolved_upstreams(&self, namespace: &str) -> Vec<Upstream> {
+        let cluster = self.rabbitmq_cluster_ref.as_ref();
+        let cluster = cluster.map(|cluster| cluster.upstream(namespace, self.tls.is_some()));
+        self.upstreams.iter().cloned().chain(cluster).collect()
+    }
+
+    /// The Secret of the system connection.
+    pub fn system_secret(&self) -> Option<String> {
+        self.login(self.system_credentials.as_ref())
+    }
+
+    /// The Secret of the connections of client sessions.
+    pub fn client_secret(&self) -> Option<String> {
+        self.login(self.client_credentials.as_ref())
+    }
+
+    fn login(&self, named: Option<&SecretReference>) -> Option<String> {
+        let named = named.map(|reference| reference.secret_name.clone());
+        named.or_else(|| self.rabbitmq_cluster_ref.as_ref().map(RabbitmqClusterReference::secret_name))
+    }
 }
 
 /// Connections to the upstream that sessions share. A session that names a `client-id` in its CONNECT has one of its own, for

@@ -46,7 +46,8 @@ pub use broker::{StompBroker, StompBrokerSpec};
 pub use capacity::{Drain, ImagePullSecret, Limits, Resources, Zone};
 pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use engine::{
-    EmbeddedEngine, Engine, HeartbeatPair, Multiplex, Persistence, RelayEngine, SecretReference, Upstream, UpstreamTls,
+    EmbeddedEngine, Engine, HeartbeatPair, Multiplex, Persistence, RabbitmqClusterReference, RelayEngine,
+    SecretReference, Upstream, UpstreamTls,
 };
 pub use jwt::JwtIssuer;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{

@@ -276,6 +276,25 @@ pub(super) fn sock_js_client_is_a_url() -> Rule {
     )
 }
 
+/// One way to say where the upstreams are.
+pub(super) fn upstreams_named_once() -> Rule {
+    rule(
+        "has(self.rabbitmqClusterRef) != has(self.upstreams)",
+        "has(self.upstreams) ? 'spec.engine.relay has both upstreams and rabbitmqClusterRef ' + \
+         self.rabbitmqClusterRef.name + '; remove one of them' : 'spec.engine.relay names no upstream broker; set upstreams, \
+         or rabbitmqClusterRef for one that RabbitMQ\\'s own operator runs'",
+    )
+}
+
+/// Only a RabbitmqCluster has a login that need not be named.
+pub(super) fn upstream_credentials_named() -> Rule {
+    rule(
+        "has(self.rabbitmqClusterRef) || (has(self.systemCredentials) && has(self.clientCredentials))",
+        "'spec.engine.relay.' + (has(self.systemCredentials) ? 'clientCredentials' : 'systemCredentials') + ' is missing; \
+         name the Secret with the username and password that the upstream knows'",
+    )
+}
+
 /// STOMP destinations that go upstream are given by path.
 pub(super) fn prefixes_begin_with_a_slash() -> Rule {
     rule(

@@ -47,7 +47,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
         },
         authentication: authentication(&broker.authentication),
         authorization: broker.authorization.clone(),
-        engine: engine(&broker.engine),
+        engine: engine(broker),
         destinations: broker.destinations.clone(),
         user_destinations: broker.user_destinations.clone(),
         limits: config::Limits {
@@ -153,8 +153,8 @@ fn jwt(issuer: &JwtIssuer, index: usize) -> config::JwtIssuer {
     }
 }
 
-fn engine(engine: &Engine) -> config::Engine {
-    match engine {
+fn engine(broker: &ValidatedBroker) -> config::Engine {
+    match &broker.engine {
         Engine::Embedded(embedded) => config::Engine::Embedded(config::EmbeddedEngine {
             queue_size: embedded.queue_size,
             prefetch: embedded.prefetch,
@@ -167,7 +167,7 @@ fn engine(engine: &Engine) -> config::Engine {
             let HeartbeatPair { send, receive } = relay.heartbeat;
             config::Engine::Relay(config::RelayEngine {
                 destination_prefixes: relay.destination_prefixes.clone(),
-                upstreams: relay.upstreams.iter().map(upstream).collect(),
+                upstreams: relay.resolved_upstreams(&broker.namespace).into_iter().map(upstream).collect(),
                 tls: relay.tls.as_ref().map(upstream_tls),
                 virtual_host: relay.virtual_host.clone(),
                 multiplex: relay.multiplex.map(|multiplex| config::Multiplex { connections: multiplex.connections }),
@@ -189,8 +189,8 @@ fn upstream_tls(tls: &UpstreamTls) -> config::UpstreamTls {
     }
 }
 
-fn upstream(upstream: &Upstream) -> config::Upstream {
-    config::Upstream { host: upstream.host.clone(), port: upstream.port, zone: upstream.zone.clone() }
+fn upstream(Upstream { host, port, zone }: Upstream) -> config::Upstream {
+    config::Upstream { host, port, zone }
 }
 
 fn directory(folder: &str) -> config::CredentialDirectory {

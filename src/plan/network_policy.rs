@@ -51,7 +51,9 @@ pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> N
 /// counts every further apply as a change.
 fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
     let upstreams = match &broker.engine {
-        Engine::Relay(relay) => relay.upstreams.iter().map(|upstream| upstream.port).collect(),
+        Engine::Relay(relay) => {
+            relay.resolved_upstreams(&broker.namespace).iter().map(|upstream| upstream.port).collect()
+        }
         Engine::Embedded(_) => Vec::new(),
     };
     let issuers = broker.authentication.jwt.iter().filter_map(|issuer| issuer.jwks_url.as_deref());

@@ -57,8 +57,9 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
         sources.push(optional(secret(&credential.secret_name, folder, &further)));
     }
     if let Engine::Relay(relay) = &broker.engine {
-        sources.push(secret(&relay.system_credentials.secret_name, names::RELAY_SYSTEM_FOLDER, &LOGIN_KEYS));
-        sources.push(secret(&relay.client_credentials.secret_name, names::RELAY_CLIENT_FOLDER, &LOGIN_KEYS));
+        let logins =
+            [(relay.system_secret(), names::RELAY_SYSTEM_FOLDER), (relay.client_secret(), names::RELAY_CLIENT_FOLDER)];
+        sources.extend(logins.into_iter().filter_map(|(name, folder)| Some(secret(&name?, folder, &LOGIN_KEYS))));
         sources.extend(relay.tls.iter().flat_map(upstream_certificates));
     }
     let stomp = broker.listeners.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());

@@ -1,7 +1,7 @@
 //! What a spec refers to.
 
 use crate::{
-    api::StompBroker,
+    api::{RabbitmqClusterReference, SecretReference, StompBroker},
     observed::{Observed, SecretView},
     plan::names,
     status::{ConditionType, Reason},
@@ -24,6 +24,9 @@ pub fn further_login_keys() -> impl Iterator<Item = &'static str> {
     stompbroker_config::LOGIN_FILES.into_iter().filter(|key| !LOGIN_KEYS.contains(key))
 }
 
+/// The field by which RabbitMQ's own operator's Secret is found.
+const CLUSTER: &str = "spec.engine.relay.rabbitmqClusterRef.name";
+
 /// A field that names a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretUse {
@@ -39,9 +42,14 @@ pub struct SecretUse {
 pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     let spec = &broker.spec;
     let relay = spec.engine.as_ref().and_then(|engine| engine.relay.as_ref());
+    let cluster = relay.and_then(|relay| relay.rabbitmq_cluster_ref.as_ref()).map(|cluster| SecretUse {
+        field: CLUSTER.to_owned(),
+        secret_name: cluster.secret_name(),
+        keys: &RabbitmqClusterReference::KEYS,
+    });
     let logins = [
-        ("spec.engine.relay.systemCredentials.secretName", relay.map(|relay| &relay.system_credentials.secret_name)),
-        ("spec.engine.relay.clientCredentials.secretName", relay.map(|relay| &relay.client_credentials.secret_name)),
+        ("spec.engine.relay.systemCredentials.secretName", relay.and_then(|relay| named(&relay.system_credentials))),
+        ("spec.engine.relay.clientCredentials.secretName", relay.and_then(|relay| named(&relay.client_credentials))),
         ("spec.credentials.system.secretName", spec.credentials.system.secret_name.as_ref()),
         ("spec.credentials.client.secretName", spec.credentials.client.secret_name.as_ref()),
     ]
@@ -79,7 +87,33 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         .chain(users)
         .chain(issuers)
         .map(|(field, name, keys)| SecretUse { field, secret_name: name.clone(), keys })
+        .chain(cluster)
         .collect()
+}
+
+fn named(reference: &Option<SecretReference>) -> Option<&String> {
+    reference.as_ref().map(|reference| &reference.secret_name)
+}
+
+/// What to do about a Secret of RabbitMQ's own operator; it is not the user's to create or to change.
+fn cluster_remedy(secret_name: &str, namespace: &str, missing: &[&str]) -> String {
+    if missing.is_empty() {
+        format!(
+            "there is no Secret {secret_name} in namespace {namespace}, which RabbitMQ's operator makes for the \
+             RabbitmqCluster of this name; create that cluster there, or correct the name"
+        )
+    } else if missing == ["stomp-port"] {
+        format!(
+            "the Secret {secret_name} has no stomp-port, so the cluster does not speak STOMP; add rabbitmq_stomp to \
+             spec.rabbitmq.additionalPlugins of the RabbitmqCluster"
+        )
+    } else {
+        format!(
+            "the Secret {secret_name} has no value for {}, which RabbitMQ's operator should have put there; name upstreams, \
+             systemCredentials and clientCredentials instead",
+            missing.join(" and none for ")
+        )
+    }
 }
 
 /// Errors for every Secret that is named but of no use.
@@ -107,6 +141,9 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
             });
         };
         match observed.referenced_secrets.get(&secret_name) {
+            None | Some(SecretView::Missing) if field == CLUSTER => {
+                refuse(Reason::SecretNotFound, cluster_remedy(&secret_name, namespace, &[]));
+            }
             None | Some(SecretView::Missing) => refuse(
                 Reason::SecretNotFound,
                 format!(
@@ -122,7 +159,9 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
             ),
             Some(SecretView::Present(keys)) => {
                 let missing: Vec<_> = needed.iter().copied().filter(|key| !keys.contains(*key)).collect();
-                if !missing.is_empty() {
+                if !missing.is_empty() && field == CLUSTER {
+                    refuse(Reason::SecretKeyMissing, cluster_remedy(&secret_name, namespace, &missing));
+                } else if !missing.is_empty() {
                     refuse(
                         Reason::SecretKeyMissing,
                         format!("this Secret has no value for the key {}; add it", missing.join(" and none for ")),
@@ -151,6 +190,34 @@ mod tests {
             assert_eq!(error.field, "spec.credentials.client.secretName");
             assert!(error.to_string().contains(secret) && error.to_string().contains("leave the field out"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_secret_of_a_rabbitmq_cluster_is_asked_for_all_that_a_relay_needs() {
+        let text = "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\nmetadata: {name: trading}\n\
+                    spec: {engine: {relay: {rabbitmqClusterRef: {name: hare}}}}\n";
+        let broker = brokers(text).unwrap().remove(0);
+        let mut observed = Observed::assuming_references(&broker);
+        let errors = |observed: &Observed| {
+            let mut errors = Vec::new();
+            check(&broker, observed, &mut errors);
+            errors
+        };
+        assert_eq!(errors(&observed), []);
+        for (key, remedy) in [("stomp-port", "additionalPlugins"), ("password", "systemCredentials")] {
+            let whole = observed.referenced_secrets["hare-default-user"].clone();
+            if let Some(SecretView::Present(keys)) = observed.referenced_secrets.get_mut("hare-default-user") {
+                keys.remove(key);
+            }
+            let found = errors(&observed);
+            assert_eq!((found.len(), found[0].field.as_str(), found[0].reason), (1, CLUSTER, Reason::SecretKeyMissing));
+            assert!(found[0].remedy.contains(key) && found[0].remedy.contains(remedy), "{}", found[0].remedy);
+            observed.referenced_secrets.insert("hare-default-user".to_owned(), whole);
+        }
+        observed.referenced_secrets.clear();
+        let found = errors(&observed);
+        assert_eq!(found[0].reason, Reason::SecretNotFound);
+        assert!(found[0].remedy.contains("RabbitmqCluster"), "{}", found[0].remedy);
     }
 
     #[test]

@@ -163,8 +163,28 @@ fn persistence(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Str
 
 fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
     let Some(relay) = spec.engine.as_ref().and_then(|engine| engine.relay.as_ref()) else { return };
-    if relay.upstreams.is_empty() {
-        refuse("spec.engine.relay.upstreams", "empty".to_owned(), "name at least one upstream broker".to_owned());
+    match (relay.upstreams.is_empty(), &relay.rabbitmq_cluster_ref) {
+        (true, None) => refuse(
+            "spec.engine.relay.upstreams",
+            "empty".to_owned(),
+            "name at least one upstream broker, or set rabbitmqClusterRef".to_owned(),
+        ),
+        (false, Some(cluster)) => refuse(
+            "spec.engine.relay.rabbitmqClusterRef",
+            cluster.name.clone(),
+            "upstreams are named too; remove one of the two".to_owned(),
+        ),
+        _ => {}
+    }
+    for (field, secret) in [("systemCredentials", relay.system_secret()), ("clientCredentials", relay.client_secret())]
+    {
+        if secret.is_none() {
+            refuse(
+                &format!("spec.engine.relay.{field}"),
+                "missing".to_owned(),
+                "name the Secret with the username and password that the upstream knows".to_owned(),
+            );
+        }
     }
     for prefix in relay.destination_prefixes.iter().filter(|prefix| !prefix.starts_with('/')) {
         refuse(

@@ -94,6 +94,21 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
 }
 
 #[test]
+fn a_rabbitmq_cluster_gives_host_port_and_logins() {
+    for (more, port) in [("", 61613), (", tls: {caSecretName: roots}", 61614)] {
+        let plan = planned(&format!("{{engine: {{relay: {{rabbitmqClusterRef: {{name: hare}}{more}}}}}}}"));
+        let text = plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"].clone();
+        let config = serde_saphyr::from_str::<Value>(&text).unwrap();
+        let host = format!("hare.{}.svc", plan.objects.config_maps[0].metadata.namespace.as_deref().unwrap());
+        assert_eq!(config["engine"]["relay"]["upstreams"], json!([{"host": host, "port": port}]));
+        let pod = serde_json::to_value(pod(&plan)).unwrap();
+        let sources = pod["volumes"][0]["projected"]["sources"].as_array().unwrap();
+        let logins = sources.iter().filter(|source| source["secret"]["name"] == "hare-default-user").count();
+        assert_eq!(logins, 2, "for the system connection and for those of clients");
+    }
+}
+
+#[test]
 fn every_file_that_the_configuration_names_is_mounted() {
     for plan in [planned("{credentials: {client: {secretName: mine}}}"), relayed("")] {
         let pod = serde_json::to_value(pod(&plan)).unwrap();
