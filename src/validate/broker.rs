@@ -96,7 +96,7 @@ pub enum Engine {
     /// In the memory of one pod.
     Embedded(EmbeddedEngine),
     /// To an upstream broker.
-    Relay(RelayEngine),
+    Relay(Box<RelayEngine>),
 }
 
 /// A Secret that clients log in with.

@@ -78,7 +78,7 @@ fn engine(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Engine> {
     let engine = broker.spec.engine.clone().unwrap_or_default();
     match (engine.embedded, engine.relay) {
         (Some(embedded), None) => Some(Engine::Embedded(embedded)),
-        (None, Some(relay)) => Some(Engine::Relay(relay)),
+        (None, Some(relay)) => Some(Engine::Relay(Box::new(relay))),
         (Some(_), Some(_)) => {
             errors.push(SpecError::invalid("spec.engine", "both embedded and relay", "remove one of them"));
             None

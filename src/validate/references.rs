@@ -48,8 +48,14 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         keys: &RabbitmqClusterReference::KEYS,
     });
     let logins = [
-        ("spec.engine.relay.systemCredentials.secretName", relay.and_then(|relay| named(&relay.system_credentials))),
-        ("spec.engine.relay.clientCredentials.secretName", relay.and_then(|relay| named(&relay.client_credentials))),
+        (
+            "spec.engine.relay.systemCredentials.secretName",
+            relay.and_then(|relay| named(relay.system_credentials.as_ref())),
+        ),
+        (
+            "spec.engine.relay.clientCredentials.secretName",
+            relay.and_then(|relay| named(relay.client_credentials.as_ref())),
+        ),
         ("spec.credentials.system.secretName", spec.credentials.system.secret_name.as_ref()),
         ("spec.credentials.client.secretName", spec.credentials.client.secret_name.as_ref()),
     ]
@@ -91,8 +97,8 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         .collect()
 }
 
-fn named(reference: &Option<SecretReference>) -> Option<&String> {
-    reference.as_ref().map(|reference| &reference.secret_name)
+fn named(reference: Option<&SecretReference>) -> Option<&String> {
+    reference.map(|reference| &reference.secret_name)
 }
 
 /// What to do about a Secret of RabbitMQ's own operator; it is not the user's to create or to change.
