@@ -31,6 +31,10 @@ fn relay(more: &str) -> String {
     format!("{{engine: {{relay: {{{RELAY}}}}}{more}}}")
 }
 
+fn jetstream(server: &str, engine: &str, more: &str) -> String {
+    format!("{{engine: {{jetStream: {{external: {{servers: ['{server}']}}{engine}}}}}{more}}}")
+}
+
 #[allow(clippy::too_many_lines, reason = "one table, a line or a few for each rule")]
 fn cases() -> Vec<Case> {
     let rule = |allow: &str, destination: &str| {
@@ -47,14 +51,38 @@ fn cases() -> Vec<Case> {
         case(
             format!("{{engine: {{embedded: {{}}, relay: {{{RELAY}}}}}}}"),
             relay(""),
-            &["spec.engine", "both embedded and relay", "remove one"],
+            &["spec.engine", "more than one engine", "keep one of embedded, relay and jetStream"],
         ),
         case(
             "{engine: {embedded: {persistence: {size: 100Mi}}}}",
             "{engine: {embedded: {persistence: {size: 128Mi}}}}",
             &["spec.engine.embedded.persistence.size", "100Mi", "at least 128Mi"],
         ),
-        case("{engine: {}}", "{engine: {embedded: {}}}", &["spec.engine", "empty", "set embedded", "relay"]),
+        case(
+            "{engine: {}}",
+            "{engine: {embedded: {}}}",
+            &["spec.engine", "empty", "set embedded", "relay", "jetStream"],
+        ),
+        case(
+            jetstream("nats", "", ""),
+            jetstream("nats://nats:4222", "", ""),
+            &["spec.engine.jetStream.external.servers", "nats://host:4222", "Secret"],
+        ),
+        case(
+            jetstream("nats://n", ", replicas: 2", ""),
+            jetstream("nats://n", ", replicas: 3", ""),
+            &["spec.engine.jetStream.replicas", "2", "write 1, 3 or 5"],
+        ),
+        case(
+            jetstream("nats://n", ", ackWait: 1s", ""),
+            jetstream("nats://n", ", ackWait: 2s", ""),
+            &["spec.engine.jetStream.ackWait", "1s", "at least 2s"],
+        ),
+        case(
+            jetstream("nats://n", "", ", destinations: [{match: /queue/a, expires: 1m}]"),
+            jetstream("nats://n", "", ", destinations: [{match: /queue/a, messageTtl: 1m}]"),
+            &["spec.destinations", "/queue/a", "queues stay"],
+        ),
         case(
             relay(", replicas: 4, zones: [{name: a, replicas: 2}]"),
             relay(", replicas: 4, zones: [{name: a}]"),

@@ -63,7 +63,8 @@ use super::{
     validation = rules::cpu_requested_when_autoscaled(),
     validation = rules::session_outlives_heartbeat(),
     validation = rules::policies_differ(),
-    validation = rules::destinations_are_ours()
+    validation = rules::destinations_are_ours(),
+    validation = rules::queues_in_nats_stay()
 )]
 pub struct StompBrokerSpec {
     /// Broker image. Absent: the one that the operator was installed with.

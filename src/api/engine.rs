@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use stompbroker_config::{ByteSize, GoDuration};
 
-use super::{rules, scalars};
+use super::{JetStreamEngine, rules, scalars};
 
 /// Where messages go: exactly one of the engines.
 ///
@@ -21,6 +21,9 @@ pub struct Engine {
     /// To an upstream STOMP broker such as RabbitMQ, Artemis or ActiveMQ; any number of pods in any zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayEngine>,
+    /// Over NATS, with queues in JetStream; any number of pods in any zones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jet_stream: Option<JetStreamEngine>,
 }
 
 /// Topics and queues in the memory of one pod. A restart loses them, except for what `persistence` keeps.
@@ -245,7 +248,7 @@ pub struct HeartbeatPair {
 
 impl Default for Engine {
     fn default() -> Self {
-        Self { embedded: Some(EmbeddedEngine::default()), relay: None }
+        Self { embedded: Some(EmbeddedEngine::default()), relay: None, jet_stream: None }
     }
 }
 

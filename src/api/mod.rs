@@ -7,6 +7,7 @@
 //! | `capacity` | zones, resources, limits, drain |
 //! | `destinations` | what destinations keep, and whose they are |
 //! | `engine` | embedded and relay |
+//! | `jetstream` | the engine over NATS |
 //! | `listeners` | where clients connect |
 //! | `access` | credentials, authentication, authorization |
 //! | `monitoring` | what pods tell of themselves |
@@ -25,6 +26,7 @@ mod broker;
 mod capacity;
 mod destinations;
 mod engine;
+mod jetstream;
 mod jwt;
 mod listeners;
 mod monitoring;
@@ -49,6 +51,7 @@ pub use engine::{
     EmbeddedEngine, Engine, HeartbeatPair, Multiplex, Persistence, RabbitmqClusterReference, RelayEngine,
     SecretReference, Upstream, UpstreamTls,
 };
+pub use jetstream::{ExternalNats, JetStreamEngine, NatsCredentials, NatsLogin, NatsTls};
 pub use jwt::JwtIssuer;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -42,10 +42,10 @@ const EMBEDDED: &str = "(!has(self.engine) || has(self.engine.embedded))";
 /// Exactly one engine.
 pub(super) fn one_engine() -> Rule {
     rule(
-        "[has(self.embedded), has(self.relay)].filter(set, set).size() == 1",
-        "has(self.embedded) ? 'spec.engine has both embedded and relay; remove one of them' : 'spec.engine is empty; set \
-         embedded (one pod, messages in memory) or relay (any number of pods, messages in an upstream broker), or leave \
-         spec.engine out for embedded'",
+        "[has(self.embedded), has(self.relay), has(self.jetStream)].filter(set, set).size() == 1",
+        "has(self.embedded) || has(self.relay) ? 'spec.engine has more than one engine; keep one of embedded, relay and \
+         jetStream' : 'spec.engine is empty; set embedded (one pod, messages in memory), relay (any number of pods, messages \
+         in an upstream broker) or jetStream (any number of pods, messages in NATS), or leave spec.engine out for embedded'",
     )
 }
 
@@ -57,8 +57,8 @@ pub(super) fn one_pod_when_embedded() -> Rule {
         &format!("!{EMBEDDED} || {PODS} <= 1"),
         &format!(
             "'the embedded engine keeps messages in the memory of one pod, but spec.replicas and spec.zones ask for %d \
-             pods, which would not see each other\\'s messages; either run one pod, or set spec.engine.relay to pass \
-             messages through an upstream broker'.format([{PODS}])"
+             pods, which would not see each other\\'s messages; either run one pod, or set spec.engine.relay or \
+             spec.engine.jetStream to pass messages through an upstream broker or NATS'.format([{PODS}])"
         ),
     )
 }
@@ -86,7 +86,7 @@ pub(super) fn distributed_when_autoscaled() -> Rule {
     rule(
         &format!("!has(self.autoscaling) || !{EMBEDDED}"),
         "'spec.autoscaling needs an engine that many pods share, but the embedded engine is exactly one pod; \
-         set spec.engine.relay, or remove spec.autoscaling'",
+         set spec.engine.relay or spec.engine.jetStream, or remove spec.autoscaling'",
     )
 }
 
@@ -388,6 +388,47 @@ pub(super) fn destinations_are_ours() -> Rule {
         &format!(
             "{FIELD} + ' is set, but with spec.engine.relay the upstream broker keeps the messages; set policies there, and \
              remove the field'"
+        ),
+    )
+}
+
+/// NATS keeps queues whether or not somebody consumes from them.
+pub(super) fn queues_in_nats_stay() -> Rule {
+    const NAMED: &str = "self.destinations.filter(p, has(p.autoDelete) && p.autoDelete || has(p.expires))";
+    rule(
+        &format!("!(has(self.engine) && has(self.engine.jetStream)) || !has(self.destinations) || size({NAMED}) == 0"),
+        &format!(
+            "'spec.destinations has autoDelete or expires for ' + {NAMED}[0].match + ', but with spec.engine.jetStream \
+             queues stay; remove it'"
+        ),
+    )
+}
+
+/// Whoever is to decide needs a majority.
+pub(super) fn copies_have_a_majority() -> Rule {
+    rule(
+        "self.replicas in [1, 3, 5]",
+        "'spec.engine.jetStream.replicas is %d, of which there is no good majority; write 1, 3 or 5'.format([self.replicas])",
+    )
+}
+
+/// Slow consumers are not dead.
+pub(super) fn ack_wait_is_long_enough() -> Rule {
+    rule(
+        &unless_malformed(&["ackWait"], "duration(self.ackWait) >= duration('2s')"),
+        "'spec.engine.jetStream.ackWait is ' + self.ackWait + ', which would deliver slow messages twice; make it at least 2s'",
+    )
+}
+
+/// Pods connect to URLs, and log in with what is in a Secret.
+pub(super) fn servers_are_urls() -> Rule {
+    const OTHER: &str =
+        "self.servers.filter(s, !(s.startsWith('nats://') || s.startsWith('tls://')) || s.contains('@'))";
+    rule(
+        &format!("size({OTHER}) == 0"),
+        &format!(
+            "'spec.engine.jetStream.external.servers holds ' + {OTHER}[0] + '; write nats://host:4222 or tls://host:4222, and \
+             the login into a Secret'"
         ),
     )
 }

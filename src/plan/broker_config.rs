@@ -7,8 +7,8 @@ use stompbroker_config as config;
 use super::names;
 use crate::{
     api::{
-        ADMIN_PORT, Authentication, CertificateName, Compression, HeartbeatPair, JwtIssuer, ListenerTls, SlowConsumers,
-        SockJs, TrustedProxies, Upstream, UpstreamTls,
+        ADMIN_PORT, Authentication, CertificateName, Compression, ExternalNats, HeartbeatPair, JetStreamEngine,
+        JwtIssuer, ListenerTls, SlowConsumers, SockJs, TrustedProxies, Upstream, UpstreamTls,
     },
     validate::{CA_KEYS, Engine, JWKS_KEYS, Pool, USERS_KEYS, ValidatedBroker},
 };
@@ -177,6 +177,21 @@ fn engine(broker: &ValidatedBroker) -> config::Engine {
                 connect_timeout: relay.connect_timeout,
             })
         }
+        Engine::JetStream(engine) => config::Engine::JetStream(jetstream(broker, engine)),
+    }
+}
+
+/// Names of Kubernetes have no underscore, so no two brokers of a cluster share a prefix.
+fn jetstream(broker: &ValidatedBroker, engine: &JetStreamEngine) -> config::JetStreamEngine {
+    let JetStreamEngine { external: ExternalNats { servers, credentials, tls }, replicas, prefetch, ack_wait } = engine;
+    config::JetStreamEngine {
+        servers: servers.clone(),
+        credentials: credentials.as_ref().map(|_| directory(names::NATS_FOLDER)),
+        tls: tls.as_ref().map(|_| config::NatsTls { directory: mounted(names::NATS_TLS_FOLDER) }),
+        replicas: *replicas,
+        prefetch: *prefetch,
+        ack_wait: *ack_wait,
+        ..config::JetStreamEngine::new(format!("{}_{}", broker.namespace, broker.name).replace('.', "-"))
     }
 }
 

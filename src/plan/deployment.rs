@@ -82,7 +82,7 @@ fn replicas(size: PoolSize, live: Option<&DeploymentView>) -> Option<i32> {
 fn strategy(engine: &Engine) -> DeploymentStrategy {
     match engine {
         Engine::Embedded(_) => DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None },
-        Engine::Relay(_) => DeploymentStrategy {
+        Engine::Relay(_) | Engine::JetStream(_) => DeploymentStrategy {
             type_: Some("RollingUpdate".to_owned()),
             rolling_update: Some(RollingUpdateDeployment {
                 max_surge: Some(IntOrString::Int(1)),

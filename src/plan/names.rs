@@ -32,6 +32,10 @@ pub const RELAY_SYSTEM_FOLDER: &str = "relay-system";
 pub const RELAY_CLIENT_FOLDER: &str = "relay-client";
 /// Folder below [`MOUNT_PATH`] with authorities of upstreams, and the certificate that the relay shows to them.
 pub const RELAY_TLS_FOLDER: &str = "relay-tls";
+/// Folder below [`MOUNT_PATH`] with what pods log in to NATS with.
+pub const NATS_FOLDER: &str = "nats";
+/// Folder below [`MOUNT_PATH`] with certificates for TLS to NATS.
+pub const NATS_TLS_FOLDER: &str = "nats-tls";
 /// Folder below [`MOUNT_PATH`] with the token of the admin port.
 pub const ADMIN_FOLDER: &str = "admin";
 

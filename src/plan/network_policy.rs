@@ -54,6 +54,7 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
         Engine::Relay(relay) => {
             relay.resolved_upstreams(&broker.namespace).iter().map(|upstream| upstream.port).collect()
         }
+        Engine::JetStream(engine) => engine.external.servers.iter().map(|server| nats_port(server)).collect(),
         Engine::Embedded(_) => Vec::new(),
     };
     let issuers = broker.authentication.jwt.iter().filter_map(|issuer| issuer.jwks_url.as_deref());
@@ -65,6 +66,11 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
     let dns = DNS_PORTS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
     let rule = |ports| NetworkPolicyEgressRule { to: None, ports: Some(ports) };
     Some(vec![rule(dns.collect()), rule(ports.into_iter().map(|number| port("TCP", number)).collect())])
+}
+
+/// The port of a NATS server.
+fn nats_port(server: &str) -> u16 {
+    server.parse::<http::Uri>().ok().and_then(|uri| uri.port_u16()).unwrap_or(4222)
 }
 
 /// The port of an `https://` or `http://` address.

@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn persistence<'a>(broker: &'a ValidatedBroker, pool: &Pool) -> Option<&'a Persistence> {
     match &broker.engine {
         Engine::Embedded(embedded) if pool.size != PoolSize::Fixed(0) => embedded.persistence.as_ref(),
-        Engine::Embedded(_) | Engine::Relay(_) => None,
+        Engine::Embedded(_) | Engine::Relay(_) | Engine::JetStream(_) => None,
     }
 }
 

@@ -7,9 +7,10 @@ use k8s_openapi::api::core::v1::{
 
 use super::{names, persistent_volume_claim::persistence};
 use crate::{
-    api::{ListenerTls, UpstreamTls},
+    api::{ExternalNats, ListenerTls, UpstreamTls},
     validate::{
         CA_KEYS, Engine, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker, further_login_keys,
+        nats_login_keys,
     },
 };
 
@@ -62,6 +63,9 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
         sources.extend(logins.into_iter().filter_map(|(name, folder)| Some(secret(&name?, folder, &LOGIN_KEYS))));
         sources.extend(relay.tls.iter().flat_map(upstream_certificates));
     }
+    if let Engine::JetStream(engine) = &broker.engine {
+        sources.extend(nats(&engine.external));
+    }
     let stomp = broker.listeners.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());
     let websocket = broker.listeners.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
     sources.extend(stomp.into_iter().flat_map(|tls| certificates(tls, names::STOMP_TLS_FOLDER)));
@@ -77,6 +81,17 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
         projected: Some(ProjectedVolumeSource { default_mode: Some(MODE), sources: Some(sources) }),
         ..Volume::default()
     }
+}
+
+/// What pods log in to NATS with, and its certificates.
+fn nats(external: &ExternalNats) -> Vec<VolumeProjection> {
+    let login = external.credentials.iter();
+    let login = login.map(|login| secret(&login.secret_name, names::NATS_FOLDER, nats_login_keys(login.kind)));
+    let tls = external.tls.iter();
+    let tls = tls.flat_map(|tls| {
+        shown_upstream(tls.ca_secret_name.as_ref(), tls.certificate_secret_name.as_ref(), names::NATS_TLS_FOLDER)
+    });
+    login.chain(tls).collect()
 }
 
 /// The same, whether the Secret has these keys or not.
@@ -95,9 +110,17 @@ fn certificates(tls: &ListenerTls, folder: &str) -> impl Iterator<Item = VolumeP
 
 /// The authorities of upstreams, and the certificate that is shown to them.
 fn upstream_certificates(tls: &UpstreamTls) -> impl Iterator<Item = VolumeProjection> + use<> {
-    let authorities = tls.ca_secret_name.as_ref().map(|name| secret(name, names::RELAY_TLS_FOLDER, &CA_KEYS));
-    let shown = tls.certificate_secret_name.as_ref().map(|name| secret(name, names::RELAY_TLS_FOLDER, &TLS_KEYS));
-    authorities.into_iter().chain(shown)
+    shown_upstream(tls.ca_secret_name.as_ref(), tls.certificate_secret_name.as_ref(), names::RELAY_TLS_FOLDER)
+}
+
+/// Authorities to trust, and a certificate to show, as files in `folder`.
+fn shown_upstream(
+    authorities: Option<&String>,
+    certificate: Option<&String>,
+    folder: &str,
+) -> impl Iterator<Item = VolumeProjection> + use<> {
+    let authorities = authorities.map(|name| secret(name, folder, &CA_KEYS));
+    authorities.into_iter().chain(certificate.map(|name| secret(name, folder, &TLS_KEYS)))
 }
 
 fn config(name: &str) -> VolumeProjection {

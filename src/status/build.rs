@@ -127,8 +127,13 @@ fn verdicts(
     let config = known(config_applied);
     let zones = known(zones_satisfied);
     let has_relay = match input.planned {
-        Some((broker, _)) => matches!(broker.engine, Engine::Relay(_)),
-        None => input.broker.spec.engine.as_ref().is_some_and(|engine| engine.relay.is_some()),
+        Some((broker, _)) => matches!(broker.engine, Engine::Relay(_) | Engine::JetStream(_)),
+        None => input
+            .broker
+            .spec
+            .engine
+            .as_ref()
+            .is_some_and(|engine| engine.relay.is_some() || engine.jet_stream.is_some()),
     };
     let relay = has_relay.then(|| known(relay_connected));
     let autoscaled = input.broker.spec.autoscaling.as_ref().map(|wanted| match (input.planned, input.observed) {

@@ -13,7 +13,7 @@ pub enum ConditionType {
     ResolvedRefs,
     /// Every pod runs with the configuration that the spec asks for.
     ConfigApplied,
-    /// Every pod has an upstream; with the relay engine only.
+    /// Every pod has an upstream: a broker with the relay engine, NATS with the engine jetStream.
     RelayConnected,
     /// Every zone has the pods that it is to have.
     ZonesSatisfied,

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
 use crate::api::{
-    Authentication, Drain, EmbeddedEngine, Limits, Listeners, Logging, RelayEngine, Resources, StompBrokerSpec, Tracing,
+    Authentication, Drain, EmbeddedEngine, JetStreamEngine, Limits, Listeners, Logging, RelayEngine, Resources,
+    StompBrokerSpec, Tracing,
 };
 
 /// A spec that can be put into effect, with everything decided that the spec leaves open.
@@ -97,6 +98,8 @@ pub enum Engine {
     Embedded(EmbeddedEngine),
     /// To an upstream broker.
     Relay(Box<RelayEngine>),
+    /// Over NATS.
+    JetStream(JetStreamEngine),
 }
 
 /// A Secret that clients log in with.
@@ -123,6 +126,7 @@ impl Engine {
         match self {
             Self::Embedded(_) => "embedded",
             Self::Relay(_) => "relay",
+            Self::JetStream(_) => "jetStream",
         }
     }
 }

@@ -13,6 +13,11 @@ pub(super) fn policies(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Vec
     if !policies.is_empty() {
         not_with_relay(broker, "spec.destinations", errors);
     }
+    let in_nats = broker.spec.engine.as_ref().is_some_and(|engine| engine.jet_stream.is_some());
+    for policy in policies.iter().filter(|policy| in_nats && (policy.auto_delete || policy.expires.is_some())) {
+        let remedy = "with spec.engine.jetStream queues stay; remove it";
+        errors.push(SpecError::invalid("spec.destinations autoDelete or expires", &policy.r#match, remedy));
+    }
     if let Err((key, problem)) = DestinationPolicy::check_all(&policies) {
         errors.push(SpecError::invalid(format!("spec.destinations{key}"), "", problem));
     }

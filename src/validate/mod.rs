@@ -16,7 +16,8 @@ pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker, Wishes};
 pub use error::SpecError;
 use kube::Resource;
 pub use references::{
-    CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys, referenced_secrets,
+    CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys, nats_login_keys,
+    referenced_secrets,
 };
 
 use crate::{
@@ -76,18 +77,24 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
 /// The one engine of the spec.
 fn engine(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Engine> {
     let engine = broker.spec.engine.clone().unwrap_or_default();
-    match (engine.embedded, engine.relay) {
-        (Some(embedded), None) => Some(Engine::Embedded(embedded)),
-        (None, Some(relay)) => Some(Engine::Relay(Box::new(relay))),
-        (Some(_), Some(_)) => {
-            errors.push(SpecError::invalid("spec.engine", "both embedded and relay", "remove one of them"));
+    match (engine.embedded, engine.relay, engine.jet_stream) {
+        (Some(embedded), None, None) => Some(Engine::Embedded(embedded)),
+        (None, Some(relay), None) => Some(Engine::Relay(Box::new(relay))),
+        (None, None, Some(engine)) => Some(Engine::JetStream(engine)),
+        (Some(_), _, _) | (_, Some(_), _) => {
+            errors.push(SpecError::invalid(
+                "spec.engine",
+                "more than one engine",
+                "keep one of embedded, relay and jetStream",
+            ));
             None
         }
-        (None, None) => {
+        (None, None, None) => {
             errors.push(SpecError::invalid(
                 "spec.engine",
                 "empty",
-                "set embedded (one pod, messages in memory) or relay (any number of pods, messages in an upstream broker)",
+                "set embedded (one pod, messages in memory), relay (any number of pods, messages in an upstream broker) or \
+                 jetStream (any number of pods, messages in NATS)",
             ));
             None
         }

@@ -1,7 +1,7 @@
 //! What a spec refers to.
 
 use crate::{
-    api::{RabbitmqClusterReference, SecretReference, StompBroker},
+    api::{NatsLogin, RabbitmqClusterReference, SecretReference, StompBroker, StompBrokerSpec},
     observed::{Observed, SecretView},
     plan::names,
     status::{ConditionType, Reason},
@@ -26,6 +26,16 @@ pub fn further_login_keys() -> impl Iterator<Item = &'static str> {
 
 /// The field by which RabbitMQ's own operator's Secret is found.
 const CLUSTER: &str = "spec.engine.relay.rabbitmqClusterRef.name";
+
+/// Keys of a Secret with a login for NATS.
+pub const fn nats_login_keys(kind: NatsLogin) -> &'static [&'static str] {
+    match kind {
+        NatsLogin::Password => &LOGIN_KEYS,
+        NatsLogin::Token => &["token"],
+        NatsLogin::NKey => &["nkey"],
+        NatsLogin::Creds => &["creds"],
+    }
+}
 
 /// A field that names a Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +99,7 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     });
     logins
         .chain(upstreams)
+        .chain(nats(spec))
         .chain(certificates)
         .chain(users)
         .chain(issuers)
@@ -120,6 +131,20 @@ fn cluster_remedy(secret_name: &str, namespace: &str, missing: &[&str]) -> Strin
             missing.join(" and none for ")
         )
     }
+}
+
+/// The Secrets for NATS.
+fn nats(spec: &StompBrokerSpec) -> impl Iterator<Item = (String, &String, &'static [&'static str])> {
+    let external = spec.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref()).map(|engine| &engine.external);
+    let field = |name: &str| format!("spec.engine.jetStream.external.{name}");
+    let login = external.and_then(|external| external.credentials.as_ref());
+    let login = login.map(|login| (field("credentials.secretName"), &login.secret_name, nats_login_keys(login.kind)));
+    let tls = external.and_then(|external| external.tls.as_ref());
+    let authorities = tls.and_then(|tls| tls.ca_secret_name.as_ref());
+    let authorities = authorities.map(|name| (field("tls.caSecretName"), name, &CA_KEYS as &[&str]));
+    let certificate = tls.and_then(|tls| tls.certificate_secret_name.as_ref());
+    let certificate = certificate.map(|name| (field("tls.certificateSecretName"), name, &TLS_KEYS as &[&str]));
+    login.into_iter().chain(authorities).chain(certificate)
 }
 
 /// Errors for every Secret that is named but of no use.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use stompbroker_config::GoDuration;
 
 use crate::{
-    api::{ADMIN_PORT, AutoscalingMode, Persistence, StompBroker, StompBrokerSpec, Tracing},
+    api::{
+        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, Persistence, StompBroker, StompBrokerSpec, Tracing,
+    },
     validate::SpecError,
 };
 
@@ -27,6 +29,7 @@ pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
     zones(&broker.spec, &mut refuse);
     persistence(&broker.spec, &mut refuse);
     relay(&broker.spec, &mut refuse);
+    jetstream(&broker.spec, &mut refuse);
     listeners(&broker.spec, &mut refuse);
     issuers(&broker.spec, &mut refuse);
     tracing(&broker.spec, &mut refuse);
@@ -76,7 +79,8 @@ fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
             "spec.replicas",
             format!("{pods} over all zones"),
             "the embedded engine keeps messages in the memory of one pod, and more pods would not see each other's \
-             messages; either run one pod, or set spec.engine.relay to pass messages through an upstream broker"
+             messages; either run one pod, or set spec.engine.relay or spec.engine.jetStream to pass messages through an \
+             upstream broker or NATS"
                 .to_owned(),
         );
     }
@@ -98,7 +102,9 @@ fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
         refuse(
             "spec.autoscaling",
             "set".to_owned(),
-            "the embedded engine is exactly one pod; set spec.engine.relay, or remove spec.autoscaling".to_owned(),
+            "the embedded engine is exactly one pod; set spec.engine.relay or spec.engine.jetStream, or remove \
+             spec.autoscaling"
+                .to_owned(),
         );
     }
     let external = autoscaling.mode == AutoscalingMode::External;
@@ -198,6 +204,35 @@ fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
             "spec.engine.relay.connectTimeout",
             relay.connect_timeout.to_string(),
             "no upstream could ever answer in time; use for example 10s".to_owned(),
+        );
+    }
+}
+
+fn jetstream(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
+    let Some(engine) = spec.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref()) else { return };
+    let servers = &engine.external.servers;
+    if servers.is_empty() {
+        refuse("spec.engine.jetStream.external.servers", "empty".to_owned(), "name at least one".to_owned());
+    }
+    for server in servers.iter().filter(|server| !ExternalNats::is_url(server)) {
+        refuse(
+            "spec.engine.jetStream.external.servers",
+            server.clone(),
+            "write nats://host:4222 or tls://host:4222, and the login into a Secret".to_owned(),
+        );
+    }
+    if !JetStreamEngine::REPLICAS.contains(&engine.replicas) {
+        refuse(
+            "spec.engine.jetStream.replicas",
+            engine.replicas.to_string(),
+            "there is no good majority of so many; write 1, 3 or 5".to_owned(),
+        );
+    }
+    if engine.ack_wait < stompbroker_config::JetStreamEngine::MIN_ACK_WAIT {
+        refuse(
+            "spec.engine.jetStream.ackWait",
+            engine.ack_wait.to_string(),
+            "it would deliver slow messages twice; make it at least 2s".to_owned(),
         );
     }
 }

@@ -32,7 +32,7 @@ pub struct Status {
     pub logins: LoginDigests,
     /// Live sessions and rates.
     pub sessions: Sessions,
-    /// The upstream, with the relay engine only.
+    /// The upstream, with the relay engine, or NATS, with the engine jetStream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<RelayStatus>,
     /// Whether the pod is letting its sessions go.
@@ -233,7 +233,7 @@ pub struct DestinationStats {
     pub consumers: u64,
 }
 
-/// The relay's view of its upstreams.
+/// The relay's view of its upstreams, or that of the engine jetStream of its servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RelayStatus {

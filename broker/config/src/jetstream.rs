@@ -54,6 +54,21 @@ impl JetStreamEngine {
     /// The shortest [`Self::ack_wait`].
     pub const MIN_ACK_WAIT: GoDuration = GoDuration::from_secs(2);
 
+    /// The defaults under this prefix, without servers.
+    pub fn new(prefix: String) -> Self {
+        Self {
+            servers: Vec::new(),
+            credentials: None,
+            tls: None,
+            prefix,
+            replicas: replicas(),
+            queue_streams: queue_streams(),
+            prefetch: prefetch(),
+            ack_wait: ack_wait(),
+            connect_timeout: connect_timeout(),
+        }
+    }
+
     /// The key whose value cannot work, and why.
     pub(crate) fn check(&self) -> Result<(), (&'static str, String)> {
         if self.servers.is_empty() {
@@ -67,8 +82,8 @@ impl JetStreamEngine {
             return Err(("servers", "a URL holds credentials; put them into the folder of credentials".to_owned()));
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if self.prefix.is_empty() || self.prefix.len() > 64 || !self.prefix.chars().all(plain) {
-            let problem = format!("{:?} must be at most 64 letters, digits, - and _", self.prefix);
+        if self.prefix.is_empty() || self.prefix.len() > 128 || !self.prefix.chars().all(plain) {
+            let problem = format!("{:?} must be at most 128 letters, digits, - and _", self.prefix);
             return Err(("prefix", problem));
         }
         if !matches!(self.replicas, 1 | 3 | 5) {

@@ -45,7 +45,10 @@ use std::{
 
 use async_nats::{Client, jetstream};
 use parking_lot::Mutex;
-use stompbroker_config::{ByteSize, Config, JetStreamEngine};
+use stompbroker_config::{
+    ByteSize, Config, JetStreamEngine,
+    admin::{RelayStatus, UpstreamState, UpstreamStatus},
+};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -67,6 +70,9 @@ use super::{
     },
 };
 use crate::{mailbox::Mailbox, message::Message};
+
+/// The port of a NATS server that names none.
+const PORT: u16 = 4222;
 
 /// What the parts of the engine share.
 struct Shared {
@@ -117,10 +123,7 @@ impl JetStream {
             sessions: Sessions::default(),
             nats: OnceLock::new(),
             link: watch::Sender::new(Link::Down),
-            trouble: Mutex::new(Some(connect::Failure::new(
-                stompbroker_config::admin::UpstreamState::Idle,
-                "not connected to NATS yet",
-            ))),
+            trouble: Mutex::new(Some(connect::Failure::new(UpstreamState::Idle, "not connected to NATS yet"))),
             names,
             local,
             outgoing,
@@ -159,9 +162,33 @@ impl Engine for JetStream {
         self.shared.local.destinations()
     }
 
+    fn relay_status(&self) -> Option<RelayStatus> {
+        let trouble = self.shared.trouble.lock().clone();
+        let (state, message) = match trouble {
+            None => (UpstreamState::Connected, None),
+            Some(failure) => (failure.state, Some(failure.message)),
+        };
+        let server = |url: &String| {
+            let (host, port) = address(url);
+            UpstreamStatus { host: host.to_owned(), port, state, message: message.clone() }
+        };
+        Some(RelayStatus {
+            connected: state == UpstreamState::Connected,
+            client_connections: self.shared.sessions.count(),
+            upstreams: self.shared.config.servers.iter().map(server).collect(),
+        })
+    }
+
     fn unresolved_messages(&self) -> Option<u64> {
         self.shared.local.unresolved_messages()
     }
+}
+
+/// Host and port of the URL of a server.
+fn address(url: &str) -> (&str, u16) {
+    let address = url.split_once("://").map_or(url, |(_, address)| address).trim_end_matches('/');
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+    (host, port.parse().unwrap_or(PORT))
 }
 
 impl Shared {

@@ -42,6 +42,11 @@ impl Sessions {
         self.0.lock().mailboxes.remove(&place);
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.lock().mailboxes.len() as u64
+    }
+
     /// Ends all sessions and lets none in; says how many there were.
     pub(super) fn close(&self) -> usize {
         let mut state = self.0.lock();
