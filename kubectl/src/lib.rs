@@ -234,6 +234,7 @@ fn settings(live: Option<&StompBroker>) -> Settings {
         image: image.unwrap_or_else(|| concat!("stompbroker:", env!("CARGO_PKG_VERSION")).to_owned()),
         operator_namespace: "stompbroker-system".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
+        custom_metrics: true,
     }
 }
 

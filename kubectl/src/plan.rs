@@ -279,6 +279,7 @@ mod tests {
             image: "stompbroker:test".to_owned(),
             operator_namespace: "stompbroker-system".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
+            custom_metrics: true,
         }
     }
 

@@ -22,6 +22,7 @@ mod messages;
 mod persistence;
 mod proxies;
 mod queue_features;
+mod recovery;
 mod relay;
 mod reload;
 mod rules;
