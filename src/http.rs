@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! `/livez`, `/readyz` and `/metrics`; and how connections are accepted.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -10,7 +10,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -27,6 +32,34 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Answers probes and scrapes until `stop`.
 pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Metrics, stop: CancellationToken) {
+    let connection = |stream| {
+        let (health, metrics) = (health.clone(), metrics.clone());
+        async move {
+            let service = service_fn(|request| {
+                let response = answer(&request, &health, &metrics);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .serve_connection(TokioIo::new(stream), service);
+            if let Ok(Err(error)) = timeout(LIFETIME, connection).await {
+                debug!(%error, "a connection of a probe broke");
+            }
+        }
+    };
+    accept(listener, "of a probe", stop, connection).await;
+}
+
+/// Accepts connections until `stop`; `whose` says in the log whose they are.
+pub(crate) async fn accept<F>(
+    listener: TcpListener,
+    whose: &'static str,
+    stop: CancellationToken,
+    connection: impl Fn(TcpStream) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -40,26 +73,16 @@ pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Metrics,
             Some((place, accepted)) = accepted => match accepted {
                 Ok((stream, _)) => (place, stream),
                 Err(error) => {
-                    warn!(%error, "failed to accept a connection of a probe");
+                    warn!(%error, "failed to accept a connection {whose}");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
         };
-        let (health, metrics) = (health.clone(), metrics.clone());
+        let connection = connection(stream);
         connections.spawn(async move {
             let _place = place;
-            let service = service_fn(|request| {
-                let response = answer(&request, &health, &metrics);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Ok(Err(error)) = timeout(LIFETIME, connection).await {
-                debug!(%error, "a connection of a probe broke");
-            }
+            connection.await;
         });
     }
     connections.shutdown().await;
@@ -101,10 +124,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
-    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 

@@ -14,6 +14,7 @@ mod backoff;
 pub mod cli;
 pub mod client;
 mod controller;
+mod custom_metrics;
 pub mod error;
 mod events;
 pub mod health;

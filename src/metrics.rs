@@ -77,6 +77,10 @@ pub struct Metrics {
     pub leader: Gauge,
     /// 1 when the API server does not know the kind StompBroker.
     pub crd_missing: Gauge,
+    /// 1 when kube-apiserver is told to come to this replica for custom metrics.
+    pub custom_metrics_registered: Gauge,
+    /// Questions for custom metrics: `answered`, `forbidden`, `refused` or `failed`.
+    pub custom_metrics_requests: Family<ResultLabel, Counter>,
     /// 1 when the condition Ready of the StompBroker is true, else 0.
     pub broker_ready: Family<BrokerLabels, Gauge>,
     /// Sessions of the StompBroker over all pods that answer.
@@ -116,6 +120,8 @@ impl Metrics {
             rotation_steps: Family::default(),
             leader: Gauge::default(),
             crd_missing: Gauge::default(),
+            custom_metrics_registered: Gauge::default(),
+            custom_metrics_requests: Family::default(),
             broker_ready: Family::default(),
             broker_sessions: Family::default(),
         };
@@ -135,6 +141,16 @@ impl Metrics {
         registry.register("rotation_steps", "Steps of the rotations of logins", metrics.rotation_steps.clone());
         registry.register("leader", "1 on the replica that works", metrics.leader.clone());
         registry.register("crd_missing", "1 when the CRD is not installed", metrics.crd_missing.clone());
+        registry.register(
+            "custom_metrics_registered",
+            "1 when custom metrics are served and registered",
+            metrics.custom_metrics_registered.clone(),
+        );
+        registry.register(
+            "custom_metrics_requests",
+            "Questions for custom metrics by outcome",
+            metrics.custom_metrics_requests.clone(),
+        );
         registry.register("broker_ready", "1 when the StompBroker is Ready", metrics.broker_ready.clone());
         registry.register("broker_sessions", "Sessions of the StompBroker", metrics.broker_sessions.clone());
         registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -178,6 +178,8 @@ pub struct PodView {
     /// Why its container does not run, as `reason: message` (`ImagePullBackOff: ...`, `CrashLoopBackOff: ...`); absent
     /// while it is merely being created.
     pub waiting: Option<String>,
+    /// Its annotation [`crate::plan::DELETION_COST`].
+    pub deletion_cost: Option<i32>,
     /// What its admin port said, or why it said nothing; absent when it was not asked.
     pub admin: Option<Result<admin::Status, String>>,
 }

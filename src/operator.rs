@@ -1,6 +1,6 @@
 //! The running operator: starts the tasks, elects, works, and stops in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use kube::{Client, Resource as _, runtime::reflector};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
@@ -11,9 +11,10 @@ use crate::{
     api::StompBroker,
     client::Clients,
     controller::{
-        self, Context, memory::Memory, pods::Poller, reports::Reports, streams::Watches, triggers::Triggers,
-        world::World,
+        self, Context, asked::Asked, memory::Memory, pods::Poller, reports::Reports, streams::Watches,
+        triggers::Triggers, world::World,
     },
+    custom_metrics::CustomMetrics,
     error::chain,
     events,
     health::Health,
@@ -25,6 +26,8 @@ use crate::{
 
 /// How often the API server is asked whether the CRD is there by now.
 const CRD_EVERY: Duration = Duration::from_secs(2);
+/// What a pod has said is believed for so many times of asking.
+const REPORTS_GOOD_FOR: u32 = 4;
 /// Deadline of giving up the lease and of writing the last events.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -34,6 +37,15 @@ pub enum RunError {
     /// Another replica may work now, so this one must not.
     #[error("the lease is lost")]
     LeaseLost,
+    /// The port for custom metrics cannot be had.
+    #[error("failed to listen on {address} for custom metrics")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A part that has to live as long as the operator has ended.
     #[error("the task {0} has ended")]
     TaskEnded(&'static str),
@@ -96,6 +108,31 @@ async fn with_probes(
             name
         });
     }
+    let stop = CancellationToken::new();
+    let (reports, asked) = (Arc::new(Reports::default()), Arc::new(Asked::default()));
+    let poller = Poller {
+        client: clients.api.clone(),
+        world: watches.world.clone(),
+        reports: reports.clone(),
+        triggers: watches.triggers.clone(),
+        metrics: metrics.clone(),
+        asked: asked.clone(),
+    };
+    tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
+    if let Some(custom_metrics) = settings.custom_metrics.clone() {
+        let address = custom_metrics.address;
+        let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+        let custom_metrics = CustomMetrics {
+            client: clients.api.clone(),
+            settings: custom_metrics,
+            good_for: settings.poll_interval * REPORTS_GOOD_FOR,
+            world: watches.world.clone(),
+            reports: reports.clone(),
+            asked,
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(until_stopped(stop.clone(), custom_metrics.run(listener, stop.clone())));
+    }
     health.there(Health::STARTED);
     let mut elector = settings.leader_election.clone().map(|election| Elector::new(clients.lease.clone(), election));
     tokio::select! {
@@ -115,24 +152,9 @@ async fn with_probes(
         settings,
         metrics: metrics.clone(),
         world: watches.world.clone(),
-        reports: Arc::new(Reports::default()),
+        reports,
         memory: watches.memory.clone(),
         events,
-    });
-    let stop = CancellationToken::new();
-    let poller = Poller {
-        client: clients.api,
-        world: watches.world,
-        reports: context.reports.clone(),
-        triggers: watches.triggers.clone(),
-        metrics: metrics.clone(),
-    };
-    let (every, polls) = (context.settings.poll_interval, stop.clone());
-    tasks.spawn(async move {
-        poller.run(every, polls.clone()).await;
-        // Ending because it was told to is no failure: wait for the others.
-        polls.cancelled().await;
-        std::future::pending().await
     });
     let farewell = CancellationToken::new();
     let publisher = tokio::spawn(publisher.run(farewell.clone()));
@@ -147,6 +169,15 @@ async fn with_probes(
     let _ = timeout(FAREWELL, publisher).await;
     tasks.shutdown().await;
     result
+}
+
+/// A task that may end when it is told to, which is no failure: then it waits for the others. Its name.
+async fn until_stopped(stop: CancellationToken, task: impl Future<Output = ()>) -> &'static str {
+    task.await;
+    if stop.is_cancelled() {
+        std::future::pending::<()>().await;
+    }
+    "of the questions to pods or of their answers"
 }
 
 /// Works as long as this replica may and is to; then lets the passes that are under way come to their end.

@@ -8,6 +8,12 @@ pub enum Place {
     Watched,
     /// In the namespace that the operator runs in: a Role.
     Own,
+    /// Over the cluster, where the chart is installed with `customMetrics.enabled`: a ClusterRole for one APIService.
+    CustomMetrics,
+    /// In the namespace that the operator runs in, with `customMetrics.enabled`: a Role for one Secret.
+    CustomMetricsSecret,
+    /// In `kube-system`, with `customMetrics.enabled`: the Role that every cluster has for this.
+    Authentication,
 }
 
 /// Rights on one kind.
@@ -77,9 +83,9 @@ pub const RIGHTS: &[Right] = &[
     Right {
         group: "",
         resource: "pods",
-        verbs: &["list", "watch"],
+        verbs: &["list", "watch", "patch"],
         place: Place::Watched,
-        why: "where the admin ports are, and why a pod does not run",
+        why: "where the admin ports are, and why a pod does not run; patch for the annotation that says which pods go first",
     },
     Right {
         group: "events.k8s.io",
@@ -94,6 +100,34 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["get", "create", "update"],
         place: Place::Own,
         why: "leader election",
+    },
+    Right {
+        group: "authorization.k8s.io",
+        resource: "subjectaccessreviews",
+        verbs: &["create"],
+        place: Place::CustomMetrics,
+        why: "whether who asks for a custom metric may get it",
+    },
+    Right {
+        group: "apiregistration.k8s.io",
+        resource: "apiservices",
+        verbs: &["get", "patch"],
+        place: Place::CustomMetrics,
+        why: "the authority of the serving certificates, for kube-apiserver; by name only",
+    },
+    Right {
+        group: "",
+        resource: "secrets",
+        verbs: &["get", "update"],
+        place: Place::CustomMetricsSecret,
+        why: "the key of that authority; by name only",
+    },
+    Right {
+        group: "",
+        resource: "configmaps",
+        verbs: &["get"],
+        place: Place::Authentication,
+        why: "which certificate kube-apiserver shows, and how it says for whom it asks; by name only",
     },
 ];
 
@@ -121,7 +155,8 @@ mod tests {
     fn no_right_is_a_wildcard_or_said_twice() {
         for (index, right) in RIGHTS.iter().enumerate() {
             assert!(!right.resource.contains('*') && !right.verbs.contains(&"*"), "{right:?}");
-            let same = |other: &Right| (other.group, other.resource) == (right.group, right.resource);
+            let key = |right: &Right| (right.group, right.resource, right.place);
+            let same = |other: &Right| key(other) == key(right);
             assert!(!RIGHTS[index + 1..].iter().any(same), "{right:?}");
         }
     }

@@ -8,7 +8,10 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::Value;
-use stompbroker_operator::rbac::{Place, RIGHTS};
+use stompbroker_operator::{
+    plan::{MESSAGES_PER_SECOND, SESSIONS},
+    rbac::{Place, RIGHTS},
+};
 
 /// (group, resource, verb)
 type Rights = BTreeSet<(String, String, String)>;
@@ -32,7 +35,7 @@ fn granted(objects: &[Value], kind: &str, name: &str, namespace: Option<&str>) -
     let rules: Vec<PolicyRule> = serde_json::from_value(role["rules"].clone()).unwrap();
     let mut rights = Rights::new();
     for rule in rules {
-        assert_eq!(rule.resource_names, None);
+        assert_eq!(rule.resource_names.is_some(), by_name(&rule), "{rule:?}");
         for group in rule.api_groups.iter().flatten() {
             for resource in rule.resources.iter().flatten() {
                 for verb in &rule.verbs {
@@ -43,6 +46,13 @@ fn granted(objects: &[Value], kind: &str, name: &str, namespace: Option<&str>) -
         }
     }
     rights
+}
+
+/// What may be done to a single object only.
+fn by_name(rule: &PolicyRule) -> bool {
+    let one = |of: &Option<Vec<String>>| of.as_ref().and_then(|of| of.first().cloned()).unwrap_or_default();
+    one(&rule.resources) == "apiservices"
+        || (one(&rule.resources) == "secrets" && rule.verbs.contains(&"update".to_owned()))
 }
 
 fn needed(place: Place) -> Rights {
@@ -80,10 +90,34 @@ fn leases_are_granted_where_the_operator_runs_and_nowhere_else() {
 }
 
 #[test]
+fn custom_metrics_need_a_secret_an_apiservice_and_who_may_ask_and_only_where_they_are_on() {
+    let objects = rendered("custom-metrics.yaml");
+    let name = "stompbroker-operator-custom-metrics";
+    assert_eq!(granted(&objects, "ClusterRole", name, None), needed(Place::CustomMetrics));
+    assert_eq!(granted(&objects, "Role", name, Some("stompbroker-system")), needed(Place::CustomMetricsSecret));
+    let binding = objects.iter().find(|object| object["metadata"]["namespace"] == "kube-system").unwrap();
+    assert_eq!(binding["roleRef"]["name"], "extension-apiserver-authentication-reader");
+    for off in ["default.yaml", "two-namespaces.yaml"] {
+        assert!(!rendered(off).iter().any(|object| object["metadata"]["name"] == name), "{off}");
+    }
+}
+
+#[test]
+fn the_autoscaler_of_the_cluster_may_read_the_metrics_that_are_served_and_nothing_else() {
+    let objects = rendered("custom-metrics.yaml");
+    let role = granted(&objects, "ClusterRole", "stompbroker-operator-custom-metrics-reader", None);
+    let expected = [SESSIONS, MESSAGES_PER_SECOND]
+        .map(|metric| ("custom.metrics.k8s.io".to_owned(), format!("pods/{metric}"), "get".to_owned()));
+    assert_eq!(role, expected.into());
+}
+
+#[test]
 fn every_role_is_bound_to_the_service_account_of_the_operator() {
-    for file in ["default.yaml", "two-namespaces.yaml"] {
+    for file in ["default.yaml", "two-namespaces.yaml", "custom-metrics.yaml"] {
         let objects = rendered(file);
-        let roles = objects.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole");
+        let ours = |object: &&Value| !object["metadata"]["name"].as_str().unwrap().ends_with("-reader");
+        let roles =
+            objects.iter().filter(|object| object["kind"] == "Role" || object["kind"] == "ClusterRole").filter(ours);
         for role in roles {
             let binding = objects.iter().find(|object| {
                 object["roleRef"]["kind"] == role["kind"]

@@ -66,7 +66,9 @@ pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };
 pub use rotation::{CredentialRotation, REVERT_CREDENTIALS, ROTATE_CREDENTIALS, RotationPhase, RotationStatus};
-pub use status::{Binding, CredentialStatus, CredentialsStatus, Endpoints, StompBrokerStatus, ZoneStatus};
+pub use status::{
+    Binding, CredentialStatus, CredentialsStatus, DrainProgress, Endpoints, StompBrokerStatus, ZoneStatus,
+};
 pub use tls::{CertificateName, ClientCertificates, ListenerTls};
 
 /// The definition of the kind as it is installed.

@@ -1,6 +1,6 @@
 //! What the operator reports.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct StompBrokerStatus {
     /// Sessions logged in, over all pods that answer.
     #[serde(default)]
     pub sessions: i64,
+    /// How far the pods are that let their sessions go, over all zones; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainProgress>,
     /// The engine in force: embedded or relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
@@ -78,9 +81,33 @@ pub struct ZoneStatus {
     /// Sessions logged in.
     #[serde(default)]
     pub sessions: i64,
+    /// How far the pods are that let their sessions go; absent when none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainProgress>,
     /// Revision that the zone's pods have or are being given; the same in all zones once a rollout is through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+}
+
+/// How far pods are that let their sessions go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainProgress {
+    /// Pods that let their sessions go, because they end or because they were told to.
+    #[serde(default)]
+    pub pods: i32,
+    /// Those of them that do not say how far they are; Kubernetes ends them when their time is over.
+    #[serde(default)]
+    pub silent: i32,
+    /// Connections that the others had when they began.
+    #[serde(default)]
+    pub connections_at_start: i64,
+    /// Connections that they still have.
+    #[serde(default)]
+    pub connections_left: i64,
+    /// When the last of them closes what is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Time>,
 }
 
 /// Where clients connect from inside the cluster.

@@ -12,13 +12,14 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
 };
 use serde::Serialize;
-use tracing::info;
+use serde_json::json;
+use tracing::{info, warn};
 
 use super::{
     Context,
@@ -33,10 +34,10 @@ use super::{
 use crate::{
     FIELD_MANAGER,
     api::StompBroker,
-    error::Error,
+    error::{Error, chain},
     metrics::ReasonLabel,
     observed::Observed,
-    plan::{Objects, Plan, ZoneStep, gate::Act, rotation::Step},
+    plan::{DELETION_COST, DeletionCost, Objects, Plan, ZoneStep, gate::Act, rotation::Step},
 };
 
 /// The children that are to exist now, and what became of them.
@@ -90,6 +91,7 @@ pub(crate) async fn apply(
     pass.all(services).await?;
     pass.all(network_policies).await?;
     pass.all(pod_disruption_budgets).await?;
+    pass.deletion_costs(&plan.deletion_costs).await;
     for (deployment, zone) in deployments.iter().zip(&plan.rollout.zones) {
         pass.deployment(deployment, zone, observed).await?;
     }
@@ -127,6 +129,20 @@ impl<'a> Pass<'a> {
             self.one(object, live.as_ref()).await?;
         }
         Ok(())
+    }
+
+    /// Tells ReplicaSets which pods go first. Should it fail, others go: no reason to hold everything else up.
+    async fn deletion_costs(&self, costs: &[DeletionCost]) {
+        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        for DeletionCost { pod, cost } in costs {
+            let patch = json!({"metadata": {"annotations": {DELETION_COST: cost.to_string()}}});
+            match pods.patch_metadata(pod, &parameters, &Patch::Merge(patch)).await {
+                Ok(_) => info!(pod, sessions = cost, "told which pods go first"),
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => warn!(pod, error = chain(&error), "failed to tell which pods go first"),
+            }
+        }
     }
 
     /// Writes a Deployment, and counts why its pods are replaced.

@@ -3,7 +3,7 @@
 //! | module | step | holds a client |
 //! |---|---|---|
 //! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `world` | what the watches show | `streams` |
-//! | `pods`, `admin`, `reports` | what the pods say | `pods` |
+//! | `pods`, `admin`, `reports`, `asked` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
 //! | `observe`, `apply`, `secrets`, `logins`, `prune`, `status` | the steps that are not pure | yes |
@@ -11,9 +11,10 @@
 
 mod admin;
 mod apply;
+pub(crate) mod asked;
 mod autoscalers;
 mod brokers;
-mod cache;
+pub(crate) mod cache;
 mod kinds;
 mod logins;
 pub(crate) mod memory;
@@ -25,6 +26,8 @@ pub(crate) mod reports;
 mod secrets;
 mod status;
 pub(crate) mod streams;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod triggers;
 mod views;
 pub(crate) mod world;

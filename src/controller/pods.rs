@@ -19,6 +19,7 @@ use tracing::debug;
 
 use super::{
     admin::{AdminClient, AskError, Token},
+    asked::Asked,
     cache::Key,
     reports::{News, Reports},
     triggers::Triggers,
@@ -43,6 +44,8 @@ pub(crate) struct Poller {
     pub(crate) reports: Arc<Reports>,
     pub(crate) triggers: Arc<Triggers>,
     pub(crate) metrics: Metrics,
+    /// Which brokers are asked though this replica does not lead.
+    pub(crate) asked: Arc<Asked>,
 }
 
 /// What is remembered of one broker from round to round.
@@ -62,7 +65,7 @@ struct Pod {
 }
 
 impl Poller {
-    /// Asks all pods every `every`, until `stop`. A broker whose pods are slow delays no other.
+    /// Asks all pods every `every`, until `stop`; while another replica leads only those that were asked for. A broker whose pods are slow delays no other.
     pub(crate) async fn run(self, every: Duration, stop: CancellationToken) {
         let this = Arc::new(self);
         let admin = AdminClient::new();
@@ -82,7 +85,7 @@ impl Poller {
                     }
                     Err(error) => debug!(%error, "a round of questions ended early"),
                 },
-                _ = ticks.tick() => {
+                () = async { tokio::select! { _ = ticks.tick() => {}, () = this.asked.news() => {} } } => {
                     let pods = this.pods();
                     memories.retain(|key, _| pods.contains_key(key));
                     for (key, pods) in pods {
@@ -103,9 +106,13 @@ impl Poller {
         let mut uids = HashSet::new();
         for (key, entry) in self.world.pods.lock().iter() {
             if let (Some(broker), Some(address)) = (&entry.broker, &entry.address) {
+                let broker = Key::new(key.namespace.clone(), broker.clone());
+                if !self.triggers.leading() && !self.asked.wants(&broker) {
+                    continue;
+                }
                 uids.insert(entry.uid.clone());
                 let pod = Pod { uid: entry.uid.clone(), name: key.name.clone(), address: address.clone() };
-                pods.entry(Key::new(key.namespace.clone(), broker.clone())).or_default().push(pod);
+                pods.entry(broker).or_default().push(pod);
             }
         }
         self.reports.retain(&uids);

@@ -1,7 +1,11 @@
 //! What the pods have said of themselves (pure).
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
+use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use stompbroker_config::admin::{Sessions, Status};
 
@@ -16,6 +20,8 @@ pub(crate) struct Reports(Mutex<HashMap<String, Entry>>);
 struct Entry {
     report: Report,
     failures: u32,
+    /// When the pod last answered.
+    answered: Option<Timestamp>,
 }
 
 /// How much a new report differs from the one before.
@@ -38,14 +44,25 @@ impl Reports {
         self.0.lock().get(uid).map(|entry| entry.report.clone())
     }
 
+    /// What a pod last said of its sessions, and when, unless that is longer ago than `good_for` before `now`.
+    pub(crate) fn sessions(&self, uid: &str, now: Timestamp, good_for: Duration) -> Option<(Sessions, Timestamp)> {
+        let entries = self.0.lock();
+        let entry = entries.get(uid)?;
+        let (status, at) = (entry.report.as_ref().ok()?, entry.answered?);
+        let age = Duration::try_from(now.duration_since(at)).unwrap_or_default();
+        (age <= good_for).then(|| (status.sessions.clone(), at))
+    }
+
     /// Takes a new report and says what is new in it.
     pub(crate) fn put(&self, uid: &str, report: Report) -> News {
+        let answered = report.is_ok().then(Timestamp::now);
         let mut entries = self.0.lock();
         let Some(entry) = entries.get_mut(uid) else {
             let failures = u32::from(report.is_err());
-            entries.insert(uid.to_owned(), Entry { report, failures });
+            entries.insert(uid.to_owned(), Entry { report, failures, answered });
             return News::Matter;
         };
+        entry.answered = answered.or(entry.answered);
         entry.failures = if report.is_err() { entry.failures.saturating_add(1) } else { 0 };
         if entry.report.is_ok() && report.is_err() && entry.failures < BELIEVED {
             return News::None;
@@ -73,11 +90,15 @@ fn news(old: &Report, new: &Report) -> News {
         if let Some(relay) = &mut status.relay {
             relay.client_connections = 0;
         }
+        if let Some(drain) = &mut status.drain {
+            drain.connections_left = 0;
+        }
         status
     };
+    let left = |status: &Status| status.drain.as_ref().map(|drain| drain.connections_left);
     if relayed(old) != relayed(new) {
         News::Matter
-    } else if old.sessions.live() == new.sessions.live() {
+    } else if old.sessions.live() == new.sessions.live() && left(old) == left(new) {
         News::None
     } else {
         News::Sessions

@@ -154,6 +154,8 @@ fn same_but_sessions(old: &StompBrokerStatus, new: &StompBrokerStatus) -> bool {
         let mut status = status.clone();
         status.sessions = 0;
         status.zones.iter_mut().for_each(|zone| zone.sessions = 0);
+        let drains = status.zones.iter_mut().map(|zone| &mut zone.draining).chain([&mut status.draining]);
+        drains.flatten().for_each(|drain| drain.connections_left = 0);
         status
     };
     without(old) == without(new)

@@ -1,6 +1,9 @@
 //! From Kubernetes' objects to what is kept of them (pure).
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use k8s_openapi::{
     api::{
@@ -17,8 +20,11 @@ use crate::{
     FIELD_MANAGER,
     api::StompBroker,
     observed::{AutoscalerView, DeploymentView, PodView, Reading},
-    plan::{FAILED, PREVIOUS, REVISION, labels},
+    plan::{DELETION_COST, FAILED, PREVIOUS, REVISION, labels},
 };
+
+/// Label by which a ReplicaSet knows its pods.
+const TEMPLATE_HASH: &str = "pod-template-hash";
 
 /// What is kept of a child.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +126,8 @@ pub(crate) struct PodEntry {
     pub(crate) version: u64,
     /// The StompBroker that its labels name.
     pub(crate) broker: Option<String>,
+    /// The ReplicaSet's mark.
+    pub(crate) template_hash: Option<String>,
     /// Where its admin port is, while its containers run.
     pub(crate) address: Option<String>,
     /// What the pure steps see of it.
@@ -135,9 +143,18 @@ impl PodEntry {
             uid: pod.metadata.uid.clone().unwrap_or_default(),
             version: version(&pod.metadata),
             broker: label(labels::INSTANCE),
+            template_hash: label(TEMPLATE_HASH),
             address: status.and_then(|status| status.pod_ip.clone()).filter(|_| running),
             view: pod_view(pod, label(labels::ZONE).unwrap_or_default()),
         }
+    }
+
+    /// Its labels: those that we give it, and the ReplicaSet's.
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = labels::common(self.broker.as_deref().unwrap_or_default());
+        labels.insert(labels::ZONE.to_owned(), self.view.zone.clone());
+        labels.extend(self.template_hash.clone().map(|hash| (TEMPLATE_HASH.to_owned(), hash)));
+        labels
     }
 }
 
@@ -155,7 +172,7 @@ impl Entry for PodEntry {
     }
 
     fn differs(&self, other: &Self) -> bool {
-        let Self { uid, version: _, broker, address: _, view } = self;
+        let Self { uid, version: _, broker, template_hash: _, address: _, view } = self;
         (uid, broker, view) != (&other.uid, &other.broker, &other.view)
     }
 }
@@ -224,6 +241,7 @@ fn has_replicas(entry: &ManagedFieldsEntry) -> bool {
 const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 fn pod_view(pod: &Pod, zone: String) -> PodView {
+    let annotations = pod.metadata.annotations.as_ref();
     let empty = PodStatus::default();
     let status = pod.status.as_ref().unwrap_or(&empty);
     let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
@@ -251,6 +269,7 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
             let reason = waiting.reason.as_deref()?;
             Some(waiting.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")))
         }),
+        deletion_cost: annotations.and_then(|all| all.get(DELETION_COST)).and_then(|cost| cost.parse().ok()),
         admin: None,
     }
 }

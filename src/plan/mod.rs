@@ -16,6 +16,7 @@ mod autoscaler;
 mod broker_config;
 mod config_map;
 mod container;
+mod deletion_costs;
 mod deployment;
 mod disruption_budget;
 pub mod gate;
@@ -42,6 +43,7 @@ mod window;
 use std::collections::BTreeMap;
 
 pub use autoscaler::{MESSAGES_PER_SECOND, SESSIONS};
+pub use deletion_costs::{DELETION_COST, DeletionCost};
 pub(crate) use logins::whole_seconds;
 pub use logins::{Address, Login, LoginSecret, LoginStep, Origin};
 pub use objects::{GeneratedSecret, Objects, RenderError};
@@ -83,6 +85,8 @@ pub struct Plan {
     pub endpoints: Endpoints,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
     pub config_hashes: BTreeMap<String, String>,
+    /// What pods are to be annotated with before the Deployments are written.
+    pub deletion_costs: Vec<DeletionCost>,
     /// Where a rollout stands, and what is done about it in this pass; its zones are in the order of the pools.
     pub rollout: RolloutStep,
     /// What is done with the logins in this pass, in the order of [`Login::ALL`].
@@ -152,6 +156,8 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         let live = observed.deployments.get(&pool.name);
         objects.deployments.push(deployment::deployment(broker, pool, step, live));
     }
+    let sizes: Vec<_> = objects.deployments.iter().map(|deployment| deployment.spec.as_ref()?.replicas).collect();
+    let deletion_costs = deletion_costs::deletion_costs(broker, observed, &rollout.zones, &sizes);
     let image = rollout.zones.first().and_then(|zone| zone.revision.image()).unwrap_or_default().to_owned();
     Ok(Plan {
         objects,
@@ -159,6 +165,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         custom_metrics: settings.custom_metrics,
         endpoints: service::endpoints(broker, settings),
         config_hashes,
+        deletion_costs,
         rollout,
         logins,
     })

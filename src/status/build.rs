@@ -8,6 +8,7 @@ use k8s_openapi::{
 use super::{
     ConditionType, Reason, autoscaling,
     config::config_applied,
+    drains,
     logins::{credentials, credentials_settled},
     pools::PoolFacts,
     relay::relay_connected,
@@ -100,6 +101,7 @@ fn of_plan(status: &mut StompBrokerStatus, broker: &ValidatedBroker, plan: &Plan
 fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
     status.sessions = pools.iter().map(PoolFacts::sessions).fold(0, i64::saturating_add);
     let zoned = || pools.iter().filter_map(|pool| pool.pool.zone.as_ref().map(|zone| (zone, pool)));
+    status.draining = drains::progress(pools.iter().flat_map(|pool| pool.pods.iter().copied()));
     status.zones = zoned()
         .map(|(zone, pool)| ZoneStatus {
             name: zone.clone(),
@@ -107,6 +109,7 @@ fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
             ready: pool.ready(),
             updated: pool.updated(),
             sessions: pool.sessions(),
+            draining: drains::progress(pool.pods.iter().copied()),
             revision: pool.live.and_then(shown),
         })
         .collect();

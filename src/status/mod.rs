@@ -7,6 +7,7 @@ mod autoscaling;
 mod build;
 mod conditions;
 mod config;
+mod drains;
 mod logins;
 mod pools;
 mod relay;

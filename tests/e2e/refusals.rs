@@ -1,9 +1,8 @@
 //! Manifests that cannot work, and what a user reads then.
 
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use serde_json::{Value, json};
 
-use crate::world::{SOON, World, eventually, example};
+use crate::world::{SOON, World, example};
 
 fn broker(name: &str, spec: &Value) -> Value {
     json!({
@@ -77,34 +76,5 @@ async fn a_zone_without_nodes_shows_in_a_condition() {
     let (reason, message) = world.condition(name, "ZonesSatisfied", "False", SOON).await;
     assert_eq!(reason, "ZoneUnschedulable");
     assert!(message.contains("nowhere-1a"), "the zone must be named: {message}");
-    world.remove().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn autoscaling_makes_an_autoscaler_in_each_zone_that_reads_cpu() {
-    let world = World::new("e2e-hpa").await;
-    world.copy_upstream_credentials().await;
-    let mut manifest = example("autoscaling.yaml");
-    manifest["spec"]["engine"]["relay"]["upstreams"] = json!([{"host": "rabbitmq.upstreams"}]);
-    let name = manifest["metadata"]["name"].as_str().unwrap();
-    world.apply(&manifest).await.unwrap();
-    world.ready(name).await;
-    for zone in manifest["spec"]["zones"].as_array().unwrap() {
-        let child = format!("{name}-{}", zone["name"].as_str().unwrap());
-        eventually(SOON, &format!("HPA {child} to read CPU"), || async {
-            let hpa = world.api::<HorizontalPodAutoscaler>().get(&child).await.map_err(|error| error.to_string())?;
-            let status = hpa.status.unwrap_or_default();
-            let read = status.current_metrics.unwrap_or_default();
-            if read
-                .iter()
-                .any(|metric| metric.resource.as_ref().is_some_and(|cpu| cpu.current.average_utilization.is_some()))
-            {
-                Ok(())
-            } else {
-                Err(format!("{:?}", status.conditions))
-            }
-        })
-        .await;
-    }
     world.remove().await;
 }

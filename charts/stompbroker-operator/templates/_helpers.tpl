@@ -5,6 +5,11 @@
 {{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}{{ end }}
 {{- end }}
 
+{{/* Name of all that is there for custom metrics. */}}
+{{- define "operator.customMetrics" -}}
+{{ include "operator.fullname" . | trunc 48 | trimSuffix "-" }}-custom-metrics
+{{- end }}
+
 {{- define "operator.selector" -}}
 app.kubernetes.io/name: stompbroker-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -61,10 +66,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, create, patch]
-# Where the admin ports are, and why a pod does not run.
+# Where the admin ports are, and why a pod does not run; patched to say which pods go first when there are to be fewer.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 # What happened, for kubectl describe; repeats are counted by a patch.
 - apiGroups: [events.k8s.io]
   resources: [events]

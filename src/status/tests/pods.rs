@@ -1,5 +1,7 @@
 //! What users read of pods, rollouts and zones.
 
+use stompbroker_config::admin::{DrainPhase, DrainStatus};
+
 use super::*;
 
 #[test]
@@ -156,4 +158,28 @@ fn a_full_zone_and_a_lost_zone_are_told_apart() {
     world.observed.pods[1].ready = false;
     expect(&world, &[(ZonesSatisfied, "False", "ZoneLost"), (Ready, "False", "ZoneLost")], "zone a is lost");
     assert_eq!(world.status().ready_zones.as_deref(), Some("1/2"));
+}
+
+#[test]
+fn how_far_pods_are_that_let_their_sessions_go_is_told_by_zone_and_in_sum() {
+    let mut world = World::new();
+    assert_eq!(world.status().draining, None);
+    world.observed.pods[0].terminating = true;
+    world.answer_of(0).drain = Some(DrainStatus {
+        phase: DrainPhase::Closing,
+        since: "2026-01-02T03:04:00Z".to_owned(),
+        deadline: "2026-01-02T03:09:00Z".to_owned(),
+        connections_at_start: 900,
+        connections_left: 150,
+        can_be_called_off: false,
+    });
+    world.observed.pods[1].terminating = true;
+    world.observed.pods[1].admin = Some(Err("the pod did not answer within 2 s".to_owned()));
+    let status = world.status();
+    let draining = status.zones[0].draining.clone().unwrap();
+    assert_eq!((draining.pods, draining.silent), (2, 1));
+    assert_eq!((draining.connections_at_start, draining.connections_left), (900, 150));
+    assert_eq!(draining.deadline.as_ref().unwrap().0.to_string(), "2026-01-02T03:09:00Z");
+    assert_eq!(status.zones[1].draining, None);
+    assert_eq!(status.draining, Some(draining));
 }
