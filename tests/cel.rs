@@ -81,7 +81,7 @@ fn cases() -> Vec<Case> {
         case(
             jetstream("nats://n", "", ", destinations: [{match: /queue/a, expires: 1m}]"),
             jetstream("nats://n", "", ", destinations: [{match: /queue/a, messageTtl: 1m}]"),
-            &["spec.destinations", "/queue/a", "queues stay"],
+            &["spec.destinations", "autoDelete", "queues stay"],
         ),
         case(
             relay(", replicas: 4, zones: [{name: a, replicas: 2}]"),
