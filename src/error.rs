@@ -42,6 +42,9 @@ pub enum Error {
         #[source]
         source: kube::Error,
     },
+    /// The StompBroker is on its way out, which its watch has not told yet; children made now would only hold it up.
+    #[error("the StompBroker is being deleted")]
+    Deleting,
     /// The child of an earlier StompBroker of the same name is still there.
     #[error(
         "{kind} {name} of a deleted StompBroker of the same name is still there; its garbage collection is awaited"
@@ -100,6 +103,7 @@ impl Error {
             Self::Plan(_) => "Plan",
             Self::Serialize { .. } => "Serialize",
             Self::Apply { .. } => "Apply",
+            Self::Deleting => "Deleting",
             Self::Leftover { .. } => "Leftover",
             Self::SecretKeyLost { .. } => "SecretKeyLost",
             Self::SecretUnreadable { .. } => "SecretUnreadable",

@@ -50,7 +50,7 @@ pub const RIGHTS: &[Right] = &[
         resource: "stompbrokers/status",
         verbs: &["get", "patch"],
         place: Place::Watched,
-        why: "what is reported; get only for an object that cannot be read",
+        why: "what is reported; get for an object that cannot be read, and before a child is made",
     },
     child("", "serviceaccounts"),
     child("", "configmaps"),

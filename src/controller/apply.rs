@@ -106,6 +106,7 @@ pub(crate) async fn apply(
 pub(crate) struct Pass<'a> {
     pub(crate) context: &'a Context,
     pub(crate) namespace: String,
+    broker: String,
     uid: String,
     autoscaled: bool,
     pub(crate) outcome: Outcome,
@@ -116,6 +117,7 @@ impl<'a> Pass<'a> {
         Self {
             context,
             namespace: broker.namespace().unwrap_or_default(),
+            broker: broker.name_any(),
             uid: broker.uid().unwrap_or_default(),
             autoscaled: broker.spec.autoscaling.is_some(),
             outcome: Outcome::default(),
@@ -208,6 +210,9 @@ impl<'a> Pass<'a> {
     ) -> Result<(), Error> {
         let name = object.name_any();
         let kind = K::KIND;
+        if live.is_none() {
+            self.check_alive().await?;
+        }
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let written = api.patch(&name, &parameters, &Patch::Apply(object)).await;
@@ -233,9 +238,23 @@ impl<'a> Pass<'a> {
         self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
     }
 
+    /// Asks the API server itself before something is made: children may be seen to go before their broker is.
+    async fn check_alive(&self) -> Result<(), Error> {
+        let api: Api<StompBroker> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let failed = |source| Error::Observe { kind: "StompBroker", name: self.broker.clone(), source };
+        let broker = match api.get_status(&self.broker).await {
+            Ok(broker) => broker,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::Deleting),
+            Err(source) => return Err(failed(source)),
+        };
+        let is_alive = broker.metadata.deletion_timestamp.is_none() && broker.uid().as_ref() == Some(&self.uid);
+        if is_alive { Ok(()) } else { Err(Error::Deleting) }
+    }
+
     /// Creates an object that must not be there yet.
     pub(crate) async fn create<K: Child>(&mut self, object: &K) -> Result<K, Error> {
         let (kind, name) = (K::KIND.name(), object.name_any());
+        self.check_alive().await?;
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let created = api.create(&parameters, object).await;

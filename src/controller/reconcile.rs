@@ -64,6 +64,9 @@ pub(crate) async fn reconcile(broker: Arc<GuardedBroker>, context: Arc<Context>)
     let limit = context.settings.reconcile_timeout;
     let mut attempt = Attempt::default();
     let result = timeout(limit, attempt.run(&broker, &context)).await.unwrap_or(Err(Error::Timeout(limit)));
+    if matches!(result, Err(Error::Deleting)) {
+        return Ok(Action::await_change());
+    }
     let wait = attempt.report(&broker, result.as_ref().err(), &context).await?;
     result?;
     context.memory.of(broker.uid().as_deref().unwrap_or_default(), |BrokerMemory { backoff, .. }| backoff.reset());
