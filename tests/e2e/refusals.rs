@@ -23,7 +23,11 @@ async fn the_api_server_refuses_what_cannot_work_and_names_the_remedy() {
     }});
     let cases = [
         ("several pods, embedded", json!({"replicas": 2}), "engine.relay"),
-        ("two engines", json!({"engine": {"embedded": {}, "relay": relay["relay"]}}), "keep one of embedded, relay and jetStream"),
+        (
+            "two engines",
+            json!({"engine": {"embedded": {}, "relay": relay["relay"]}}),
+            "keep one of embedded, relay and jetStream",
+        ),
         (
             "replicas twice",
             json!({"engine": relay, "replicas": 3, "zones": [{"name": "a", "replicas": 1}]}),
