@@ -19,8 +19,7 @@ mod tail;
 mod why;
 
 use std::{
-    fs,
-    io::{self, Read as _, Write},
+    io::{self, Write},
     path::Path,
     process::ExitCode,
 };
@@ -31,7 +30,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::json;
 use stompbroker_config::admin::SessionStatus;
-use stompbroker_operator::{api::StompBroker, plan::Settings};
+use stompbroker_operator::{api::StompBroker, cli as manifests, plan::Settings};
 
 pub use crate::error::Failure;
 use crate::{
@@ -208,15 +207,9 @@ async fn list_or_end(
 }
 
 fn read(file: &Path, namespace: &str) -> Result<StompBroker, Failure> {
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
-    } else {
-        fs::read_to_string(file)
-    };
+    let text = manifests::read_manifests(file);
     let text = text.map_err(|source| Failure::Read { file: file.to_owned(), source })?;
-    let brokers = stompbroker_operator::cli::brokers(&text)
-        .map_err(|source| Failure::Manifest { file: file.to_owned(), source })?;
+    let brokers = manifests::brokers(&text).map_err(|source| Failure::Manifest { file: file.to_owned(), source })?;
     match <[StompBroker; 1]>::try_from(brokers) {
         Ok([mut broker]) => {
             broker.metadata.namespace = Some(namespace.to_owned());

@@ -1,6 +1,11 @@
 //! Reading StompBroker manifests from files.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
@@ -31,6 +36,19 @@ pub enum ManifestError {
         /// Path of the field.
         field: String,
     },
+}
+
+/// The text of a file of manifests; `-` is the standard input.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_manifests(file: &Path) -> io::Result<String> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    fs::read_to_string(file)
 }
 
 /// The StompBrokers among the documents of a YAML stream.

@@ -8,7 +8,7 @@ mod render;
 use clap::{Parser, Subcommand};
 pub use crd::{CrdArgs, CrdError, crd};
 pub use local::{LocalArgs, LocalError, local};
-pub use manifest::{ManifestError, brokers};
+pub use manifest::{ManifestError, brokers, read_manifests};
 pub use render::{RenderArgs, RenderError, render};
 
 use crate::settings::RunArgs;

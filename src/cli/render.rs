@@ -1,12 +1,11 @@
 //! `stompbroker-operator render`
 
 use std::{
-    fs,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
-use super::{ManifestError, brokers};
+use super::{ManifestError, brokers, manifest::read_manifests};
 use crate::{
     api::StompBroker,
     observed::Observed,
@@ -103,7 +102,7 @@ pub fn render(args: &RenderArgs, out: &mut impl io::Write) -> Result<(), RenderE
     };
     let mut text = String::new();
     for file in &args.files {
-        let manifests = read(file).map_err(|source| RenderError::Read { file: file.clone(), source })?;
+        let manifests = read_manifests(file).map_err(|source| RenderError::Read { file: file.clone(), source })?;
         let brokers = brokers(&manifests).map_err(|source| RenderError::Manifest { file: file.clone(), source })?;
         if brokers.is_empty() {
             return Err(RenderError::NoBroker { file: file.clone() });
@@ -114,15 +113,6 @@ pub fn render(args: &RenderArgs, out: &mut impl io::Write) -> Result<(), RenderE
         }
     }
     out.write_all(text.as_bytes()).map_err(RenderError::Write)
-}
-
-fn read(file: &Path) -> io::Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    fs::read_to_string(file)
 }
 
 fn objects(file: &Path, broker: &StompBroker, settings: &Settings) -> Result<String, RenderError> {

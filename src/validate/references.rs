@@ -208,6 +208,12 @@ mod tests {
     use super::*;
     use crate::cli::brokers;
 
+    fn errors(broker: &StompBroker, observed: &Observed) -> Vec<SpecError> {
+        let mut errors = Vec::new();
+        check(broker, observed, &mut errors);
+        errors
+    }
+
     #[test]
     fn a_secret_that_the_operator_generates_cannot_be_named() {
         for secret in ["trading-system", "trading-client", "trading-admin"] {
@@ -215,8 +221,7 @@ mod tests {
                 "apiVersion: stompbroker.dev/v1alpha1\nkind: StompBroker\nmetadata: {{name: trading}}\n\
                  spec: {{credentials: {{client: {{secretName: {secret}}}}}}}\n"
             );
-            let mut errors = Vec::new();
-            check(&brokers(&text).unwrap().remove(0), &Observed::default(), &mut errors);
+            let errors = errors(&brokers(&text).unwrap().remove(0), &Observed::default());
             let [error] = errors.as_slice() else { panic!("{errors:?}") };
             assert_eq!(error.field, "spec.credentials.client.secretName");
             assert!(error.to_string().contains(secret) && error.to_string().contains("leave the field out"), "{error}");
@@ -229,11 +234,7 @@ mod tests {
                     spec: {engine: {relay: {rabbitmqClusterRef: {name: hare}}}}\n";
         let broker = brokers(text).unwrap().remove(0);
         let mut observed = Observed::assuming_references(&broker);
-        let errors = |observed: &Observed| {
-            let mut errors = Vec::new();
-            check(&broker, observed, &mut errors);
-            errors
-        };
+        let errors = |observed: &Observed| errors(&broker, observed);
         assert_eq!(errors(&observed), []);
         for (key, remedy) in [("stomp-port", "additionalPlugins"), ("password", "systemCredentials")] {
             let whole = observed.referenced_secrets["hare-default-user"].clone();
@@ -260,11 +261,7 @@ mod tests {
                     authentication: {users: {secretName: people}, jwt: [{issuer: i, audiences: [a], jwksSecretName: keys}]}\n";
         let broker = brokers(text).unwrap().remove(0);
         let mut observed = Observed::assuming_references(&broker);
-        let errors = |observed: &Observed| {
-            let mut errors = Vec::new();
-            check(&broker, observed, &mut errors);
-            errors
-        };
+        let errors = |observed: &Observed| errors(&broker, observed);
         assert_eq!(errors(&observed), []);
         for (secret, key, field) in [
             ("cert", "tls.key", "spec.listeners.stomp.tls.secretName"),

@@ -12,6 +12,7 @@
 //! * Messages of one session to one destination are delivered to each subscriber in the order in which they were sent.
 
 pub mod embedded;
+mod failure;
 pub mod jetstream;
 pub mod relay;
 

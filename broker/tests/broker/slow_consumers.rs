@@ -46,11 +46,7 @@ async fn what_a_flooded_client_gets(policy: &str, batched: bool) -> (Vec<usize>,
         burst(&mut sender, sent, batched).await;
         sent += BURST;
     }
-    sender.send_frame("SEND\ndestination:/queue/other\nreceipt:all-sent\n\n").await;
-    sender.frame().await;
-    slow.send_frame("SUBSCRIBE\nid:end\ndestination:/queue/end\n\n").await;
-    sender.send("/queue/end", "end").await;
-    let got = numbers_up_to(&mut slow, "end").await;
+    let got = numbers_that_were_kept(&mut slow, &mut sender).await;
     assert!(got.len() < sent && got.is_sorted(), "{got:?} of {sent}");
     slow.send_frame("UNSUBSCRIBE\nid:end\n\n").await;
     sender.send("/topic/flood", "9999 back to normal").await;
@@ -74,6 +70,15 @@ async fn numbers_up_to(client: &mut StompClient, end: &str) -> Vec<usize> {
         }
         numbers.push(message.split_once(' ').unwrap().0.parse().unwrap());
     }
+}
+
+/// The numbers of the messages that a slow client gets of all that were sent to it.
+async fn numbers_that_were_kept(slow: &mut StompClient, sender: &mut StompClient) -> Vec<usize> {
+    sender.send_frame("SEND\ndestination:/queue/other\nreceipt:all-sent\n\n").await;
+    sender.frame().await;
+    slow.send_frame("SUBSCRIBE\nid:end\ndestination:/queue/end\n\n").await;
+    sender.send("/queue/end", "end").await;
+    numbers_up_to(slow, "end").await
 }
 
 #[tokio::test]
@@ -158,11 +163,7 @@ async fn the_log_says_whose_messages_were_dropped_and_how_many() {
         burst(&mut sender, sent, false).await;
         sent += BURST;
     }
-    sender.send_frame("SEND\ndestination:/queue/other\nreceipt:all-sent\n\n").await;
-    sender.frame().await;
-    slow.send_frame("SUBSCRIBE\nid:end\ndestination:/queue/end\n\n").await;
-    sender.send("/queue/end", "end").await;
-    let got = numbers_up_to(&mut slow, "end").await;
+    let got = numbers_that_were_kept(&mut slow, &mut sender).await;
     process.signal("-TERM");
     let (_, log) = process.end().await;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -43,6 +43,17 @@ async fn neighbours(upstream: &mut Upstream, harness: &Harness) -> (Peer, [(Sess
     (peer, [(first, frame.header("id").unwrap().to_owned()), (second, name)])
 }
 
+/// The session has its subscription again on a new connection, and goes on there.
+async fn assert_moves(upstream: &mut Upstream, session: &mut Session) {
+    let mut peer = upstream.client().await;
+    let frame = peer.expect(Command::Subscribe).await;
+    peer.confirm(&frame).await;
+    session.send("/queue/a", "goes on", Some(5));
+    let frame = peer.expect(Command::Send).await;
+    peer.confirm(&frame).await;
+    session.completed(5).await;
+}
+
 fn receipt(frame: &Frame) -> &str {
     frame.header("receipt").unwrap()
 }
@@ -184,13 +195,7 @@ async fn an_error_that_names_a_receipt_ends_only_the_session_of_that() {
     let error = EngineError::Upstream("no".into());
     guilty.failed(Some(2), error.clone()).await;
     guilty.closed(error).await;
-    let mut peer = upstream.client().await;
-    let frame = peer.expect(Command::Subscribe).await;
-    peer.confirm(&frame).await;
-    other.send("/queue/a", "goes on", Some(5));
-    let frame = peer.expect(Command::Send).await;
-    peer.confirm(&frame).await;
-    other.completed(5).await;
+    assert_moves(&mut upstream, &mut other).await;
     harness.stop().await;
 }
 
@@ -203,13 +208,7 @@ async fn a_connection_that_breaks_fails_what_it_has_not_confirmed_and_moves_the_
     drop(peer);
     waiting.failed(Some(2), EngineError::NotAvailable).await;
     waiting.closed(EngineError::NotAvailable).await;
-    let mut peer = upstream.client().await;
-    let frame = peer.expect(Command::Subscribe).await;
-    peer.confirm(&frame).await;
-    idle.send("/queue/a", "goes on", Some(5));
-    let frame = peer.expect(Command::Send).await;
-    peer.confirm(&frame).await;
-    idle.completed(5).await;
+    assert_moves(&mut upstream, &mut idle).await;
     harness.stop().await;
 }
 

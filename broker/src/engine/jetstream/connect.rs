@@ -15,7 +15,13 @@ use stompbroker_config::{JetStreamEngine, admin::UpstreamState};
 use tokio::sync::mpsc;
 
 use super::names::Names;
-use crate::security::credential_files::{PASSWORD_FILE, USERNAME_FILE};
+use crate::{
+    engine::failure::Failure,
+    security::{
+        certificates,
+        credential_files::{PASSWORD_FILE, USERNAME_FILE},
+    },
+};
 
 /// The oldest server that has what this engine uses.
 const OLDEST: (i64, i64, i64) = (2, 10, 0);
@@ -30,23 +36,6 @@ const SUBSCRIPTION_CAPACITY: usize = 256 << 10;
 const TOKEN_FILE: &str = "token";
 const NKEY_FILE: &str = "nkey";
 const CREDS_FILE: &str = "creds";
-
-/// A try to connect that came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct Failure {
-    /// The class, as it is reported.
-    pub(super) state: UpstreamState,
-    /// Detail for people, without secrets.
-    pub(super) message: String,
-}
-
-impl Failure {
-    /// A failure of this class.
-    pub(super) fn new(state: UpstreamState, message: impl Into<String>) -> Self {
-        Self { state, message: message.into() }
-    }
-}
 
 /// A pause before the next try, somewhere below a bound that doubles with each failure.
 pub(super) fn backoff(failures: usize) -> Duration {
@@ -99,7 +88,7 @@ async fn options(config: &JetStreamEngine) -> Result<ConnectOptions, Failure> {
     };
     let Some(tls) = &config.tls else {
         let is_tls = config.servers.iter().any(|server| server.starts_with("tls://"));
-        return Ok(if is_tls { options.tls_client_config(public_authorities()) } else { options });
+        return Ok(if is_tls { options.tls_client_config(public_authorities()?) } else { options });
     };
     let options = options.require_tls(true);
     let (authorities, certificate, key) =
@@ -107,15 +96,14 @@ async fn options(config: &JetStreamEngine) -> Result<ConnectOptions, Failure> {
     let options = if exists(&authorities).await {
         options.add_root_certificates(authorities)
     } else {
-        options.tls_client_config(public_authorities())
+        options.tls_client_config(public_authorities()?)
     };
     Ok(if exists(&certificate).await { options.add_client_certificate(certificate, key) } else { options })
 }
 
 /// The authorities that browsers trust, for the image has none of its own.
-fn public_authorities() -> rustls::ClientConfig {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+fn public_authorities() -> Result<rustls::ClientConfig, Failure> {
+    certificates::client(None, None).map_err(|problem| Failure::new(UpstreamState::TlsFailed, problem))
 }
 
 async fn exists(file: &Path) -> bool {

@@ -19,11 +19,12 @@ use tokio::{
 
 use super::{
     Shared,
-    connect::{self, Failure, backoff},
+    connect::{self, backoff},
     link::Link,
     outgoing::{Command, Talker},
     spread::Spreader,
 };
+use crate::engine::failure::Failure;
 
 /// How long sessions wait for a connection that broke: long enough for the next server of a cluster to take over.
 const GRACE: Duration = Duration::from_secs(5);

@@ -68,6 +68,7 @@ use super::{
         DIED_IN, EmbeddedEngine, Standing,
         lease::{Lease, Owner},
     },
+    failure::Failure,
 };
 use crate::{mailbox::Mailbox, message::Message};
 
@@ -87,7 +88,7 @@ struct Shared {
     nats: OnceLock<(Client, jetstream::Context)>,
     link: watch::Sender<Link>,
     /// Why messages do not flow; absent when they do.
-    trouble: Mutex<Option<connect::Failure>>,
+    trouble: Mutex<Option<Failure>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -123,7 +124,7 @@ impl JetStream {
             sessions: Sessions::default(),
             nats: OnceLock::new(),
             link: watch::Sender::new(Link::Down),
-            trouble: Mutex::new(Some(connect::Failure::new(UpstreamState::Idle, "not connected to NATS yet"))),
+            trouble: Mutex::new(Some(Failure::new(UpstreamState::Idle, "not connected to NATS yet"))),
             names,
             local,
             outgoing,

@@ -4,27 +4,13 @@ use std::io;
 
 use stompbroker_config::admin::UpstreamState;
 
+pub(super) use crate::engine::failure::Failure;
 use crate::stomp::Frame;
 
 /// Longest text of an upstream that is passed on, in characters.
 const MAX_TEXT: usize = 300;
 
-/// A try to connect, or a standing connection, that came to nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(super) struct Failure {
-    /// The class, as it is reported.
-    pub(super) state: UpstreamState,
-    /// Detail for people, without secrets.
-    pub(super) message: String,
-}
-
 impl Failure {
-    /// A failure of the class `state`.
-    pub(super) fn new(state: UpstreamState, message: impl Into<String>) -> Self {
-        Self { state, message: message.into() }
-    }
-
     /// The connection broke or could not be made.
     pub(super) fn unreachable(act: &str, error: &io::Error) -> Self {
         Self::new(UpstreamState::Unreachable, format!("{act}: {error}"))
