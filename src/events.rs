@@ -12,7 +12,7 @@ use kube::{
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-pub(crate) use transitions::{Transition, transitions};
+pub(crate) use transitions::{EventReason, GOOD, Transition, transitions};
 
 use crate::{
     FIELD_MANAGER,

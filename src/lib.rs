@@ -7,6 +7,7 @@
 //! | [`validate`] | spec and world to [`validate::ValidatedBroker`] or user errors | yes |
 //! | [`plan`] | validated broker to the desired objects | yes |
 //! | [`status`] | all of that to conditions | yes |
+//! | [`reference`] | the tables of all that it tells, as documentation and alerts | yes |
 //! | [`cli`] | command line; `crd`, `render` and `local` work without a cluster | no |
 
 pub mod api;
@@ -26,6 +27,7 @@ mod operator;
 pub mod plan;
 mod random;
 pub mod rbac;
+pub mod reference;
 pub mod settings;
 pub mod shutdown;
 pub mod status;

@@ -158,6 +158,25 @@ impl Metrics {
         metrics
     }
 
+    /// Everything at zero, but with one series of every family: a family without series is not in the text.
+    pub fn with_every_series() -> Self {
+        let metrics = Self::new();
+        let none = String::new;
+        let request = RequestLabels { method: none(), resource: none(), code: none() };
+        drop(metrics.kube_requests.get_or_create(&request));
+        drop(metrics.watch_errors.get_or_create(&KindLabel { kind: "" }));
+        for family in [&metrics.reconciles, &metrics.pod_polls, &metrics.events, &metrics.custom_metrics_requests] {
+            drop(family.get_or_create(&ResultLabel { result: "" }));
+        }
+        for family in [&metrics.reconcile_errors, &metrics.zone_restarts, &metrics.rotation_steps] {
+            drop(family.get_or_create(&ReasonLabel { reason: "" }));
+        }
+        for family in [&metrics.broker_ready, &metrics.broker_sessions] {
+            drop(family.get_or_create(&BrokerLabels { namespace: none(), name: none() }));
+        }
+        metrics
+    }
+
     /// All numbers in Prometheus' text form.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
-use stompbroker_operator::metrics::{BrokerLabels, Metrics, ReasonLabel};
+use stompbroker_operator::metrics::Metrics;
 
 fn alerts() -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart/monitored.yaml");
@@ -23,11 +23,7 @@ fn alerts() -> Vec<(String, String)> {
 
 #[test]
 fn every_series_of_an_alert_is_one_of_the_operators() {
-    let metrics = Metrics::new();
-    let labels = BrokerLabels { namespace: "markets".to_owned(), name: "trading".to_owned() };
-    metrics.broker_ready.get_or_create(&labels).set(1);
-    metrics.reconcile_errors.get_or_create(&ReasonLabel { reason: "Apply" }).inc();
-    let text = metrics.encode().unwrap();
+    let text = Metrics::with_every_series().encode().unwrap();
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let series: BTreeSet<_> = lines.filter_map(|line| line.split(['{', ' ']).next()).collect();
 

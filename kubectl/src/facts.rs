@@ -37,13 +37,9 @@ pub(crate) fn condition(status: &StompBrokerStatus, kind: ConditionType) -> Opti
 
 /// The conditions that are not as they are when all is well.
 pub(crate) fn unwell(status: &StompBrokerStatus) -> impl Iterator<Item = &Condition> {
-    ConditionType::ALL.into_iter().filter_map(|kind| {
-        let good = match kind {
-            ConditionType::Progressing | ConditionType::Degraded | ConditionType::UpdateAvailable => "False",
-            _ => "True",
-        };
-        condition(status, kind).filter(|condition| condition.status != good)
-    })
+    ConditionType::ALL
+        .iter()
+        .filter_map(|kind| condition(status, *kind).filter(|condition| condition.status != kind.healthy()))
 }
 
 /// Whether a pod takes connections.

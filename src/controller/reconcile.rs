@@ -12,7 +12,7 @@ use crate::{
     api::StompBroker,
     backoff::jittered,
     error::Error,
-    events::Transition,
+    events::{EventReason, Transition},
     metrics::ResultLabel,
     observed::Observed,
     plan::{Plan, plan, whole_seconds},
@@ -157,7 +157,7 @@ impl Attempt {
         });
         if broker.status.is_none() && self.created > 0 {
             let note = format!("{} objects", self.created);
-            let event = Transition { warning: false, reason: "Created".to_owned(), note };
+            let event = Transition::of(EventReason::Created, note);
             context.events.publish(&broker.object_ref(&()), event);
         }
         let old = broker.status.as_ref();

@@ -4,8 +4,32 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
     api::{RolloutPhase, RolloutStatus, RotationPhase, RotationStatus, StompBrokerStatus},
-    status::ConditionType,
+    status::{ConditionType, Reason, names},
 };
+
+names! {
+    /// Reasons of Events that are no turn of a condition.
+    pub(crate) enum EventReason {
+        /// The first pass has made the children.
+        Created,
+        /// The number of pods over all zones is to be another.
+        Scaled,
+        /// The pods of a zone are replaced; the note has the reasons.
+        Replacing,
+        /// All pods have the revision.
+        RolloutCompleted,
+        /// Pods are given a new value of a login.
+        RotationStarted,
+        /// Consumers are given the new value of a login.
+        CredentialsSwitched,
+        /// Consumers are given the old value of a login again.
+        CredentialsSwitchedBack,
+        /// A new value that no consumer was given yet is taken from the pods.
+        RotationReverted,
+        /// The old value of a login is taken from the pods.
+        RotationCompleted,
+    }
+}
 
 /// One turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +42,15 @@ pub(crate) struct Transition {
     pub(crate) note: String,
 }
 
+impl Transition {
+    /// One that is no turn of a condition.
+    pub(crate) fn of(reason: EventReason, note: String) -> Self {
+        Self { warning: false, reason: reason.as_str().to_owned(), note }
+    }
+}
+
 /// Conditions that are fine when true; in order of cause and effect. `Ready` comes last as it sums up.
-const GOOD: [ConditionType; 6] = [
+pub(crate) const GOOD: [ConditionType; 6] = [
     ConditionType::Accepted,
     ConditionType::ResolvedRefs,
     ConditionType::ConfigApplied,
@@ -29,7 +60,8 @@ const GOOD: [ConditionType; 6] = [
 ];
 
 /// Reasons that a pass towards the wanted state always has; they say nothing that is worth an event.
-const ON_THE_WAY: [&str; 5] = ["ConfigPending", "RollingOut", "PodsNotReady", "PodsNotAnswering", "NotAccepted"];
+const ON_THE_WAY: [Reason; 5] =
+    [Reason::ConfigPending, Reason::RollingOut, Reason::PodsNotReady, Reason::PodsNotAnswering, Reason::NotAccepted];
 
 /// What turned from `old` to `new`; empty when nothing did.
 pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStatus) -> Vec<Transition> {
@@ -57,7 +89,7 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
         && desired(old) != desired(new)
     {
         let note = format!("from {} to {} pods over all zones", desired(old), desired(new));
-        turns.push(Transition { warning: false, reason: "Scaled".to_owned(), note });
+        turns.push(Transition::of(EventReason::Scaled, note));
     }
     let logins = |status: &StompBrokerStatus| status.credentials.clone().unwrap_or_default();
     let (before, after) = (old.map(logins).unwrap_or_default(), logins(new));
@@ -74,18 +106,20 @@ fn rotation(login: &str, before: Option<&RotationStatus>, after: Option<&Rotatio
     let (before, after) = (before?, after?);
     let switched = before.switched_at != after.switched_at;
     let (reason, note) = match (before.phase, after.phase) {
-        (Idle | Retired, Staged | Distributed) => ("RotationStarted", "pods are given a new value"),
-        (Staged | Distributed, Active | Draining) => ("CredentialsSwitched", "consumers are given the new value"),
+        (Idle | Retired, Staged | Distributed) => (EventReason::RotationStarted, "pods are given a new value"),
+        (Staged | Distributed, Active | Draining) => {
+            (EventReason::CredentialsSwitched, "consumers are given the new value")
+        }
         (Active | Draining, Active | Draining) if switched => {
-            ("CredentialsSwitchedBack", "consumers are given the old value again")
+            (EventReason::CredentialsSwitchedBack, "consumers are given the old value again")
         }
         (Staged | Distributed, Idle | Retired) if !switched => {
-            ("RotationReverted", "the new value is taken from the pods")
+            (EventReason::RotationReverted, "the new value is taken from the pods")
         }
-        (Active | Draining, Idle | Retired) => ("RotationCompleted", "the old value is taken from the pods"),
+        (Active | Draining, Idle | Retired) => (EventReason::RotationCompleted, "the old value is taken from the pods"),
         _ => return None,
     };
-    Some(Transition { warning: false, reason: reason.to_owned(), note: format!("login {login}: {note}") })
+    Some(Transition::of(reason, format!("login {login}: {note}")))
 }
 
 /// One event for each zone whose pods are replaced, and one in the end. What goes wrong is said by a condition.
@@ -93,15 +127,15 @@ fn rollout(before: Option<&RolloutStatus>, after: Option<&RolloutStatus>) -> Opt
     let after = after?;
     let same = |before: &&RolloutStatus| before.started_at == after.started_at && before.revision == after.revision;
     let before = before.filter(same);
-    let event = |reason: &str, note| Some(Transition { warning: false, reason: reason.to_owned(), note });
+    let event = |reason, note| Some(Transition::of(reason, note));
     let back = |phase| matches!(phase, RolloutPhase::RollingBack | RolloutPhase::RolledBack);
     if before.is_none_or(|before| before.zone != after.zone || back(before.phase) != back(after.phase)) {
         let zone = after.zone.as_ref().map_or_else(|| "all pods".to_owned(), |zone| format!("the pods of zone {zone}"));
         let reasons: Vec<_> = after.reasons.iter().map(|reason| reason.as_str()).collect();
-        return event("Replacing", format!("{zone}, for {}", reasons.join(", ")));
+        return event(EventReason::Replacing, format!("{zone}, for {}", reasons.join(", ")));
     }
     if after.phase == RolloutPhase::Completed && before.is_none_or(|before| before.phase != after.phase) {
-        return event("RolloutCompleted", format!("all pods have revision {}", after.revision));
+        return event(EventReason::RolloutCompleted, format!("all pods have revision {}", after.revision));
     }
     None
 }
@@ -115,12 +149,12 @@ fn turn(kind: ConditionType, before: Option<&Condition>, after: &Condition) -> O
     match (after.status.as_str(), before.map(|before| before.status.as_str())) {
         // Turning true is news for the sum and for what was broken, not on the way up from nothing.
         ("True", Some("True")) => None,
-        ("True", _) if kind == ConditionType::Ready => Some(normal("Ready", after)),
-        ("True", _) if kind == ConditionType::RelayConnected => Some(normal("RelayConnected", after)),
-        ("True", Some("False")) if !matches!(before, Some(before) if ON_THE_WAY.contains(&before.reason.as_str())) => {
-            Some(normal(kind.as_str(), after))
+        ("True", _) if kind == ConditionType::Ready => Some(normal(kind, after)),
+        ("True", _) if kind == ConditionType::RelayConnected => Some(normal(kind, after)),
+        ("True", Some("False")) if !before.is_some_and(|before| on_the_way(&before.reason)) => {
+            Some(normal(kind, after))
         }
-        ("False", _) if ON_THE_WAY.contains(&after.reason.as_str()) => None,
+        ("False", _) if on_the_way(&after.reason) => None,
         // The cause has had its own event; the sum only matters when it was true before.
         ("False", was) if kind != ConditionType::Ready || was == Some("True") => {
             Some(Transition { warning: true, reason: after.reason.clone(), note: after.message.clone() })
@@ -129,8 +163,12 @@ fn turn(kind: ConditionType, before: Option<&Condition>, after: &Condition) -> O
     }
 }
 
-fn normal(reason: &str, condition: &Condition) -> Transition {
-    Transition { warning: false, reason: reason.to_owned(), note: condition.message.clone() }
+fn on_the_way(reason: &str) -> bool {
+    ON_THE_WAY.iter().any(|on_the_way| on_the_way.as_str() == reason)
+}
+
+fn normal(kind: ConditionType, condition: &Condition) -> Transition {
+    Transition { warning: false, reason: kind.as_str().to_owned(), note: condition.message.clone() }
 }
 
 #[cfg(test)]

@@ -160,8 +160,8 @@ fn verdicts(
     let ready = summary::ready(pools, &degraded, &progressing);
     let (mut relay, mut autoscaled) = (relay, autoscaled);
     ConditionType::ALL
-        .into_iter()
-        .filter_map(|kind| {
+        .iter()
+        .filter_map(|&kind| {
             let verdict = match kind {
                 ConditionType::Ready => ready.clone(),
                 ConditionType::Progressing => progressing.clone(),

@@ -14,9 +14,10 @@ mod relay;
 mod rollout;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verdict;
 mod zones;
 
 pub use build::{Failure, StatusInput, build};
+pub(crate) use conditions::names;
 pub use conditions::{ConditionType, Reason};

@@ -29,13 +29,13 @@ pub(super) fn relay_connected(pools: &[PoolFacts<'_>]) -> Verdict {
         let detail =
             cause.map_or_else(|| format!("pod {pod} has not tried any upstream yet"), |cause| describe(pod, cause));
         let text = format!("{} of {asked} pods have no upstream; {detail}", apart.len());
-        Verdict::new(Holds::False, Reason::Upstream(state), text)
+        Verdict::new(Holds::False, state.into(), text)
     } else if let Some(first) = silent.first() {
         let text = format!("{} of {asked} pods do not say; {first}", silent.len());
         Verdict::new(Holds::Unknown, Reason::PodsNotAnswering, text)
     } else if connected > 0 {
         let text = format!("all {connected} pods are connected to an upstream");
-        Verdict::new(Holds::True, Reason::Upstream(UpstreamState::Connected), text)
+        Verdict::new(Holds::True, Reason::Connected, text)
     } else {
         nobody_to_ask(pools)
     }
@@ -48,7 +48,7 @@ fn cause(relay: &RelayStatus) -> Option<&UpstreamStatus> {
 
 fn describe(pod: &str, upstream: &UpstreamStatus) -> String {
     let UpstreamStatus { host, port, state, message } = upstream;
-    let state = Reason::Upstream(*state);
+    let state = Reason::from(*state);
     match message {
         Some(message) => format!("pod {pod}: {host}:{port} {state}: {message}"),
         None => format!("pod {pod}: {host}:{port} {state}"),

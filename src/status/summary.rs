@@ -1,7 +1,5 @@
 //! `Progressing`, `Degraded` and `Ready`: the sums of the other conditions.
 
-use stompbroker_config::admin::UpstreamState;
-
 use super::{
     Reason,
     build::Failure,
@@ -111,7 +109,7 @@ pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
 
 /// Whether pods have no upstream only because they have not tried any yet.
 fn is_untried(relay: &Verdict) -> bool {
-    relay.is_false() && relay.reason == Reason::Upstream(UpstreamState::Idle)
+    relay.is_false() && relay.reason == Reason::Idle
 }
 
 /// Clients can connect, and what runs is what the spec asks for.

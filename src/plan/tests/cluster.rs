@@ -11,7 +11,7 @@ use crate::{
     cli::brokers,
     observed::{DeploymentView, Observed, PodView},
     plan::{FAILED, PREVIOUS, Plan, REVISION, Settings, plan},
-    status::{StatusInput, build},
+    status::{StatusInput, build, tests::assert_listed},
     validate::validate,
 };
 
@@ -95,6 +95,7 @@ impl Cluster {
                 failure: None,
                 now: self.observed.now,
             }));
+            assert_listed(self.broker.status.as_ref());
         }
         (replaced, plan)
     }

@@ -93,14 +93,16 @@ impl World {
 
     fn status(&self) -> StompBrokerStatus {
         let planned = self.planned();
-        build(&StatusInput {
+        let status = build(&StatusInput {
             broker: &self.broker,
             observed: Some(&self.observed),
             planned: planned.as_ref().ok().map(|(validated, plan)| (validated, plan)),
             errors: planned.as_ref().err().map(Vec::as_slice).unwrap_or_default(),
             failure: self.failure.as_ref(),
             now: self.now,
-        })
+        });
+        assert_listed(Some(&status));
+        status
     }
 
     fn zone_a(&mut self) -> &mut DeploymentView {
@@ -147,3 +149,12 @@ use ConditionType::{
     Accepted, Autoscaled, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, UpdateAvailable,
     ZonesSatisfied,
 };
+
+/// Fails where a condition has a reason that the table, and so the documentation, does not know for it.
+pub(crate) fn assert_listed(status: Option<&StompBrokerStatus>) {
+    for condition in status.into_iter().flat_map(|status| &status.conditions) {
+        let kind = ConditionType::ALL.iter().find(|kind| kind.as_str() == condition.type_).unwrap();
+        let reason = Reason::ALL.iter().find(|reason| reason.as_str() == condition.reason).unwrap();
+        assert!(kind.can_have(*reason), "ConditionType::{kind} has the reason {reason}, which the table does not tell");
+    }
+}
