@@ -25,6 +25,7 @@ use crate::{
     engines::RunningEngine,
     memory::Memory,
     metrics::{EngineCollector, Metrics},
+    peers::{Pass, Peers},
     stats::Rates,
     telemetry::Log,
     trace::{Origin, Tracer},
@@ -39,6 +40,8 @@ pub(crate) struct Broker {
     current: ArcSwap<Configuration>,
     config_status: Mutex<ConfigStatus>,
     instance: String,
+    /// Host name of this pod, for people.
+    pub(crate) pod: String,
     next_session: AtomicU64,
     serving: AtomicBool,
     log: Log,
@@ -62,6 +65,8 @@ pub(crate) struct Broker {
     pub(crate) memory: Memory,
     /// The SockJS sessions whose clients come by HTTP requests.
     pub(crate) sockjs: sockjs::Service,
+    /// The other pods of this broker.
+    pub(crate) peers: Peers,
     /// `limits.messagesPerSecondPerPod`.
     pub(crate) throttle: Throttle,
     /// Messages a second.
@@ -85,10 +90,13 @@ impl Broker {
         let tracer = Tracer::new(configuration.config.tracing.as_ref(), metrics.spans.clone());
         let config_status =
             ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart: Vec::new() };
+        let instance: String = rand::rng().sample_iter(Alphanumeric).take(INSTANCE).map(char::from).collect();
+        let peers = Peers::new(metrics.peers.clone());
         Self {
             current: ArcSwap::from_pointee(configuration),
             config_status: Mutex::new(config_status),
-            instance: rand::rng().sample_iter(Alphanumeric).take(INSTANCE).map(char::from).collect(),
+            pod: host_name().unwrap_or_else(|| instance.clone()),
+            instance,
             next_session: AtomicU64::new(1),
             serving: AtomicBool::new(false),
             log,
@@ -102,6 +110,7 @@ impl Broker {
             refused_logins: RefusedLogins::default(),
             sockjs: sockjs::Service::counted_in(memory.share()),
             memory,
+            peers,
             throttle,
             rates: Rates::default(),
             drain: Drain::default(),
@@ -142,6 +151,16 @@ impl Broker {
     pub(crate) fn next_session_id(&self) -> Arc<str> {
         let number = self.next_session.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number}", self.instance).into()
+    }
+
+    /// What the ids of all sessions of this process begin with.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// What this pod shows to its peers.
+    pub(crate) fn peer_pass(&self) -> Pass {
+        self.peers.pass(self.current().peer_token.as_ref())
     }
 
     /// Says that all ports accept.
@@ -233,6 +252,12 @@ impl Broker {
         };
         self.engine.destinations().into_iter().map(stats).collect()
     }
+}
+
+/// The name of this machine, which in Kubernetes is that of the pod.
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 impl fmt::Debug for Broker {

@@ -18,7 +18,7 @@ use crate::{
     drain,
     engine::embedded::StoreError,
     engines::RunningEngine,
-    stats,
+    peers, stats,
     telemetry::Log,
     transport::{Listener, Port, accept_loop, tcp, websocket},
 };
@@ -72,6 +72,8 @@ pub struct Addresses {
     pub websocket_tls: Option<SocketAddr>,
     /// The admin port.
     pub admin: SocketAddr,
+    /// Where the other pods of the broker connect.
+    pub peers: Option<SocketAddr>,
 }
 
 /// Serves clients that did not come through a port, but through a pipe within this process.
@@ -94,6 +96,7 @@ pub struct Server {
     stomp: Ports,
     websocket: Ports,
     admin: Listener,
+    peers: Option<Listener>,
 }
 
 /// The ports of one listener.
@@ -136,8 +139,10 @@ impl Server {
             )?,
         };
         let admin = listen(configuration.config.admin.port, "admin.port")?;
+        let peers = configuration.config.peers.as_ref().map(|peers| peers.port);
+        let peers = listen_if(peers, "peers.port")?;
         let engine = RunningEngine::start(&configuration.config).map_err(Box::new)?;
-        Ok(Self { broker: Arc::new(Broker::new(configuration, engine, log)), source, stomp, websocket, admin })
+        Ok(Self { broker: Arc::new(Broker::new(configuration, engine, log)), source, stomp, websocket, admin, peers })
     }
 
     /// Where it listens.
@@ -148,6 +153,7 @@ impl Server {
             websocket: self.websocket.main.as_ref().map(Listener::address),
             websocket_tls: self.websocket.tls.as_ref().map(Listener::address),
             admin: self.admin.address(),
+            peers: self.peers.as_ref().map(Listener::address),
         }
     }
 
@@ -161,7 +167,7 @@ impl Server {
     /// # Errors
     /// When a part of the broker that must always run has ended; what could still be drained has been.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), RunError> {
-        let Self { broker, source, stomp, websocket, admin } = self;
+        let Self { broker, source, stomp, websocket, admin, peers } = self;
         let mut tasks = JoinSet::new();
         let at_start = broker.current().config.clone();
         tasks.spawn(configuration::watch(Arc::clone(&broker), source, at_start));
@@ -171,6 +177,10 @@ impl Server {
         tasks.spawn(drain::run(Arc::clone(&broker)));
         tasks.spawn(export_spans(Arc::clone(&broker)));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
+        if let Some(listener) = peers {
+            tasks.spawn(peers::follow(Arc::clone(&broker), listener.address().port()));
+            tasks.spawn(peers::serve(Arc::clone(&broker), listener));
+        }
         for (listener, port) in stomp.with_their_names() {
             tracing::info!(listener = %listener.address(), ?port, "serving STOMP over TCP");
             let serving = Arc::clone(&broker);
@@ -193,6 +203,7 @@ impl Server {
         }
         broker.drain.begin_for_good();
         broker.drain.done().await;
+        broker.peers.finish().await;
         broker.running_engine.stop().await;
         broker.tracer.finish().await;
         tasks.shutdown().await;

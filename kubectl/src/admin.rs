@@ -102,7 +102,7 @@ impl<'a> Admin<'a> {
 
     /// Ends a session; false when the pod has none of this id.
     pub(crate) async fn end_session(&self, id: &str) -> Result<bool, AdminError> {
-        match self.ask(Method::DELETE, &format!("/sessions/{}", encoded(id))).await {
+        match self.ask(Method::DELETE, &format!("/sessions/{}?scope=pod", encoded(id))).await {
             Ok(_) => Ok(true),
             Err(AdminError::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(false),
             Err(error) => Err(error),

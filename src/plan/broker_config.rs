@@ -41,6 +41,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             port: ADMIN_PORT,
             token_file: Some(Path::new(names::MOUNT_PATH).join(names::ADMIN_FOLDER).join(names::ADMIN_TOKEN_KEY)),
         },
+        peers: None,
         credentials: config::Credentials {
             system: Some(directory(names::SYSTEM_FOLDER)),
             client: Some(directory(names::CLIENT_FOLDER)),

@@ -8,8 +8,8 @@
 //! | `/status` | [`Status`], all that the operator polls in one answer | yes |
 //! | `/config-hash` | [`ConfigStatus`] | yes |
 //! | `/websocket-stats` | [`WebSocketStats`] | yes |
-//! | `/sessions`, `/users/{name}/sessions` | [`SessionList`]; `?limit=`, `?after=`, the former also `?user=` | yes |
-//! | `/sessions/{id}` | [`SessionStatus`]; 404 when there is none | yes |
+//! | `/sessions`, `/users/{name}/sessions` | [`SessionList`] of this pod, of all pods; `?scope=`, `?limit=`, `?after=`, the former also `?user=` | yes |
+//! | `/sessions/{id}` | [`SessionStatus`], in whatever pod it is; 404 when there is none | yes |
 //! | `DELETE /sessions/{id}` | 202, the session ends with an ERROR | yes |
 //! | `/destinations` | [`DestinationList`]; `?limit=`, `?after=` | yes |
 //! | `POST /drain` | 202, the pod begins to drain as on SIGTERM but stays alive | yes |
@@ -153,7 +153,7 @@ pub struct WebSocketStats {
     pub destinations: BTreeMap<String, DestinationStats>,
 }
 
-/// One page of sessions, the oldest first.
+/// One page of sessions: pod by pod, each pod's oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionList {
@@ -164,6 +164,9 @@ pub struct SessionList {
     /// What to ask for as `after` to get the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// Pods by address and port that did not answer, so that their sessions are missing here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<String>,
 }
 
 /// One session that has logged in. Frames and octets are since it connected.
@@ -172,6 +175,9 @@ pub struct SessionList {
 pub struct SessionStatus {
     /// As in the header `session` of CONNECTED and in log lines.
     pub id: String,
+    /// Host name of the pod that has it, which in Kubernetes is the pod's name.
+    #[serde(default)]
+    pub pod: String,
     /// The user's name; absent for an anonymous session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,

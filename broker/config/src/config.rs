@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls, Logging, Tracing,
-    TrustedProxies, UpstreamTls, UserDestinations,
+    Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls, Logging, Peers,
+    Tracing, TrustedProxies, UpstreamTls, UserDestinations,
 };
 
 /// The whole of one broker pod's configuration.
@@ -21,6 +21,9 @@ pub struct Config {
     /// Where operators, probes and Prometheus connect.
     #[serde(default)]
     pub admin: Admin,
+    /// The other pods of the same broker. Absent: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
     /// What services and client connections log in with.
     #[serde(default)]
     pub credentials: Credentials,

@@ -188,6 +188,10 @@ impl Config {
         self.user_destinations
             .check()
             .map_err(|(key, problem)| LoadError::new(&format!("userDestinations.{key}"), problem))?;
+        if let Some(peers) = &self.peers {
+            let has_token = self.admin.token_file.is_some();
+            peers.check(has_token).map_err(|(key, problem)| LoadError::new(&format!("peers{key}"), problem))?;
+        }
         if let Some(tracing) = &self.tracing {
             tracing.check().map_err(|(key, problem)| LoadError::new(&format!("tracing.{key}"), problem))?;
         }

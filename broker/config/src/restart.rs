@@ -7,13 +7,14 @@ use crate::{Config, config_hash};
 /// Keys that are read once: the zone, the ports that are bound, the store that is opened, the
 /// connection to NATS. The kind of engine is, too, but not
 /// its settings.
-pub const READ_AT_START: [&str; 8] = [
+pub const READ_AT_START: [&str; 9] = [
     "zone",
     "listeners.stomp.port",
     "listeners.stomp.tls.port",
     "listeners.websocket.port",
     "listeners.websocket.tls.port",
     "admin.port",
+    "peers.port",
     "engine.embedded.persistence",
     "engine.jetStream",
 ];
@@ -59,6 +60,7 @@ mod tests {
             "listeners: {websocket: {port: 8080}, stomp: {port: 61613}}\n",
             "listeners: {websocket: {port: 8080, tls: {port: 8443, directory: /tls}}}\n",
             "zone: a\nlisteners: {websocket: {port: 8080}}\n",
+            "listeners: {websocket: {port: 8080}}\nadmin: {tokenFile: /t}\npeers: {dnsName: a}\n",
             "engine: {embedded: {persistence: {directory: /s}}}\nlisteners: {websocket: {port: 8080}}\n",
             "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1}], systemCredentials: \
              {directory: /s}, clientCredentials: {directory: /c}}}\nlisteners: {websocket: {port: 8080}}\n",

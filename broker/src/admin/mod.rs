@@ -5,6 +5,7 @@
 //! leaves the pod ready: the configuration before still serves, and taking all pods away would turn a typing error into
 //! an outage. `/livez` answers as long as the process serves requests at all.
 
+mod cluster;
 mod console;
 mod lists;
 mod routes;
@@ -15,6 +16,7 @@ use hyper::{Request, body::Incoming};
 use tokio::{net::TcpStream, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::lists::{session_here, sessions_here};
 use crate::{
     broker::Broker,
     transport::{
@@ -59,7 +61,7 @@ impl AdminServer {
                 if request.uri().path() == console::WEBSOCKET_PATH {
                     return websocket::open_elsewhere(&broker, &request, peer, console::WEBSOCKET_PATH);
                 }
-                Answer { response: routes::answer(&broker, &request).map(ResponseBody::Whole), upgrade: None }
+                Answer { response: routes::answer(&broker, &request).await.map(ResponseBody::Whole), upgrade: None }
             };
             let timeouts = HttpTimeouts { head: HEAD_TIME, write: HEAD_TIME };
             // Never told to stop: the port serves until its tasks are dropped, also during a drain.

@@ -1,8 +1,9 @@
-//! Which request gets which answer. No I/O: everything answered is at hand.
+//! Which request gets which answer. No I/O but for what the other pods are asked: all else is at hand.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -11,7 +12,7 @@ use hyper::{
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-use super::{console, lists};
+use super::{cluster, console, lists};
 use crate::{broker::Broker, metrics};
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -33,17 +34,34 @@ struct Route {
     path: &'static str,
     method: Method,
     needs_token: bool,
-    answer: fn(&Broker, &Asked<'_>) -> Answer,
+    answer: Handler,
+}
+
+/// Who knows the answer.
+enum Handler {
+    /// This pod.
+    Here(fn(&Broker, &Asked<'_>) -> Answer),
+    /// The other pods, too.
+    Cluster(for<'a> fn(&'a Broker, &'a Asked<'a>) -> BoxFuture<'a, Answer>),
 }
 
 /// A route for everybody.
 const fn open(path: &'static str, answer: fn(&Broker, &Asked<'_>) -> Answer) -> Route {
-    Route { path, method: Method::GET, needs_token: false, answer }
+    Route { path, method: Method::GET, needs_token: false, answer: Handler::Here(answer) }
 }
 
 /// A route for those who bring the token.
 const fn guarded(method: Method, path: &'static str, answer: fn(&Broker, &Asked<'_>) -> Answer) -> Route {
-    Route { path, method, needs_token: true, answer }
+    Route { path, method, needs_token: true, answer: Handler::Here(answer) }
+}
+
+/// A route for those who bring the token, to what may be in another pod.
+const fn everywhere(
+    method: Method,
+    path: &'static str,
+    answer: for<'a> fn(&'a Broker, &'a Asked<'a>) -> BoxFuture<'a, Answer>,
+) -> Route {
+    Route { path, method, needs_token: true, answer: Handler::Cluster(answer) }
 }
 
 static ROUTES: [Route; 15] = [
@@ -55,10 +73,14 @@ static ROUTES: [Route; 15] = [
     guarded(Method::GET, "/status", |broker, _| json(&broker.status())),
     guarded(Method::GET, "/config-hash", |broker, _| json(&broker.config_status())),
     guarded(Method::GET, "/websocket-stats", |broker, _| json(&broker.websocket_stats())),
-    guarded(Method::GET, "/sessions", lists::sessions),
-    guarded(Method::GET, "/sessions/{id}", lists::session),
-    guarded(Method::DELETE, "/sessions/{id}", lists::close_session),
-    guarded(Method::GET, "/users/{name}/sessions", lists::sessions_of_user),
+    everywhere(Method::GET, "/sessions", |broker, asked| Box::pin(cluster::sessions(broker, asked))),
+    everywhere(Method::GET, "/sessions/{id}", |broker, asked| Box::pin(cluster::session(broker, asked, Method::GET))),
+    everywhere(Method::DELETE, "/sessions/{id}", |broker, asked| {
+        Box::pin(cluster::session(broker, asked, Method::DELETE))
+    }),
+    everywhere(Method::GET, "/users/{name}/sessions", |broker, asked| {
+        Box::pin(cluster::sessions_of_user(broker, asked))
+    }),
     guarded(Method::GET, "/destinations", lists::destinations),
     guarded(Method::POST, "/drain", drain),
     guarded(Method::DELETE, "/drain", call_drain_off),
@@ -79,14 +101,18 @@ impl Route {
 }
 
 /// Answers a request.
-pub(super) fn answer<B>(broker: &Broker, request: &Request<B>) -> Answer {
+pub(super) async fn answer<B: Sync>(broker: &Broker, request: &Request<B>) -> Answer {
     let path = request.uri().path();
     let here: Vec<_> = ROUTES.iter().filter_map(|route| Some((route, route.matches(path)?))).collect();
     let mut answer = match here.iter().find(|(route, _)| route.takes(request.method())) {
         Some((route, name)) => match authorize(broker, request, route) {
             Ok(()) => {
                 let name = percent_decode_str(name).decode_utf8_lossy();
-                (route.answer)(broker, &Asked { name, query: request.uri().query().unwrap_or_default() })
+                let asked = Asked { name, query: request.uri().query().unwrap_or_default() };
+                match &route.answer {
+                    Handler::Here(answer) => answer(broker, &asked),
+                    Handler::Cluster(answer) => answer(broker, &asked).await,
+                }
             }
             Err(refusal) => refusal.answer(),
         },
@@ -194,11 +220,16 @@ pub(super) fn json(value: &impl Serialize) -> Answer {
     }
 }
 
+/// JSON that another pod has written.
+pub(super) fn json_text(json: Bytes) -> Answer {
+    body(StatusCode::OK, JSON, json)
+}
+
 pub(super) fn text(status: StatusCode, content: String) -> Answer {
     body(status, TEXT, content)
 }
 
-fn body(status: StatusCode, content_type: &'static str, content: String) -> Answer {
+fn body(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(content.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -15,7 +15,10 @@ use std::{
 
 use stompbroker_config::{Config, CredentialDirectory, Engine, LoadError, admin::LoginDigests, config_hash};
 
-pub use self::{admin_token::AdminToken, source::Source};
+pub use self::{
+    admin_token::{AdminToken, PeerToken},
+    source::Source,
+};
 pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
     engine::relay::check_tls as check_upstream_tls,
@@ -42,6 +45,8 @@ pub struct Configuration {
     pub settings: Arc<Settings>,
     /// What the admin port asks for; none: the endpoints that need it are closed.
     pub admin_token: Option<AdminToken>,
+    /// What the pods of the broker know each other by; none without an admin token.
+    pub peer_token: Option<PeerToken>,
 }
 
 /// Why the files give no configuration: `file:line: key: problem`.
@@ -139,7 +144,8 @@ impl Configuration {
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
         let authenticator = Authenticator::new(credentials, users, issuers);
         let logins = logins(&config, admin_token.as_ref());
-        Ok(Self { hash: config_hash(text), authenticator, logins, tls, settings, admin_token, config })
+        let peer_token = admin_token.as_ref().map(AdminToken::peer_token);
+        Ok(Self { hash: config_hash(text), authenticator, logins, tls, settings, admin_token, peer_token, config })
     }
 }
 

@@ -45,7 +45,7 @@ use self::{
     record::Moved,
 };
 pub(crate) use self::{
-    record::{SessionRecord, serial},
+    record::{SessionRecord, place},
     registry::{ConnectionRegistry, Member, Registration},
     throttle::Throttle,
 };

@@ -104,14 +104,15 @@ impl SessionRecord {
 
     /// The session's number among all of this process.
     pub(crate) fn serial(&self) -> u64 {
-        serial(&self.id).unwrap_or(u64::MAX)
+        place(&self.id).map_or(u64::MAX, |(_, serial)| serial)
     }
 
-    /// What is told of the session; nothing before its login.
-    pub(crate) fn status(&self) -> Option<SessionStatus> {
+    /// What is told of the session, which is in this pod; nothing before its login.
+    pub(crate) fn status(&self, pod: &str) -> Option<SessionStatus> {
         let Login { user, version, at } = self.login.get()?;
         Some(SessionStatus {
             id: self.id.as_ref().to_owned(),
+            pod: pod.to_owned(),
             user: (!user.is_empty()).then(|| user.as_ref().to_owned()),
             address: self.peer.to_string(),
             transport: self.transport.as_str().to_owned(),
@@ -127,9 +128,10 @@ impl SessionRecord {
     }
 }
 
-/// The number at the end of a session's id.
-pub(crate) fn serial(id: &str) -> Option<u64> {
-    id.rsplit_once('-')?.1.parse().ok()
+/// A session's place in the lists of all pods: its process, and its number there.
+pub(crate) fn place(id: &str) -> Option<(&str, u64)> {
+    let (instance, serial) = id.rsplit_once('-')?;
+    Some((instance, serial.parse().ok()?))
 }
 
 /// There is only one writer.

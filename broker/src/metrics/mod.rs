@@ -2,6 +2,7 @@
 //! relaxed addition at most; connections add what one wake-up brought in one go.
 
 mod engine;
+mod peers;
 mod process;
 mod spans;
 
@@ -14,6 +15,7 @@ use prometheus_client::{
 };
 
 pub use self::engine::EngineCollector;
+pub(crate) use self::peers::PeerMetrics;
 pub(crate) use self::spans::{DropReason, SpanMetrics};
 use crate::{session::CloseReason, stomp::Command, transport::Transport};
 
@@ -55,6 +57,8 @@ pub struct Metrics {
     pub closed_abnormally: Counter,
     /// Spans of messages.
     pub(crate) spans: SpanMetrics,
+    /// The other pods.
+    pub(crate) peers: PeerMetrics,
 }
 
 /// What is counted per transport.
@@ -246,8 +250,6 @@ impl Metrics {
             "Connections that ended without DISCONNECT or an orderly close",
         );
 
-        let spans = SpanMetrics::registered(registry);
-
         let transport = |transport: Transport| {
             let label = TransportLabel { transport: transport.as_str() };
             TransportMetrics {
@@ -279,7 +281,8 @@ impl Metrics {
             config_reloads,
             draining,
             closed_abnormally,
-            spans,
+            spans: SpanMetrics::registered(registry),
+            peers: PeerMetrics::registered(registry),
             registry: root,
         }
     }

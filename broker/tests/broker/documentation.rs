@@ -58,7 +58,7 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
                clientCertificates: {caFile: /a, login: Uri}}";
     let common =
         "zone: a\nlisteners: {stomp: {port: 1, tls: TLS, proxyProtocol: {trustedAddresses: [10.0.0.1]}, slowConsumers: DropOldest}, websocket: {port: 2, proxyProtocol: {trustedAddresses: [10.0.0.1]}, forwardedHeaders: {trustedAddresses: [10.0.0.1]}, allowedOrigins: ['*'], pingInterval: 1s, compression: {enabled: true}, tls: TLS, slowConsumers: DropOldest, sockJs: {}}}\n\
-                  admin: {tokenFile: /t}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
+                  admin: {tokenFile: /t}\npeers: {dnsName: a, addresses: ['10.0.0.1:1']}\ncredentials: {system: {directory: /s}, client: {directory: /c}}\n\
                   authentication: {users: {file: /u}, tokenHeader: X, jwt: [{issuer: a, audiences: [b], jwksUrl: 'https://a'}, \
                   {issuer: b, audiences: [b], jwksFile: /k, caFile: /a}]}\nlimits: {messagesPerSecondPerPod: 1, connectionsPerAddress: 1, memory: 1}\n\
                   authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n\

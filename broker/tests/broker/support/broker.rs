@@ -71,6 +71,11 @@ impl BrokerUnderTest {
         loopback(self.addresses.stomp_tls.unwrap())
     }
 
+    /// Where its peers reach it.
+    pub(crate) fn peers(&self) -> SocketAddr {
+        loopback(self.addresses.peers.unwrap())
+    }
+
     /// Waits until load balancers would send clients here, the first time.
     async fn connected(&self) {
         if self.connects.swap(false, Ordering::Relaxed) {

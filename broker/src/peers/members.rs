@@ -1,0 +1,140 @@
+//! Who the peers are: what DNS or the configuration says, and for a while whoever has asked something.
+
+use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
+
+use stompbroker_config::Peers;
+use tokio::{
+    net::{UdpSocket, lookup_host},
+    time::{Instant, timeout},
+};
+
+/// How long DNS may take.
+const LOOK_UP_TIME: Duration = Duration::from_secs(5);
+/// How long a pod is known that has shown itself before DNS knew it; caches of DNS keep an answer for about half of that.
+const INTRODUCED: Duration = Duration::from_mins(1);
+/// Pods at most; beyond it the answers of DNS would be cut anyway.
+const MOST: usize = 512;
+
+/// The peers of this pod. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Members {
+    found: Vec<SocketAddr>,
+    /// Until when those are known that have shown themselves.
+    introduced: HashMap<SocketAddr, Instant>,
+}
+
+/// Why the peers are not known.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LookUpError {
+    #[error("{name} cannot be resolved: {source}")]
+    Dns { name: String, source: io::Error },
+    #[error("{0} was not resolved within {LOOK_UP_TIME:?}")]
+    Late(String),
+}
+
+impl Members {
+    /// Takes the addresses that were looked up, in order; whether they are others than before.
+    pub(super) fn replace(&mut self, mut addresses: Vec<SocketAddr>) -> bool {
+        addresses.truncate(MOST);
+        self.introduced.retain(|address, _| !addresses.contains(address));
+        let changed = self.found != addresses;
+        self.found = addresses;
+        changed
+    }
+
+    /// Remembers a pod that has asked something, for a while: a new one is heard of before DNS tells of it.
+    pub(super) fn introduce(&mut self, address: SocketAddr, now: Instant) {
+        self.introduced.retain(|_, until| *until > now);
+        if !self.found.contains(&address) && self.introduced.len() < MOST {
+            self.introduced.insert(address, now + INTRODUCED);
+        }
+    }
+
+    /// Forgets that a pod has shown itself, for it does not answer.
+    pub(super) fn forget(&mut self, address: SocketAddr) {
+        self.introduced.remove(&address);
+    }
+
+    /// All that are known.
+    pub(super) fn all(&self, now: Instant) -> Vec<SocketAddr> {
+        let introduced = self.introduced.iter().filter(|(_, until)| **until > now).map(|(address, _)| *address);
+        self.found.iter().copied().chain(introduced).collect()
+    }
+}
+
+/// The addresses of the other pods, sorted; this one, which listens on `own_port`, is left out.
+pub(super) async fn look_up(peers: &Peers, own_port: u16) -> Result<Vec<SocketAddr>, LookUpError> {
+    let mut addresses = match &peers.dns_name {
+        None => peers.addresses.clone(),
+        Some(name) => {
+            let found = timeout(LOOK_UP_TIME, lookup_host((name.as_str(), own_port))).await;
+            let found = found.map_err(|_| LookUpError::Late(name.clone()))?;
+            found.map_err(|source| LookUpError::Dns { name: name.clone(), source })?.collect()
+        }
+    };
+    addresses.sort_unstable();
+    addresses.dedup();
+    let mut others = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        if !is_own(address, own_port).await {
+            others.push(address);
+        }
+    }
+    Ok(others)
+}
+
+/// Whether an address is one of this machine: then the way there begins at the very same address. Nothing is sent.
+async fn is_own(address: SocketAddr, own_port: u16) -> bool {
+    let here: SocketAddr =
+        if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
+    let way = async {
+        let socket = UdpSocket::bind(here).await?;
+        socket.connect(address).await?;
+        socket.local_addr()
+    };
+    address.port() == own_port && way.await.is_ok_and(|begin| begin.ip() == address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> SocketAddr {
+        ([10, 0, 0, last], 15021).into()
+    }
+
+    #[test]
+    fn a_pod_that_shows_itself_is_known_for_a_while_or_for_as_long_as_dns_tells_of_it() {
+        let (mut members, now) = (Members::default(), Instant::now());
+        assert!(members.replace(vec![address(1)]));
+        members.introduce(address(1), now);
+        members.introduce(address(2), now);
+        assert_eq!(members.all(now), [address(1), address(2)]);
+        assert!(!members.replace(vec![address(1)]), "DNS says the same");
+        assert_eq!(members.all(now + INTRODUCED), [address(1)]);
+        assert!(members.replace(vec![address(1), address(2)]));
+        assert_eq!(members.all(now + INTRODUCED), [address(1), address(2)]);
+        assert!(members.replace(vec![address(1)]));
+        assert_eq!(members.all(now), [address(1)], "it has gone");
+    }
+
+    #[test]
+    fn one_that_does_not_answer_is_known_only_by_dns() {
+        let (mut members, now) = (Members::default(), Instant::now());
+        members.replace(vec![address(1)]);
+        members.introduce(address(2), now);
+        members.forget(address(1));
+        members.forget(address(2));
+        assert_eq!(members.all(now), [address(1)]);
+    }
+
+    #[tokio::test]
+    async fn the_own_address_is_no_peer() {
+        let addresses = ["127.0.0.1:7", "127.0.0.1:8", "192.0.2.1:7"].map(|address| address.parse().unwrap());
+        let peers = Peers { port: 7, dns_name: None, addresses: addresses.to_vec() };
+        assert_eq!(look_up(&peers, 7).await.unwrap(), addresses[1..]);
+        let peers = Peers { port: 7, dns_name: Some("localhost".to_owned()), addresses: Vec::new() };
+        assert_eq!(look_up(&peers, 7).await.unwrap(), []);
+        assert!(!look_up(&peers, 8).await.unwrap().contains(&addresses[1]));
+    }
+}
