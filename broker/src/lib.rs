@@ -11,7 +11,8 @@
 //! * [`selector`] tells which messages a subscription wants, by their headers; it is pure, too.
 //! * One [`mailbox`] a session is the only way back from an engine: bounded, batched, woken once per batch.
 //! * `trace` follows messages through all of this and tells a collector, which nothing waits for.
-//! * `peers` are the other pods of the same broker: they are asked for their sessions.
+//! * `peers` are the other pods of the same broker: they are asked for their sessions, and handed
+//!   requests that came to the wrong pod.
 //! * A connection drives one session: a single future over a socket, whatever the transport's framing.
 //! * [`server`] binds the ports and runs it all; [`configuration`] is read at the start and brought into force again whenever
 //!   its files change.

@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 
 pub use self::engine::EngineCollector;
-pub(crate) use self::peers::PeerMetrics;
+pub(crate) use self::peers::{HandOn, PeerMetrics};
 pub(crate) use self::spans::{DropReason, SpanMetrics};
 use crate::{session::CloseReason, stomp::Command, transport::Transport};
 

@@ -52,10 +52,28 @@ pub(crate) enum AskError {
     Http(#[from] PoolError),
     #[error("no answer within {0:?}")]
     Deadline(Duration),
+    #[error("it is lost, or this pod lets its clients go")]
+    Lost,
     #[error("the answer broke off, or has more than {MOST_ANSWER} octets: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
     #[error("it takes this pod for a stranger: do both have the same admin.tokenFile?")]
     Stranger,
+}
+
+impl AskError {
+    /// Whether nothing has reached the peer.
+    pub(super) fn is_unsent(&self) -> bool {
+        match self {
+            Self::Http(error) => error.is_connect(),
+            Self::Request(_) | Self::Stranger => true,
+            Self::Deadline(_) | Self::Body(_) | Self::Lost => false,
+        }
+    }
+
+    /// Whether the peer is there and has answered, only not what was asked.
+    pub(super) const fn is_answer(&self) -> bool {
+        matches!(self, Self::Request(_) | Self::Stranger | Self::Lost)
+    }
 }
 
 /// The pool's own words say only in which step it failed.

@@ -1,4 +1,4 @@
-//! Who the peers are: what DNS or the configuration says, and for a while whoever has asked something.
+//! Who the peers are, what DNS or the configuration says and for a while whoever has asked something; and which are silent.
 
 use std::{collections::HashMap, io, net::SocketAddr, time::Duration};
 
@@ -12,6 +12,8 @@ use tokio::{
 const LOOK_UP_TIME: Duration = Duration::from_secs(5);
 /// How long a pod is known that has shown itself before DNS knew it; caches of DNS keep an answer for about half of that.
 const INTRODUCED: Duration = Duration::from_mins(1);
+/// A pod that has answered nothing for so long, although it is asked every few seconds, is lost.
+const LOST: Duration = Duration::from_secs(6);
 /// Pods at most; beyond it the answers of DNS would be cut anyway.
 const MOST: usize = 512;
 
@@ -21,6 +23,8 @@ pub(super) struct Members {
     found: Vec<SocketAddr>,
     /// Until when those are known that have shown themselves.
     introduced: HashMap<SocketAddr, Instant>,
+    /// Since when those are silent that do not answer.
+    silent: HashMap<SocketAddr, Instant>,
 }
 
 /// Why the peers are not known.
@@ -37,6 +41,7 @@ impl Members {
     pub(super) fn replace(&mut self, mut addresses: Vec<SocketAddr>) -> bool {
         addresses.truncate(MOST);
         self.introduced.retain(|address, _| !addresses.contains(address));
+        self.silent.retain(|address, _| addresses.contains(address));
         let changed = self.found != addresses;
         self.found = addresses;
         changed
@@ -44,15 +49,35 @@ impl Members {
 
     /// Remembers a pod that has asked something, for a while: a new one is heard of before DNS tells of it.
     pub(super) fn introduce(&mut self, address: SocketAddr, now: Instant) {
+        self.answers(address);
         self.introduced.retain(|_, until| *until > now);
         if !self.found.contains(&address) && self.introduced.len() < MOST {
             self.introduced.insert(address, now + INTRODUCED);
         }
     }
 
-    /// Forgets that a pod has shown itself, for it does not answer.
-    pub(super) fn forget(&mut self, address: SocketAddr) {
+    /// Learns that a pod does not answer now; that it has shown itself counts no longer.
+    pub(super) fn does_not_answer(&mut self, address: SocketAddr, now: Instant) {
         self.introduced.remove(&address);
+        if self.found.contains(&address) {
+            self.silent.entry(address).or_insert(now);
+        }
+    }
+
+    /// Learns that a pod is there.
+    pub(super) fn answers(&mut self, address: SocketAddr) {
+        self.silent.remove(&address);
+    }
+
+    /// Whether nothing is to be expected of a pod any more: it is silent for long, or is none of this broker now.
+    pub(super) fn has_lost(&self, address: SocketAddr, now: Instant) -> bool {
+        let is_silent = self.silent.get(&address).is_some_and(|since| now.duration_since(*since) >= LOST);
+        is_silent || !(self.found.contains(&address) || self.introduced.contains_key(&address))
+    }
+
+    /// All that are known and answer. The others are not asked on behalf of clients, who would wait for them each time.
+    pub(super) fn talkative(&self, now: Instant) -> Vec<SocketAddr> {
+        self.all(now).into_iter().filter(|address| !self.silent.contains_key(address)).collect()
     }
 
     /// All that are known.
@@ -123,9 +148,26 @@ mod tests {
         let (mut members, now) = (Members::default(), Instant::now());
         members.replace(vec![address(1)]);
         members.introduce(address(2), now);
-        members.forget(address(1));
-        members.forget(address(2));
+        members.does_not_answer(address(1), now);
+        members.does_not_answer(address(2), now);
         assert_eq!(members.all(now), [address(1)]);
+    }
+
+    #[test]
+    fn one_that_is_silent_is_not_asked_for_clients_and_is_lost_after_a_while() {
+        let (mut members, now) = (Members::default(), Instant::now());
+        members.replace(vec![address(1), address(2)]);
+        members.does_not_answer(address(2), now);
+        members.does_not_answer(address(2), now + LOST / 2);
+        assert_eq!((members.talkative(now), members.all(now)), (vec![address(1)], vec![address(1), address(2)]));
+        assert!(!members.has_lost(address(2), now + LOST / 2));
+        assert!(members.has_lost(address(2), now + LOST));
+        assert!(!members.has_lost(address(1), now + LOST));
+        members.answers(address(2));
+        assert_eq!(members.talkative(now), [address(1), address(2)]);
+        assert!(!members.has_lost(address(2), now + LOST));
+        members.replace(vec![address(1)]);
+        assert!(members.has_lost(address(2), now), "DNS does not tell of it any more");
     }
 
     #[tokio::test]

@@ -11,10 +11,15 @@
 //! have that one already, and what crosses the network opens nothing but this port.
 //!
 //! What a peer asks is answered by this pod alone, so no question goes round.
+//!
+//! A request of SockJS may come to any pod. Where its session is not, the pod asks the others who has it, remembers the one
+//! that says so, and hands the request on to it.
 
 mod client;
 mod members;
+mod owners;
 mod server;
+mod sockjs;
 
 use std::{
     net::SocketAddr,
@@ -26,19 +31,20 @@ use bytes::Bytes;
 use futures::{StreamExt as _, stream::FuturesUnordered};
 use hyper::{Method, StatusCode};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{client::Client, members::Members};
+use self::{client::Client, members::Members, owners::Owners};
 pub(crate) use self::{
     client::{AskError, Pass},
     server::serve,
+    sockjs::{hand_on, locate},
 };
 use crate::{broker::Broker, configuration::PeerToken, metrics::PeerMetrics};
 
-/// How long a peer may take to answer a question of the admin port.
+/// How long a peer may take to answer a question; not for requests that are handed on, which may wait for messages.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// How often the addresses of the pods are looked up.
+/// How often the addresses of the pods are looked up, and all of them asked for a sign of life.
 const PERIOD: Duration = Duration::from_secs(2);
 /// What answers that are under way when the process ends may still take.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -48,6 +54,10 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) struct Peers {
     members: Mutex<Members>,
     client: Client,
+    /// Which pod has which session of SockJS.
+    owners: Mutex<Owners>,
+    /// Sessions of SockJS that are looked for at once.
+    searches: Semaphore,
     metrics: PeerMetrics,
     /// Where this pod listens for them, once it does.
     port: OnceLock<u16>,
@@ -67,6 +77,8 @@ impl Peers {
         Self {
             members: Mutex::default(),
             client: Client::new(&tasks, &stop),
+            owners: Mutex::default(),
+            searches: Semaphore::new(sockjs::MOST_SEARCHES),
             metrics,
             port: OnceLock::new(),
             stop,
@@ -103,12 +115,20 @@ impl Peers {
     ) -> Result<(StatusCode, Bytes), AskError> {
         let peers = &broker.peers;
         let answer = peers.client.ask(&broker.peer_pass(), address, method, path, deadline).await;
-        if let Err(error) = &answer {
-            peers.metrics.failed.inc();
-            peers.members.lock().forget(address);
-            tracing::debug!(peer.addr = %address, %error, "a peer does not answer");
+        match &answer {
+            Ok(_) => peers.members.lock().answers(address),
+            Err(error) => peers.does_not_answer(address, error),
         }
         answer
+    }
+
+    /// Counts a request that a peer did not answer.
+    fn does_not_answer(&self, address: SocketAddr, error: &AskError) {
+        self.metrics.failed.inc();
+        if !error.is_answer() {
+            self.members.lock().does_not_answer(address, Instant::now());
+        }
+        tracing::debug!(peer.addr = %address, %error, "a peer does not answer");
     }
 
     /// Ends the conversations with peers; those in the middle of an answer may end it.
@@ -120,7 +140,7 @@ impl Peers {
     }
 }
 
-/// Keeps the addresses of the peers up to date, for ever. `port` is where this pod listens for them.
+/// Keeps up to date who the peers are and which of them answer, for ever. `port` is where this pod listens for them.
 pub(crate) async fn follow(broker: Arc<Broker>, port: u16) {
     let peers = &broker.peers;
     // Only this task sets it.
@@ -145,6 +165,8 @@ pub(crate) async fn follow(broker: Arc<Broker>, port: u16) {
             }
             Err(_) => {}
         }
+        // Who does not answer is told from who has nothing to say.
+        Peers::ask_all(&broker, &Method::GET, server::ALIVE).await;
         peers.metrics.known.set(i64::try_from(peers.addresses().len()).unwrap_or(i64::MAX));
         tokio::time::sleep(PERIOD).await;
     }

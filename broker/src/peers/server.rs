@@ -2,13 +2,17 @@
 //!
 //! | path | answer |
 //! |---|---|
+//! | `GET /alive` | 204 |
 //! | `GET /sessions` | the sessions of this pod, as on the admin port |
+//! | `GET /sockjs/{id}` | 204 when this pod has that session of SockJS, else 410 |
+//! | `/sockjs/{id}/{transport}` | the answer to a request that came to another pod; 410 when this one does not have the session |
+//! | `POST /sockjs/{id}/release` | 204; the response that waits for frames of the session ends |
 //! | `GET /sessions/{id}`, `DELETE /sessions/{id}` | one of them; 404 when this pod does not have it |
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
-    Method, Request, StatusCode,
+    Method, Request, Response, StatusCode,
     body::Incoming,
     header::{AUTHORIZATION, HeaderMap},
 };
@@ -16,7 +20,7 @@ use percent_encoding::percent_decode_str;
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::client::PEER_PORT;
+use super::{client::PEER_PORT, sockjs::RELEASE};
 use crate::{
     admin,
     broker::Broker,
@@ -24,9 +28,12 @@ use crate::{
         Listener, accept_loop,
         http::{self, Answer, HttpTimeouts},
         sockjs::ResponseBody,
+        websocket,
     },
 };
 
+/// The path that asks for a sign of life.
+pub(super) const ALIVE: &str = "/alive";
 /// How long a connection is kept that nothing is asked over.
 const IDLE_TIME: Duration = Duration::from_mins(1);
 
@@ -48,12 +55,13 @@ pub(crate) async fn serve(broker: Arc<Broker>, listener: Listener) {
 /// Answers the requests of one connection.
 async fn converse(broker: Arc<Broker>, stream: TcpStream, peer: SocketAddr) {
     let timeouts = HttpTimeouts { head: IDLE_TIME, write: broker.current().config.limits.send_timeout.0 };
-    let answer = async |request: Request<Incoming>| Answer { response: answer(&broker, &request, peer), upgrade: None };
+    let answer =
+        async |request: Request<Incoming>| Answer { response: answer(&broker, request, peer).await, upgrade: None };
     // Peers never upgrade.
     let _: Option<http::Upgraded<TcpStream, ()>> = http::serve(stream, timeouts, &broker.peers.stop, answer).await;
 }
 
-fn answer(broker: &Arc<Broker>, request: &Request<Incoming>, peer: SocketAddr) -> hyper::Response<ResponseBody> {
+async fn answer(broker: &Arc<Broker>, request: Request<Incoming>, peer: SocketAddr) -> Response<ResponseBody> {
     if !is_peer(broker, request.headers()) {
         tracing::warn!(peer.addr = %peer, "refused: it is no pod of this broker, or has another admin.tokenFile");
         return ResponseBody::text(StatusCode::UNAUTHORIZED, "Bring the token of the pods of this broker.\n");
@@ -63,6 +71,7 @@ fn answer(broker: &Arc<Broker>, request: &Request<Incoming>, peer: SocketAddr) -
     let mut segments = path.split('/').skip(1);
     let segments = [segments.next(), segments.next(), segments.next(), segments.next()];
     match (request.method(), segments) {
+        (&Method::GET, [Some("alive"), None, ..]) => status(StatusCode::NO_CONTENT),
         (&Method::GET, [Some("sessions"), None, ..]) => {
             admin::sessions_here(broker, request.uri().query().unwrap_or_default()).map(ResponseBody::Whole)
         }
@@ -70,8 +79,25 @@ fn answer(broker: &Arc<Broker>, request: &Request<Incoming>, peer: SocketAddr) -
             let id = percent_decode_str(id).decode_utf8_lossy();
             admin::session_here(broker, method, &id).map(ResponseBody::Whole)
         }
+        (&Method::GET, [Some("sockjs"), Some(id), None, _]) => {
+            status(if broker.sockjs.has(id) { StatusCode::NO_CONTENT } else { StatusCode::GONE })
+        }
+        (&Method::POST, [Some("sockjs"), Some(id), Some(RELEASE), None]) => {
+            broker.sockjs.release(id);
+            status(StatusCode::NO_CONTENT)
+        }
+        (_, [Some("sockjs"), Some(id), Some(transport), None]) => {
+            let answer = websocket::answer_handed(broker, id, transport, peer, request).await;
+            answer.unwrap_or_else(|| status(StatusCode::GONE))
+        }
         _ => ResponseBody::text(StatusCode::NOT_FOUND, "There is nothing here.\n"),
     }
+}
+
+fn status(status: StatusCode) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::empty());
+    *response.status_mut() = status;
+    response
 }
 
 /// Whether a request brings the token of the peers.

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     io,
     pin::{Pin, pin},
     task::{Context, Poll, ready},
@@ -65,7 +66,7 @@ pub async fn serve<S, B, U, F>(
 ) -> Option<Upgraded<S, U>>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    B: Body<Data = Bytes, Error = Infallible> + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
     F: Future<Output = Answer<B, U>>,
 {
     let upgrade = Mutex::new(None);

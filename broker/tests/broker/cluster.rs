@@ -15,7 +15,8 @@ pub(crate) struct Cluster {
 /// The configuration of a pod, which `ann` may log in to, that has peers at these addresses, with these further keys.
 pub(crate) fn config_of_peers(addresses: &[String], more: &str) -> String {
     let addresses = addresses.iter().map(|address| format!("'{address}'")).collect::<Vec<_>>().join(", ");
-    let keys = "{port: 0, path: /chat, allowedOrigins: ['*'], sockJs: {disconnectDelay: 2s}}";
+    let keys = "{port: 0, path: /chat, allowedOrigins: ['*'], \
+                forwardedHeaders: {trustedAddresses: [127.0.0.0/8]}, sockJs: {disconnectDelay: 2s}}";
     let credentials = "credentials: {client: {directory: FOLDER/client}}";
     config(&format!("{credentials}\npeers: {{port: 0, addresses: [{addresses}]}}\n{more}"))
         .replace("{port: 0, path: /chat}", keys)

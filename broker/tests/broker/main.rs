@@ -14,6 +14,7 @@ mod console;
 mod documentation;
 mod drain;
 mod durable;
+mod handed_on;
 mod heartbeats;
 mod limits;
 mod logging;

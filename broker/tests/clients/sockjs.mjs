@@ -1,12 +1,12 @@
-// sockjs-client in node with @stomp/stompjs over it, through each transport that it has there, against a broker at
+// sockjs-client in node with @stomp/stompjs over it, through each transport that it has there or those named, against a broker at
 // 127.0.0.1:PORT: text and its escapes, many messages at once, a large one, a receipt, an ERROR, the end.
 //
-// Usage: node sockjs.mjs PORT PACKAGES. Prints `ok` at the end; anything else is a failure.
+// Usage: node sockjs.mjs PORT PACKAGES [TRANSPORT...]. Prints `ok` at the end; anything else is a failure.
 
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
-const [port, packages] = process.argv.slice(2);
+const [port, packages, ...named] = process.argv.slice(2);
 const require = createRequire(`${packages}/package.json`);
 const { Client } = await import(require.resolve("@stomp/stompjs"));
 const SockJS = require("sockjs-client");
@@ -16,7 +16,8 @@ const { talk } = await import(
   `data:text/javascript,${encodeURIComponent(readFileSync(new URL("sockjs_talk.mjs", import.meta.url), "utf8"))}`
 );
 
-for (const transport of ["websocket", "xhr-streaming", "eventsource", "xhr-polling"]) {
+const all = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"];
+for (const transport of named.length ? named : all) {
   await talk({ Client, SockJS, url: `http://127.0.0.1:${port}/chat`, transport });
 }
 console.log("ok");

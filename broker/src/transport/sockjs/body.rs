@@ -1,13 +1,13 @@
-//! What a response carries: all at once, or frames as they come.
+//! What a response carries: all at once, frames as they come, or what another server answers.
 
 use std::{
-    convert::Infallible,
+    error::Error,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Full, combinators::UnsyncBoxBody};
 use hyper::{
     Response, StatusCode,
     body::{Body, Frame, SizeHint},
@@ -16,6 +16,9 @@ use hyper::{
 
 use super::stream::FrameStream;
 
+/// Why a body ends before its end; the connection breaks, so that the client takes no part for the whole.
+pub type BrokenBody = Box<dyn Error + Send + Sync>;
+
 /// The body of a response.
 #[derive(Debug)]
 pub enum ResponseBody {
@@ -23,6 +26,8 @@ pub enum ResponseBody {
     Whole(Full<Bytes>),
     /// The frames of a session, each in a piece of its own.
     Frames(Box<FrameStream>),
+    /// That of the server which has the session.
+    Handed(UnsyncBoxBody<Bytes, BrokenBody>),
 }
 
 impl ResponseBody {
@@ -39,12 +44,13 @@ impl ResponseBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenBody;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body).poll_frame(context),
+            Self::Whole(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Frames(frames) => frames.poll_piece(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+            Self::Handed(body) => Pin::new(body).poll_frame(context),
         }
     }
 
@@ -52,6 +58,7 @@ impl Body for ResponseBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Frames(_) => false,
+            Self::Handed(body) => body.is_end_stream(),
         }
     }
 
@@ -59,6 +66,7 @@ impl Body for ResponseBody {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Frames(_) => SizeHint::default(),
+            Self::Handed(body) => body.size_hint(),
         }
     }
 }

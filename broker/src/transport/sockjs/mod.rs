@@ -8,6 +8,7 @@
 //! request ──► path ──► info, iframe, greeting
 //!                 ├──► receive (xhr, xhr_streaming, eventsource, htmlfile, jsonp) ──► Session ◄──► Pipe ──► application
 //!                 ├──► send (xhr_send, jsonp_send) ──────────────────────────────────────┘
+//!                 │         └── the session is elsewhere: locate, hand on ──► its server ──► answer_handed ──► receive, send
 //!                 └──► websocket, raw websocket ── upgraded stream ──────────────────────────────────────► application
 //! ```
 
@@ -30,11 +31,11 @@ mod websocket;
 use std::time::Duration;
 
 pub use self::{
-    body::ResponseBody,
+    body::{BrokenBody, ResponseBody},
     frame::CloseFrame,
     messages::{Message, Messages},
     pipe::Pipe,
-    service::{Application, Service, Visitor},
+    service::{Application, HANDED_HEADERS, Handed, Service, Visitor},
     stream::FrameStream,
     websocket::Framing,
 };

@@ -23,6 +23,38 @@ pub(super) enum SessionTransport {
     JsonpSend,
 }
 
+impl SessionTransport {
+    const ALL: [Self; 8] = [
+        Self::WebSocket,
+        Self::Xhr,
+        Self::XhrStreaming,
+        Self::XhrSend,
+        Self::EventSource,
+        Self::HtmlFile,
+        Self::Jsonp,
+        Self::JsonpSend,
+    ];
+
+    /// The segment of the path that asks for it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Xhr => "xhr",
+            Self::XhrStreaming => "xhr_streaming",
+            Self::XhrSend => "xhr_send",
+            Self::EventSource => "eventsource",
+            Self::HtmlFile => "htmlfile",
+            Self::Jsonp => "jsonp",
+            Self::JsonpSend => "jsonp_send",
+        }
+    }
+
+    /// The one with this name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|transport| transport.name() == name)
+    }
+}
+
 /// Octets of a session's id; clients choose eight characters.
 const MOST_ID: usize = 256;
 
@@ -46,17 +78,7 @@ pub(super) fn parse<'a>(base: &str, path: &'a str) -> Option<Target<'a>> {
     if segments.next().is_some() || !is_name(server) || !is_name(id) || id.len() > MOST_ID {
         return None;
     }
-    let transport = match transport {
-        "websocket" => SessionTransport::WebSocket,
-        "xhr" => SessionTransport::Xhr,
-        "xhr_streaming" => SessionTransport::XhrStreaming,
-        "xhr_send" => SessionTransport::XhrSend,
-        "eventsource" => SessionTransport::EventSource,
-        "htmlfile" => SessionTransport::HtmlFile,
-        "jsonp" => SessionTransport::Jsonp,
-        "jsonp_send" => SessionTransport::JsonpSend,
-        _ => return None,
-    };
+    let transport = SessionTransport::named(transport)?;
     Some(Target::Session { id, transport })
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{Request, Response, StatusCode, body::Incoming};
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use super::{
     frame::CloseFrame,
     headers,
     path::SessionTransport,
-    service::{Application, Context, Missing, origin_of},
+    service::{Application, Context, Handed, Missing, origin_of},
     session::{Attachment, Session},
     stream::{FrameStream, Receiver},
 };
@@ -35,13 +36,22 @@ pub(super) async fn answer<A: Application>(
         Ok(format) => format,
         Err(words) => return uncached(body::text(StatusCode::INTERNAL_SERVER_ERROR, words)),
     };
-    let origin = origin_of(request.headers()).map(str::to_owned);
+    let (head, body) = request.into_parts();
     // HTTP tells that the client has gone only when nothing is left to be read.
-    let rest = Limited::new(request.into_body(), MOST_BODY).collect();
+    let rest = Limited::new(body, MOST_BODY).collect();
     if !matches!(timeout(context.options.request_timeout, rest).await, Ok(Ok(_))) {
         return uncached(body::text(StatusCode::PAYLOAD_TOO_LARGE, "A request that receives needs no body.\n"));
     }
-    let session = match find_or_open(context, id, origin.as_deref(), &format) {
+    if !context.service.has(id)
+        && let Some(server) = context.application.locate(id).await
+    {
+        let (name, query) = (transport.name(), head.uri.query());
+        let handed = Handed { id, transport: name, receives: true, query, headers: &head.headers, body: Bytes::new() };
+        if let Some(response) = context.application.hand_on(server, handed).await {
+            return uncached(response);
+        }
+    }
+    let session = match find_or_open(context, id, origin_of(&head.headers), &format) {
         Ok(session) => session,
         Err((status, words)) => return uncached(body::text(status, words)),
     };

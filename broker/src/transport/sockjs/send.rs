@@ -1,6 +1,6 @@
 //! Requests that send messages: `xhr_send`, `jsonp_send`. All of a request counts, or nothing.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
@@ -13,9 +13,10 @@ use tokio::{
 use super::{
     ResponseBody, body, headers,
     json::{Accept, Piece, StringsReader},
+    path::SessionTransport,
     pipe::END,
-    service::{Application, Context, origin_of},
-    session::Upload,
+    service::{Application, Context, Handed, Missing, origin_of},
+    session::{Session, Upload},
 };
 
 /// Octets of one request that do not count against the budget of all.
@@ -28,6 +29,23 @@ pub(super) enum Form {
     Xhr,
     /// JSON, or a form's field `d`; some browsers do strange things after a 204.
     Jsonp,
+}
+
+impl Form {
+    const fn transport(self) -> SessionTransport {
+        match self {
+            Self::Xhr => SessionTransport::XhrSend,
+            Self::Jsonp => SessionTransport::JsonpSend,
+        }
+    }
+
+    /// Says that the messages were taken.
+    fn taken(self) -> Response<ResponseBody> {
+        match self {
+            Self::Xhr => body::text(StatusCode::NO_CONTENT, ""),
+            Self::Jsonp => body::text(StatusCode::OK, "ok"),
+        }
+    }
 }
 
 /// Why messages were not taken; the text goes to the client.
@@ -60,31 +78,52 @@ pub(super) async fn answer<A: Application>(
     form: Form,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let Ok(session) = context.service.find(id, origin_of(request.headers())) else {
-        return body::text(StatusCode::NOT_FOUND, "No such session.\n");
-    };
-    let is_form = form == Form::Jsonp
-        && headers::text(request.headers(), &CONTENT_TYPE)
-            .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-    let limit = context.options.request_limit;
-    let arriving = collect(request.into_body(), limit, &context.service.budget);
-    let taken = match timeout(context.options.request_timeout, arriving).await {
-        Ok(Ok((payload, budget))) => messages(&payload, is_form).map(|octets| Upload { octets, _budget: budget }),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(SendError::Late),
-    };
-    let mut response = match taken {
-        Ok(upload) => {
-            session.send(upload).await;
-            match form {
-                Form::Xhr => body::text(StatusCode::NO_CONTENT, ""),
-                Form::Jsonp => body::text(StatusCode::OK, "ok"),
+    let Some(place) = find(context, id, origin_of(request.headers())).await else { return no_session() };
+    let (head, incoming) = request.into_parts();
+    let arriving = collect(incoming, context.options.request_limit, &context.service.budget);
+    let arrived = timeout(context.options.request_timeout, arriving).await.unwrap_or(Err(SendError::Late));
+    let answered = match (place, arrived) {
+        (_, Err(error)) => Err(error),
+        (Place::Here(session), Ok((payload, budget))) => {
+            let is_form = form == Form::Jsonp
+                && headers::text(&head.headers, &CONTENT_TYPE)
+                    .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+            match messages(&payload, is_form) {
+                Ok(octets) => {
+                    session.send(Upload { octets, _budget: budget }).await;
+                    Ok(form.taken())
+                }
+                Err(error) => Err(error),
             }
         }
-        Err(error) => body::text(error.status(), format!("{error}\n")),
+        (Place::At(server), Ok((payload, _budget))) => {
+            let (transport, headers) = (form.transport().name(), &head.headers);
+            let handed = Handed { id, transport, receives: false, query: None, headers, body: payload.into() };
+            Ok(context.application.hand_on(server, handed).await.unwrap_or_else(no_session))
+        }
     };
+    let mut response = answered.unwrap_or_else(|error| body::text(error.status(), format!("{error}\n")));
     headers::forbid_keeping(&mut response);
     response
+}
+
+/// Where a session is.
+enum Place {
+    Here(Arc<Session>),
+    At(SocketAddr),
+}
+
+/// Finds a session that this request may speak for.
+async fn find<A: Application>(context: &Context<'_, A>, id: &str, origin: Option<&str>) -> Option<Place> {
+    match context.service.find(id, origin) {
+        Ok(session) => Some(Place::Here(session)),
+        Err(Missing::OfAnotherOrigin) => None,
+        Err(Missing::Unknown) => context.application.locate(id).await.map(Place::At),
+    }
+}
+
+fn no_session() -> Response<ResponseBody> {
+    body::text(StatusCode::NOT_FOUND, "No such session.\n")
 }
 
 /// Reads a body; memory beyond a little is taken from the budget, which may mean to wait.

@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER},
+    header::{ALLOW, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER},
 };
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -43,6 +44,26 @@ pub struct Visitor {
     pub streaming: bool,
 }
 
+/// Headers of a request that count where it is handed on to; all others are the business of the server that it came to.
+pub const HANDED_HEADERS: [HeaderName; 3] = [ORIGIN, REFERER, CONTENT_TYPE];
+
+/// A request for a session that another server has.
+#[derive(Clone, Debug)]
+pub struct Handed<'a> {
+    /// The session's id, as it stands in the path.
+    pub id: &'a str,
+    /// How the client sends or receives, as it stands in the path.
+    pub transport: &'static str,
+    /// Whether it waits for frames.
+    pub receives: bool,
+    /// The query, with what some ways to receive need.
+    pub query: Option<&'a str>,
+    /// Headers, of which [`HANDED_HEADERS`] count.
+    pub headers: &'a HeaderMap,
+    /// All of the body.
+    pub body: Bytes,
+}
+
 /// What a service is for.
 pub trait Application: Send + Sync {
     /// Begins to serve a session in a task of its own.
@@ -50,6 +71,29 @@ pub trait Application: Send + Sync {
     /// # Errors
     /// Words for a client that cannot be served now.
     fn open(&self, pipe: Pipe, visitor: Visitor) -> Result<(), String>;
+
+    /// The server that has a session which is not here; none where there is no such server.
+    fn locate(&self, _id: &str) -> impl Future<Output = Option<SocketAddr>> + Send {
+        std::future::ready(None)
+    }
+
+    /// What the server answers that has the session; none where it has it no longer.
+    fn hand_on(
+        &self,
+        _to: SocketAddr,
+        _request: Handed<'_>,
+    ) -> impl Future<Output = Option<Response<super::ResponseBody>>> + Send {
+        std::future::ready(None)
+    }
+}
+
+/// An application that begins nothing: for requests that were handed on here for the sake of a session that has just ended.
+struct NothingNew;
+
+impl Application for NothingNew {
+    fn open(&self, _: Pipe, _: Visitor) -> Result<(), String> {
+        Err("The session has ended.".to_owned())
+    }
 }
 
 /// The sessions of one service, as far as their clients come by HTTP requests.
@@ -111,6 +155,38 @@ impl Service {
             headers::set_cookie(&head, &mut answer.response);
         }
         answer
+    }
+
+    /// Answers a request that was handed on by the server it came to, which has looked at its origin and its method, and sees
+    /// to the headers for browsers. None where there is no such session.
+    pub(crate) async fn answer_handed(
+        &self,
+        options: &Options,
+        id: &str,
+        transport: &str,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Option<Response<super::ResponseBody>> {
+        let transport =
+            SessionTransport::named(transport).filter(|transport| *transport != SessionTransport::WebSocket)?;
+        if !self.has(id) {
+            return None;
+        }
+        let context = Context { service: self, options, application: &NothingNew, peer };
+        Some(context.talk(id, transport, request).await)
+    }
+
+    /// Whether there is such a session.
+    pub(crate) fn has(&self, id: &str) -> bool {
+        self.sessions.lock().contains_key(id)
+    }
+
+    /// Ends the response that waits for frames of a session, in order, so that the client comes again by another way.
+    pub(crate) fn release(&self, id: &str) {
+        let session = self.sessions.lock().get(id).cloned();
+        if let Some(session) = session {
+            session.release();
+        }
     }
 
     /// Ends and forgets sessions that no client attends to; for ever, as long as the service is used.
@@ -182,11 +258,21 @@ impl<A: Application> Context<'_, A> {
         if request.method() != method {
             return plain(not_allowed(if method == Method::POST { POST } else { GET }));
         }
-        plain(match transport {
+        plain(self.talk(id, transport, request).await)
+    }
+
+    /// Sends to a session or receives from it.
+    async fn talk(
+        &self,
+        id: &str,
+        transport: SessionTransport,
+        request: Request<Incoming>,
+    ) -> Response<super::ResponseBody> {
+        match transport {
             SessionTransport::XhrSend => send::answer(self, id, send::Form::Xhr, request).await,
             SessionTransport::JsonpSend => send::answer(self, id, send::Form::Jsonp, request).await,
             receiving => receive::answer(self, id, receiving, request).await,
-        })
+        }
     }
 }
 

@@ -72,6 +72,8 @@ struct State {
     reader: Option<Waker>,
     writer: Option<Waker>,
     receiver: Receiver,
+    /// Whether the receiver is to end its response.
+    released: bool,
     /// Of the memory of the process, what the buffers above hold.
     share: Share,
 }
@@ -96,6 +98,8 @@ pub(super) enum Outgoing {
     Frame(String),
     /// The last one; the session is closed.
     Last(String),
+    /// None: the response is to end, and another one to come.
+    Released,
 }
 
 /// What a session that nobody attends to has come to.
@@ -120,6 +124,7 @@ impl Session {
                 reader: None,
                 writer: None,
                 receiver: Receiver::None { since: now },
+                released: false,
                 share,
             }),
             room: Notify::new(),
@@ -162,9 +167,19 @@ impl Session {
         }
         let is_sole = matches!(state.receiver, Receiver::None { .. });
         if is_sole {
+            state.released = false;
             state.receiver = Receiver::Waiting(None);
         }
         Some(Attachment { session: Arc::clone(self), is_sole, done: false })
+    }
+
+    /// Has the receiver, if there is one, end its response in order.
+    pub(super) fn release(&self) {
+        let mut state = self.state.lock();
+        if let Receiver::Waiting(_) = state.receiver {
+            state.released = true;
+            state.wake_receiver();
+        }
     }
 
     /// Waits until there is no receiver.
@@ -346,6 +361,9 @@ impl Attachment {
         if let Some(frame) = state.next(most) {
             return Poll::Ready(frame);
         }
+        if std::mem::take(&mut state.released) {
+            return Poll::Ready(Outgoing::Released);
+        }
         state.receiver = Receiver::Waiting(Some(context.waker().clone()));
         Poll::Pending
     }
@@ -409,5 +427,21 @@ mod tests {
         attachment.finish();
         drop(session);
         assert_eq!(held(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_released_receiver_ends_after_what_waits_for_it_and_the_session_goes_on() {
+        let session = Arc::new(Session::new(None, Instant::now(), Memory::new().share()));
+        let mut context = Context::from_waker(Waker::noop());
+        session.release();
+        let mut attachment = session.attach().unwrap();
+        assert_eq!(attachment.poll_next(&mut context, 10), Poll::Ready(Outgoing::Frame("o".to_owned())));
+        assert!(attachment.poll_next(&mut context, 10).is_pending(), "nobody received when it was released");
+        session.release();
+        assert!(session.poll_write(&mut context, b"x\xFF").is_ready());
+        assert_eq!(attachment.poll_next(&mut context, 10), Poll::Ready(Outgoing::Frame("a[\"x\"]".to_owned())));
+        assert_eq!(attachment.poll_next(&mut context, 10), Poll::Ready(Outgoing::Released));
+        attachment.finish();
+        assert!(session.attach().unwrap().poll_next(&mut context, 10).is_pending());
     }
 }

@@ -70,8 +70,11 @@ impl Receiver {
     pub(super) async fn next(mut self) -> String {
         let outgoing = std::future::poll_fn(|context| self.poll_next(context)).await;
         self.attachment.finish();
-        let (Outgoing::Frame(frame) | Outgoing::Last(frame)) = outgoing;
-        frame
+        match outgoing {
+            Outgoing::Frame(frame) | Outgoing::Last(frame) => frame,
+            // A response of one frame must have one.
+            Outgoing::Released => HEARTBEAT.to_owned(),
+        }
     }
 }
 
@@ -100,7 +103,10 @@ impl FrameStream {
                     return Poll::Pending;
                 };
                 let is_last = matches!(outgoing, Outgoing::Last(_));
-                let (Outgoing::Frame(frame) | Outgoing::Last(frame)) = outgoing;
+                let (Outgoing::Frame(frame) | Outgoing::Last(frame)) = outgoing else {
+                    receiver.attachment.finish();
+                    return Poll::Ready(None);
+                };
                 let frame = self.format.frame(&frame);
                 self.room = self.room.saturating_sub(frame.len());
                 if is_last || self.room == 0 {

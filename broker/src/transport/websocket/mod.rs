@@ -23,6 +23,7 @@ pub(crate) use self::{
     frames::{CloseCode, FrameReader, MessageKind, Part, Violation, write_close, write_message_as, write_pong},
     handshake::{Refusal, accept_key},
     link::{Content, WebSocketLink, WebSocketOptions},
+    sockjs::answer_handed,
     utf8::Utf8,
     wire::{WebSocketWire, code_of},
 };

@@ -2,17 +2,17 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use hyper::{Request, StatusCode, body::Incoming};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use stompbroker_config::{ByteSize, Limits, WebSocketListener};
 
 use super::handshake;
 use crate::{
     broker::Broker,
-    connection,
+    connection, peers,
     transport::{
         ConnectionPermit, SockJsPipeWire, Transport,
         http::Answer,
-        sockjs::{Application, Framing, Options, Pipe, ResponseBody, Visitor},
+        sockjs::{Application, Framing, Handed, Options, Pipe, ResponseBody, Visitor},
     },
 };
 
@@ -54,6 +54,21 @@ pub(super) async fn answer(
     answer
 }
 
+/// Answers a request that another pod took and has handed on; none where the session is not here.
+pub(crate) async fn answer_handed(
+    broker: &Broker,
+    id: &str,
+    transport: &str,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Option<Response<ResponseBody>> {
+    let options = {
+        let current = broker.current();
+        options(current.config.listeners.websocket.as_ref()?, &current.config.limits)?
+    };
+    broker.sockjs.answer_handed(&options, id, transport, peer, request).await
+}
+
 /// Serves every session with the connection driver.
 struct Stomp<'a>(&'a Arc<Broker>);
 
@@ -71,6 +86,15 @@ impl Application for Stomp<'_> {
             connection::spawn(permit, pipe, visitor.peer, SockJsPipeWire::<false>::default(), &[]);
         }
         Ok(())
+    }
+
+    async fn locate(&self, id: &str) -> Option<SocketAddr> {
+        peers::locate(self.0, id).await
+    }
+
+    async fn hand_on(&self, to: SocketAddr, request: Handed<'_>) -> Option<Response<ResponseBody>> {
+        // Rare, so that other requests need not have room for it.
+        Box::pin(peers::hand_on(self.0, to, request)).await
     }
 }
 

@@ -30,13 +30,15 @@ impl Process {
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut read = Vec::new();
         let port = loop {
-            let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            read.push(lines.next().unwrap().unwrap());
+            let line: serde_json::Value = serde_json::from_str(read.last().unwrap()).unwrap();
             if line["message"] == "serving STOMP over TCP" {
                 break line["listener"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
             }
         };
-        let log = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::new(Mutex::new(read));
         let written = Arc::clone(&log);
         let read = move || lines.map_while(Result::ok).for_each(|line| written.lock().unwrap().push(line));
         Self { child, port, log, reader: Some(std::thread::spawn(read)) }
