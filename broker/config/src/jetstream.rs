@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CredentialDirectory, GoDuration};
+use crate::{ByteSize, CredentialDirectory, GoDuration};
 
 /// Topics over NATS subjects, queues in streams of JetStream. All pods of one broker have the same values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct JetStreamEngine {
     /// Streams that all queues are spread over. Messages that wait in queues are lost sight of when it changes.
     #[serde(default = "queue_streams")]
     pub queue_streams: u16,
+    /// Topics that JetStream keeps for durable subscriptions. Absent: durable subscriptions are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable_topics: Option<DurableTopics>,
     /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
     #[serde(default = "prefetch")]
     pub prefetch: u32,
@@ -37,6 +40,21 @@ pub struct JetStreamEngine {
     /// How long a server may take to answer.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: GoDuration,
+}
+
+/// Topics to which there may be durable subscriptions. Each message to them is stored, and goes when every durable subscription
+/// has it behind itself; at once if there is none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DurableTopics {
+    /// Topics, or patterns of them: `*` is any one segment, `**` (also `#` and `>`) any number of segments.
+    pub r#match: Vec<String>,
+    /// Octets that may wait for durable subscriptions, all together; the oldest messages are dropped when it is more.
+    #[serde(default = "durable_size")]
+    pub size: ByteSize,
+    /// How long a durable subscription may be without consumers before it goes. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<GoDuration>,
 }
 
 /// TLS to the NATS servers.
@@ -63,6 +81,7 @@ impl JetStreamEngine {
             prefix,
             replicas: replicas(),
             queue_streams: queue_streams(),
+            durable_topics: None,
             prefetch: prefetch(),
             ack_wait: ack_wait(),
             connect_timeout: connect_timeout(),
@@ -96,6 +115,9 @@ impl JetStreamEngine {
                 format!("{found} is not from 1 to {most}; leave it out for {}", queue_streams()),
             ));
         }
+        if let Some(topics) = &self.durable_topics {
+            topics.check()?;
+        }
         if self.prefetch == 0 {
             return Err(("prefetch", "0 would deliver nothing; make it at least 1".to_owned()));
         }
@@ -106,6 +128,42 @@ impl JetStreamEngine {
         }
         Ok(())
     }
+}
+
+impl DurableTopics {
+    /// The smallest [`Self::size`].
+    pub const MIN_SIZE: ByteSize = ByteSize(1 << 20);
+    /// The shortest [`Self::expires`].
+    pub const MIN_EXPIRES: GoDuration = GoDuration::from_secs(60);
+
+    /// The key whose value cannot work, and why.
+    ///
+    /// # Errors
+    /// The key below `engine.jetStream`, and what is wrong and would be right.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.r#match.is_empty() {
+            let problem =
+                "the list is empty; name topics such as /topic/orders or /topic/orders/**, or leave out durableTopics";
+            return Err(("durableTopics.match", problem.to_owned()));
+        }
+        if let Some(topic) = self.r#match.iter().find(|topic| topic.strip_prefix("/topic/").is_none_or(str::is_empty)) {
+            let problem = format!("{topic:?} is no topic; write for example /topic/orders or /topic/orders/**");
+            return Err(("durableTopics.match", problem));
+        }
+        if self.size < Self::MIN_SIZE {
+            let problem = format!("{} holds hardly a message; make it at least {}", self.size, Self::MIN_SIZE);
+            return Err(("durableTopics.size", problem));
+        }
+        if let Some(expires) = self.expires.filter(|expires| *expires < Self::MIN_EXPIRES) {
+            let problem = format!("{expires} is over before a client is back; make it at least {}", Self::MIN_EXPIRES);
+            return Err(("durableTopics.expires", problem));
+        }
+        Ok(())
+    }
+}
+
+const fn durable_size() -> ByteSize {
+    ByteSize(1 << 30)
 }
 
 fn prefix() -> String {
@@ -157,6 +215,18 @@ mod tests {
             ("servers: ['nats://a'], prefix: a.b", "prefix", "letters"),
             ("servers: ['nats://a'], replicas: 2", "replicas", "1, 3 or 5"),
             ("servers: ['nats://a'], queueStreams: 65", "queueStreams", "1 to 64"),
+            ("servers: ['nats://a'], durableTopics: {match: []}", "durableTopics.match", "/topic/orders"),
+            ("servers: ['nats://a'], durableTopics: {match: [/queue/a]}", "durableTopics.match", "no topic"),
+            (
+                "servers: ['nats://a'], durableTopics: {match: [/topic/a], size: 1}",
+                "durableTopics.size",
+                "at least 1Mi",
+            ),
+            (
+                "servers: ['nats://a'], durableTopics: {match: [/topic/a], expires: 1s}",
+                "durableTopics.expires",
+                "at least 1m",
+            ),
             ("servers: ['nats://a'], prefetch: 0", "prefetch", "at least 1"),
             ("servers: ['nats://a'], ackWait: 1s", "ackWait", "at least 2s"),
         ] {

@@ -30,7 +30,7 @@ pub use config::{
 };
 pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use duration::{GoDuration, ParseDurationError};
-pub use jetstream::{JetStreamEngine, NatsTls};
+pub use jetstream::{DurableTopics, JetStreamEngine, NatsTls};
 pub use jwt::JwtIssuer;
 pub use load::{LoadError, config_hash};
 pub use logging::{LogFormat, LogLevel, Logging, ParseLogFormatError};

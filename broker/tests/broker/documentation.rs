@@ -71,7 +71,8 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
                  virtualHost: v, systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
     let mut known = BTreeSet::new();
     let embedded = "engine: {embedded: {persistence: {directory: /s}}}\n";
-    let jetstream = "engine: {jetStream: {servers: [a], credentials: {directory: /c}, tls: {directory: /t}}}\n";
+    let jetstream = "engine: {jetStream: {servers: [a], credentials: {directory: /c}, tls: {directory: /t}, \
+                     durableTopics: {match: [/topic/a], expires: 1h}}}\n";
     for text in [embedded, relay, jetstream].map(|engine| format!("{common}{engine}")) {
         let config: Config = serde_saphyr::from_str(&text).unwrap();
         known.extend(keys(&config).into_keys());

@@ -3,7 +3,7 @@
 use crate::support::{BrokerUnderTest, Peer, StompClient, config};
 
 /// Sends a frame with a receipt and waits for that.
-async fn confirmed(client: &mut StompClient, frame: &str) {
+pub(crate) async fn confirmed(client: &mut StompClient, frame: &str) {
     let (head, body) = frame.split_once("\n\n").unwrap_or((frame, ""));
     client.send_frame(&format!("{head}\nreceipt:done\n\n{body}")).await;
     let answer = client.frame().await;
@@ -11,7 +11,7 @@ async fn confirmed(client: &mut StompClient, frame: &str) {
 }
 
 /// Ends a session in order, so that all it held has been given back.
-async fn disconnect(mut client: StompClient) {
+pub(crate) async fn disconnect(mut client: StompClient) {
     confirmed(&mut client, "DISCONNECT").await;
     client.end().await;
 }
@@ -42,7 +42,6 @@ async fn two_sessions_share_one_and_what_comes_while_both_are_away_waits_in_orde
     disconnect(first).await;
     disconnect(second).await;
     confirmed(&mut sender, "SEND\ndestination:/topic/a\n\n3").await;
-    assert!(broker.admin("GET", "/destinations").await.body.contains("/durable/jobs/topic/a"));
 
     let mut session = broker.tcp_session().await;
     session.send_frame(&format!("{subscribe}\n\n")).await;
@@ -101,25 +100,4 @@ async fn a_header_without_what_it_needs_is_named() {
         client.send_frame(&format!("SUBSCRIBE\nid:0\ndestination:/topic/a\n{header}\n\n")).await;
         client.frame().await.assert_error(named);
     }
-}
-
-#[tokio::test]
-async fn it_survives_a_restart_with_its_persistent_messages() {
-    let config = config("engine: {embedded: {persistence: {directory: FOLDER/store}}}");
-    let mut broker = BrokerUnderTest::start(&config);
-    let subscribe = "SUBSCRIBE\nid:jobs\ndestination:/topic/a\npersistent:true\nack:client";
-    let mut session = broker.tcp_session().await;
-    confirmed(&mut session, subscribe).await;
-    confirmed(&mut session, "UNSUBSCRIBE\nid:jobs").await;
-    confirmed(&mut session, "SEND\ndestination:/topic/a\npersistent:true\n\n1").await;
-    disconnect(session).await;
-    let folder = std::mem::replace(&mut broker.folder, tempfile::tempdir().unwrap());
-    broker.shutdown.cancel();
-    broker.ended().await;
-
-    let broker = BrokerUnderTest::start_in(folder, &config);
-    let mut session = broker.tcp_session().await;
-    confirmed(&mut session, "SEND\ndestination:/topic/a\n\n2").await;
-    session.send_frame(&format!("{subscribe}\n\n")).await;
-    assert_eq!([session.message().await, session.message().await], ["1", "2"]);
 }

@@ -13,7 +13,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{BrokerUnderTest, Frame, Peer as _, Process, config, eventually, frame_end, stompbroker, within};
+use crate::{
+    durable::{confirmed, disconnect},
+    support::{BrokerUnderTest, Frame, Peer as _, Process, config, eventually, frame_end, stompbroker, within},
+};
 
 const KILLS: usize = 12;
 const PRODUCERS: usize = 2;
@@ -282,4 +285,25 @@ async fn a_full_store_is_told_to_the_sender_to_probes_and_to_prometheus() {
     })
     .await;
     assert!(!broker.admin("GET", "/readyz").await.body.contains("warning"));
+}
+
+#[tokio::test]
+async fn a_durable_subscription_survives_a_restart_with_its_persistent_messages() {
+    let config = config("engine: {embedded: {persistence: {directory: FOLDER/store}}}");
+    let mut broker = BrokerUnderTest::start(&config);
+    let subscribe = "SUBSCRIBE\nid:jobs\ndestination:/topic/a\npersistent:true\nack:client";
+    let mut session = broker.tcp_session().await;
+    confirmed(&mut session, subscribe).await;
+    confirmed(&mut session, "UNSUBSCRIBE\nid:jobs").await;
+    confirmed(&mut session, "SEND\ndestination:/topic/a\npersistent:true\n\n1").await;
+    disconnect(session).await;
+    let folder = std::mem::replace(&mut broker.folder, tempfile::tempdir().unwrap());
+    broker.shutdown.cancel();
+    broker.ended().await;
+
+    let broker = BrokerUnderTest::start_in(folder, &config);
+    let mut session = broker.tcp_session().await;
+    confirmed(&mut session, "SEND\ndestination:/topic/a\n\n2").await;
+    session.send_frame(&format!("{subscribe}\n\n")).await;
+    assert_eq!([session.message().await, session.message().await], ["1", "2"]);
 }

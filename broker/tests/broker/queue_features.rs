@@ -1,6 +1,9 @@
 //! What only the embedded engine has for queues.
 
-use crate::support::{BrokerUnderTest, Peer, config};
+use crate::{
+    durable::{confirmed, disconnect},
+    support::{BrokerUnderTest, Peer, config},
+};
 
 #[tokio::test]
 async fn a_browser_sees_what_is_in_a_queue_and_the_first_of_a_group_says_so_to_its_consumer() {
@@ -21,4 +24,13 @@ async fn a_browser_sees_what_is_in_a_queue_and_the_first_of_a_group_says_so_to_i
         assert_eq!((frame.text(), frame.header("JMSXGroupFirstForConsumer")), (body, first));
         assert_eq!((frame.header("subscription"), frame.header("JMSXGroupID")), (Some("c"), Some("a")));
     }
+}
+
+#[tokio::test]
+async fn a_durable_subscription_is_listed_while_nobody_consumes_from_it() {
+    let broker = BrokerUnderTest::start(&config(""));
+    let mut session = broker.tcp_session().await;
+    confirmed(&mut session, "SUBSCRIBE\nid:jobs\ndestination:/topic/a\ndurable:true").await;
+    disconnect(session).await;
+    assert!(broker.admin("GET", "/destinations").await.body.contains("/durable/jobs/topic/a"));
 }

@@ -7,6 +7,7 @@
 
 #[path = "../common/authority.rs"]
 mod authority;
+mod durable_topics;
 mod faults;
 mod nats;
 mod queues;
@@ -31,10 +32,12 @@ mod support {
         config_with(&format!("servers: ['{}'], prefix: {prefix}", nats.url()), more)
     }
 
-    /// The same with these keys of the engine.
+    /// The same with these keys of the engine. Topics of one segment may have durable subscriptions, so that those tests are
+    /// about both ways of a topic through NATS.
     pub(crate) fn config_with(engine: &str, more: &str) -> String {
         crate::any_broker::config(&format!(
-            "engine: {{jetStream: {{{engine}, replicas: 1, queueStreams: 2, ackWait: 2s}}}}\n{more}"
+            "engine: {{jetStream: {{{engine}, replicas: 1, queueStreams: 2, ackWait: 2s, \
+             durableTopics: {{match: [/topic/*], size: 8Mi}}}}}}\n{more}"
         ))
     }
 
@@ -45,6 +48,8 @@ mod support {
     }
 }
 
+#[path = "../broker/durable.rs"]
+mod durable;
 #[path = "../broker/messages.rs"]
 mod messages;
 #[path = "../broker/temp_queues.rs"]

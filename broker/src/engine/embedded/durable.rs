@@ -98,13 +98,13 @@ fn named(headers: &[Header], client_id: Option<&str>) -> Result<Option<(&'static
 }
 
 /// Whether an UNSUBSCRIBE with these headers deletes a durable subscription; else it leaves it without this consumer.
-pub(super) fn deletes(headers: &[Header]) -> bool {
+pub(in crate::engine) fn deletes(headers: &[Header]) -> bool {
     NAMES.into_iter().any(|by| header(headers, by).is_some())
         || FLAGS.into_iter().any(|by| header(headers, by) == Some("true"))
 }
 
 /// The topic or pattern of the durable subscription that a queue of this name is; none if it is another queue.
-pub(super) fn topic_of(queue: &str) -> Option<&str> {
+pub(in crate::engine) fn topic_of(queue: &str) -> Option<&str> {
     let name = queue.strip_prefix(PREFIX)?;
     name.find('/').map(|end| &name[end..])
 }

@@ -25,7 +25,7 @@
 mod agenda;
 mod asked;
 mod declared;
-mod durable;
+pub(in crate::engine) mod durable;
 pub(in crate::engine) mod lease;
 pub(in crate::engine) mod names;
 mod outlet;
@@ -64,7 +64,7 @@ use self::{
 pub(in crate::engine) use self::{
     queue::{Borrowed, DIED_IN, Queue},
     session::EmbeddedSession,
-    span::{Standing, Way},
+    span::{Standing, Way, has_messages_of},
 };
 use super::{DestinationStatus, Engine, EngineError, EngineSession, SessionInfo, StoreStatus};
 use crate::{

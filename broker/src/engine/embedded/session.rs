@@ -230,7 +230,7 @@ impl EmbeddedSession {
         let client = self.client.as_deref().map(ClientId::name);
         let durable = durable::requested(&headers, client, kind, &destination, names.first().unwrap_or(&destination))?;
         if self.shared.queues.owner().is_some() {
-            span::check(kind, durable.is_some(), &destination, names.first().unwrap_or(&destination), &headers)?;
+            span::check(kind, durable.as_ref(), &destination, names.first().unwrap_or(&destination), &headers)?;
         }
         self.unsubscribe(key, false);
         let mut stored = false;
@@ -265,7 +265,7 @@ impl EmbeddedSession {
                 if let Some(declared) = declared.as_ref().filter(|_| !browser) {
                     state.declare(declared)?;
                 }
-                if let Some(requested) = &durable {
+                if let Some(requested) = durable.as_ref().filter(|_| self.shared.queues.owner().is_none()) {
                     stored = self.shared.queues.begin_durable(queue, state, requested.stays)?;
                 }
                 let receiver = receive(Arc::downgrade(queue), destination.clone());

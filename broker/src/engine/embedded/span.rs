@@ -9,6 +9,7 @@ use super::{
     EmbeddedEngine, EmbeddedSession,
     asked::Asked,
     declared::Declared,
+    durable::{self, Requested},
     lease::Lease,
     names::{self, Kind},
     queue::{Borrowed, Queue, QueueState, Terms},
@@ -52,22 +53,21 @@ pub(in crate::engine) enum Way {
 /// Refuses what cannot be done for a subscription over several pods.
 pub(super) fn check(
     kind: Kind,
-    durable: bool,
+    durable: Option<&Requested>,
     destination: &str,
     name: &str,
     headers: &[Header],
 ) -> Result<(), EngineError> {
-    if durable {
-        return names::refuse(
-            destination,
-            "durable subscriptions to topics are not served by this engine; consume from a queue",
-        );
+    if durable.is_some_and(|requested| !requested.stays) {
+        let remedy =
+            "NATS keeps what subscribers share only as a durable subscription; add durable:true to x-queue-name";
+        return names::refuse(destination, remedy);
     }
-    if kind == Kind::Queue && !temporary::is_reply_queue(name) {
+    if durable.is_some() || kind == Kind::Queue && !temporary::is_reply_queue(name) {
         let asked = Asked::read(headers)?;
         if asked.selector.is_some() {
-            let remedy =
-                "a queue whose messages NATS keeps takes no selector; send to one queue for each kind of message";
+            let remedy = "what NATS keeps for consumers to share takes no selector; use a queue or topic for each kind of \
+                          message, or a selector on an ordinary subscription to a topic";
             return names::refuse(destination, remedy);
         }
         if asked.exclusive {
@@ -175,6 +175,30 @@ impl Way {
     }
 }
 
+/// Whether a pattern stands for this topic.
+fn is_of(pattern: &str, topic: &str) -> bool {
+    let path: Vec<Segment<'_>> = segments(pattern).collect();
+    spans(
+        &path,
+        |own| *own == Segment::Rest,
+        topic.split(['/', '.']),
+        |own, text| match own {
+            Segment::Any | Segment::Rest => true,
+            Segment::Literal(own) => *own == text,
+        },
+    )
+}
+
+/// Whether what is consumed as a queue of this name has messages of this destination. Other systems cannot tell all
+/// destinations apart.
+pub(in crate::engine) fn has_messages_of(queue: &str, destination: &str) -> bool {
+    match durable::topic_of(queue) {
+        Some(topic) if is_pattern(topic) => is_of(topic, destination),
+        Some(topic) => topic == destination,
+        None => queue == destination,
+    }
+}
+
 impl EmbeddedEngine {
     /// Hands messages of one topic to those who subscribed to it by its name.
     pub(in crate::engine) fn deliver_topic(&self, topic: &str, batch: &Arc<Batch>) {
@@ -184,15 +208,7 @@ impl EmbeddedEngine {
     /// Hands messages to those who subscribed to this pattern.
     /// There may be others among them, which the other system could not tell from those of the pattern.
     pub(in crate::engine) fn deliver_pattern(&self, pattern: &str, messages: &[Arc<Message>]) {
-        let path: Vec<Segment<'_>> = segments(pattern).collect();
-        let fits = |own: &Segment<'_>, text: &str| match own {
-            Segment::Any | Segment::Rest => true,
-            Segment::Literal(own) => *own == text,
-        };
-        let is_of = |message: &&Arc<Message>| {
-            let texts = message.destination.split(['/', '.']);
-            spans(&path, |own| *own == Segment::Rest, texts, fits)
-        };
+        let is_of = |message: &&Arc<Message>| is_of(pattern, &message.destination);
         let messages: Vec<_> = messages.iter().filter(is_of).cloned().collect();
         if !messages.is_empty() {
             self.shared.topics.deliver_to_pattern(pattern, &Arc::new(Batch::new(messages)), &self.shared.queues);
@@ -228,6 +244,11 @@ impl EmbeddedEngine {
     /// How many messages the consumers of a queue could take at once.
     pub(in crate::engine) fn appetite(queue: &Queue) -> usize {
         queue.state.lock().appetite()
+    }
+
+    /// Whether a message is to be delivered later.
+    pub(in crate::engine) fn is_delayed(message: &Message) -> bool {
+        !Self::delay_left(message, std::time::Duration::ZERO).is_zero()
     }
 
     /// How long after it was sent a message of a queue may be delivered first; nothing if it may be now.

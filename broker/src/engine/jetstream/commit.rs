@@ -11,8 +11,9 @@ use parking_lot::Mutex;
 use smol_str::SmolStr;
 
 use super::{
-    Shared, envelope,
-    outgoing::{Command, Stored},
+    Shared,
+    commands::{Command, Stored},
+    envelope,
 };
 use crate::engine::{
     EngineError, Operation,
@@ -29,6 +30,8 @@ pub(super) struct Plan {
     pub(super) stored: Vec<Part>,
     /// Messages to whoever is there.
     pub(super) published: Vec<(Way, Bytes)>,
+    /// The same messages as some of those that are stored, to whoever is there.
+    pub(super) live: Vec<(Box<str>, Bytes)>,
     /// Settlements, and whatever else may be in a transaction.
     pub(super) others: Vec<Operation>,
 }

@@ -7,7 +7,7 @@ use async_nats::{
     jetstream::{
         self,
         context::CreateStreamErrorKind,
-        stream::{Config as Stream, RetentionPolicy, StorageType},
+        stream::{Config as Stream, DiscardPolicy, RetentionPolicy, StorageType},
     },
 };
 use rand::Rng as _;
@@ -151,23 +151,22 @@ pub(super) async fn prepare(
     config: &JetStreamEngine,
     names: &Names,
 ) -> Result<(), Failure> {
-    let (commits, commits_subject) = names.commits();
-    let streams = names.queue_streams().chain([(commits, commits_subject.into_string())]);
-    for (name, subject) in streams {
-        let stream = Stream {
-            name: name.to_string(),
-            description: Some("messages of queues of a StompBroker".to_owned()),
-            subjects: vec![subject],
-            retention: RetentionPolicy::WorkQueue,
-            storage: StorageType::File,
-            num_replicas: usize::from(config.replicas),
-            duplicate_window: DUPLICATES,
-            max_messages: -1,
-            max_bytes: -1,
-            max_messages_per_subject: -1,
-            max_consumers: -1,
-            ..Stream::default()
-        };
+    let queues = names.queue_streams().map(|(name, subject)| work_queue(&name, subject));
+    let [commits, delayed] =
+        [names.commits(), names.delayed()].map(|(name, subject)| work_queue(&name, subject.into()));
+    let topics = config.durable_topics.as_ref().map(|topics| {
+        let (name, subject) = names.topics();
+        Stream {
+            // What no durable subscription wants is not kept, and of what they want the oldest goes when it is too much.
+            retention: RetentionPolicy::Interest,
+            discard: DiscardPolicy::Old,
+            max_bytes: i64::try_from(topics.size.0).unwrap_or(i64::MAX),
+            ..work_queue(&name, subject.into())
+        }
+    });
+    for stream in queues.chain([commits, delayed]).chain(topics) {
+        let stream = Stream { num_replicas: usize::from(config.replicas), ..stream };
+        let name = stream.name.clone();
         context.create_or_update_stream(stream).await.map_err(|error| {
             let state = match error.kind() {
                 CreateStreamErrorKind::TimedOut => UpstreamState::Unreachable,
@@ -177,6 +176,23 @@ pub(super) async fn prepare(
         })?;
     }
     Ok(())
+}
+
+/// A stream whose messages go when they are acknowledged.
+fn work_queue(name: &str, subject: String) -> Stream {
+    Stream {
+        name: name.to_owned(),
+        description: Some("messages of a StompBroker".to_owned()),
+        subjects: vec![subject],
+        retention: RetentionPolicy::WorkQueue,
+        storage: StorageType::File,
+        duplicate_window: DUPLICATES,
+        max_messages: -1,
+        max_bytes: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        ..Stream::default()
+    }
 }
 
 #[cfg(test)]

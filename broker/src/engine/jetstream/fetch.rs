@@ -15,7 +15,11 @@ use std::{
 
 use async_nats::{
     Client, StatusCode, Subscriber,
-    jetstream::{self, consumer::AckPolicy, consumer::pull::Config as Consumer},
+    jetstream::{
+        self,
+        consumer::{AckPolicy, DeliverPolicy, pull::Config as Consumer},
+        stream::{ConsumerError, ConsumerErrorKind},
+    },
 };
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -28,15 +32,19 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    commands::{Command, Outgoing},
     connect::backoff,
     envelope,
+    fetchers::Made,
     link::Link,
-    names::Names,
-    outgoing::{Command, Outgoing},
+    names::Source,
 };
-use crate::engine::embedded::{
-    Borrowed, EmbeddedEngine, Queue,
-    lease::{Lease, Then},
+use crate::engine::{
+    EngineError,
+    embedded::{
+        Borrowed, EmbeddedEngine, Queue, durable, has_messages_of,
+        lease::{Lease, Then},
+    },
 };
 
 /// Words of JetStream for what becomes of a message.
@@ -55,8 +63,8 @@ const MISSED: u32 = 2;
 const MOST_AT_ONCE: usize = 500;
 /// How long is waited for messages that are on the way to somebody who has gone.
 const LEFTOVERS: Duration = Duration::from_secs(1);
-/// How long an unused consumer stays in JetStream; the messages stay anyway.
-const UNUSED: Duration = Duration::from_hours(1);
+/// How long an unused consumer of a queue stays in JetStream; the messages stay anyway.
+pub(super) const UNUSED: Duration = Duration::from_hours(1);
 
 /// The messages of one queue that are leased to this process.
 #[derive(Debug)]
@@ -124,8 +132,12 @@ pub(super) struct Fetcher {
     pub(super) outgoing: Outgoing,
     /// Whether the connection stands.
     pub(super) link: watch::Receiver<Link>,
-    /// Names in NATS.
-    pub(super) names: Names,
+    /// Where the messages come from.
+    pub(super) source: Source,
+    /// Told whether there is a consumer.
+    pub(super) made: Arc<Made>,
+    /// How long JetStream keeps the consumer while nobody uses it; for ever with none.
+    pub(super) unused: Option<Duration>,
     /// How long JetStream waits for a sign of life.
     pub(super) ack_wait: Duration,
 }
@@ -170,10 +182,15 @@ impl Fetcher {
             if let Err(error) = self.make_consumer().await {
                 tracing::warn!(%error, queue = &*self.queue.name, "cannot make the consumer of a queue; trying on");
                 failures += 1;
+                if let ConsumerErrorKind::JetStream(refusal) = error.kind() {
+                    let why = format!("NATS JetStream makes no consumer for it: {refusal}");
+                    self.made.tell(&Err(EngineError::Upstream(why.into())));
+                }
                 sleep(backoff(failures)).await;
                 continue;
             }
             failures = 0;
+            self.made.tell(&Ok(()));
             self.fetch(leases, inbox, arrivals).await;
             sleep(backoff(0)).await;
         }
@@ -184,31 +201,28 @@ impl Fetcher {
         let _ = self.link.wait_for(|link| matches!(link, Link::Up { .. })).await;
     }
 
-    async fn make_consumer(&self) -> Result<(), String> {
-        let (name, stream) = (Names::consumer(&self.queue.name), self.names.stream_of(&self.queue.name));
-        let subject = self.names.queue(&self.queue.name).map_err(|error| error.to_string())?;
+    async fn make_consumer(&self) -> Result<(), ConsumerError> {
+        let Source { stream, consumer, subjects } = &self.source;
+        let is_durable = durable::topic_of(&self.queue.name).is_some();
         let consumer = Consumer {
-            durable_name: Some(name.to_string()),
-            filter_subject: subject.into_string(),
+            durable_name: Some(consumer.to_string()),
+            filter_subjects: subjects.iter().map(ToString::to_string).collect(),
+            // What a queue has is for its consumers whenever they come; a durable subscription has what comes after it.
+            deliver_policy: if is_durable { DeliverPolicy::New } else { DeliverPolicy::All },
             ack_policy: AckPolicy::Explicit,
             ack_wait: self.ack_wait,
             // As many as all consumers of all pods may hold; each pod asks for no more than its own can take.
             max_ack_pending: -1,
             max_waiting: 10_000,
-            inactive_threshold: UNUSED,
+            inactive_threshold: self.unused.unwrap_or_default(),
             ..Consumer::default()
         };
-        let made = self.context.create_consumer_on_stream(consumer, &*stream).await;
-        made.map(|_| ()).map_err(|error| error.to_string())
+        self.context.create_consumer_on_stream(consumer, &**stream).await.map(|_| ())
     }
 
     /// Asks for messages and takes them, until the consumer has to be made anew.
     async fn fetch(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) {
-        let ask = format!(
-            "$JS.API.CONSUMER.MSG.NEXT.{}.{}",
-            self.names.stream_of(&self.queue.name),
-            Names::consumer(&self.queue.name)
-        );
+        let ask = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.source.stream, self.source.consumer);
         let mut asked = Asked { outstanding: 0, heard: Instant::now() };
         let mut signs = interval(self.ack_wait / 3);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -248,16 +262,19 @@ impl Fetcher {
                     }
                 }
                 () = self.queue.appetite.notified() => {}
-                _ = signs.tick() => self.show_life(leases),
+                _ = signs.tick() => self.show_life(leases).await,
                 () = tokio::time::sleep_until(lost), if asked.outstanding > 0 => return,
             }
         }
     }
 
-    fn show_life(&self, leases: &Leases) {
-        for reply in leases.held.lock().values() {
-            let verdict = Bytes::from_static(IN_PROGRESS);
-            self.outgoing.say(Command::Settle { reply: reply.clone(), verdict, then: None });
+    /// Says that all that is held here is worked on; past what sessions say, which may have to wait.
+    async fn show_life(&self, leases: &Leases) {
+        let held: Vec<_> = leases.held.lock().values().cloned().collect();
+        for reply in held {
+            if let Err(error) = self.client.publish(reply.into_string(), Bytes::from_static(IN_PROGRESS)).await {
+                return tracing::warn!(%error, queue = &*self.queue.name, "cannot tell JetStream what is worked on");
+            }
         }
     }
 
@@ -299,14 +316,19 @@ impl Fetcher {
                 return say(Bytes::from_static(TERMINATED));
             }
         };
+        if !has_messages_of(&self.queue.name, &content.destination) {
+            return say(Bytes::from_static(ACCEPTED));
+        }
         let published = SystemTime::from(info.published);
         let age = SystemTime::now().duration_since(published).unwrap_or_default();
-        let delay = EmbeddedEngine::delay_left(&content, age);
+        // A topic delays a message before it keeps it.
+        let is_delayed = durable::topic_of(&self.queue.name).is_none() && EmbeddedEngine::is_delayed(&content);
+        let delay = if is_delayed { EmbeddedEngine::delay_left(&content, age) } else { Duration::ZERO };
         if !delay.is_zero() {
             return say(format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into());
         }
         // Each time that it came too early counts for JetStream, though nobody has seen it.
-        let early = i64::from(!EmbeddedEngine::delay_left(&content, Duration::ZERO).is_zero());
+        let early = i64::from(is_delayed);
         let returns = u32::try_from(info.delivered - 1 - early).unwrap_or(0);
         let lease = Box::new(leases.lease(reply.as_str()));
         self.local.borrow(&self.queue.name, Borrowed { message: content, age, returns, lease });

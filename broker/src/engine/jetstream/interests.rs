@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    commands::{Command, Outgoing},
     envelope,
-    outgoing::{Command, Outgoing},
 };
 use crate::{
     engine::embedded::EmbeddedEngine,

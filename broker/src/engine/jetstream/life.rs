@@ -19,9 +19,11 @@ use tokio::{
 
 use super::{
     Shared,
+    commands::Commands,
     connect::{self, backoff},
+    delay::Delayer,
     link::Link,
-    outgoing::{Command, Talker},
+    outgoing::Talker,
     spread::Spreader,
 };
 use crate::engine::failure::Failure;
@@ -36,12 +38,12 @@ const MOST_EVENTS: usize = 256;
 /// The task that sees to the connection.
 pub(super) struct Life {
     shared: Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: Commands,
 }
 
 impl Life {
     /// Will talk through one connection and by these commands.
-    pub(super) const fn new(shared: Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) -> Self {
+    pub(super) const fn new(shared: Arc<Shared>, commands: Commands) -> Self {
         Self { shared, commands }
     }
 
@@ -64,7 +66,7 @@ impl Life {
     }
 }
 
-async fn live(shared: &Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) {
+async fn live(shared: &Arc<Shared>, commands: Commands) {
     let (sender, mut events) = mpsc::channel(MOST_EVENTS);
     let mut failures = 0;
     let client = loop {
@@ -84,6 +86,7 @@ async fn live(shared: &Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) 
     let _ = shared.nats.set((client.clone(), context.clone()));
     shared.tasks.spawn(Talker::new(client.clone(), commands, shared.link.subscribe()).run(shared.stop.clone()));
     shared.tasks.spawn(Spreader::new(shared.clone()).run(shared.stop.clone()));
+    shared.tasks.spawn(Delayer::new(shared.clone()).run(shared.stop.clone()));
 
     let mut epoch = 0;
     loop {
@@ -104,23 +107,42 @@ async fn live(shared: &Arc<Shared>, commands: mpsc::UnboundedReceiver<Command>) 
             version = client.server_info().version,
             "connected to NATS"
         );
-        stand(shared, &mut events, &mut epoch).await;
+        let end = stand(shared, &mut events, &mut epoch).await;
         let ended = shared.sessions.close();
         shared.link.send_replace(Link::Down);
-        tracing::warn!(sessions = ended, "NATS is away; sessions have been ended");
-        wait_for(&mut events, &Event::Connected, None).await;
+        match end {
+            End::Broke => {
+                tracing::warn!(sessions = ended, "NATS is away; sessions have been ended");
+                wait_for(&mut events, &Event::Connected, None).await;
+            }
+            End::Overflow => {
+                tracing::error!(sessions = ended, "more is said than NATS takes; sessions have been ended");
+            }
+        }
     }
 }
 
-/// Lets the connection stand, over short breaks; ends with a long one.
-async fn stand(shared: &Shared, events: &mut mpsc::Receiver<Event>, epoch: &mut u64) {
+/// Why no session can go on.
+enum End {
+    /// The connection broke, for long.
+    Broke,
+    /// It stands, but more is said than it takes.
+    Overflow,
+}
+
+/// Lets the connection stand, over short breaks.
+async fn stand(shared: &Shared, events: &mut mpsc::Receiver<Event>, epoch: &mut u64) -> End {
     loop {
-        wait_for(events, &Event::Disconnected, None).await;
+        tokio::select! {
+            biased;
+            () = shared.outgoing.overflow() => return End::Overflow,
+            _ = wait_for(events, &Event::Disconnected, None) => {}
+        }
         let broke = Failure::new(UpstreamState::Unreachable, "the connection to NATS broke");
         fail(shared, broke);
         shared.link.send_replace(Link::Lost { epoch: *epoch });
         if !wait_for(events, &Event::Connected, Some(Instant::now() + GRACE)).await {
-            return;
+            return End::Broke;
         }
         *epoch += 1;
         *shared.trouble.lock() = None;

@@ -22,8 +22,11 @@
 //! is told by the task that talks to NATS is told without any lock.
 
 mod answers;
+mod commands;
 mod commit;
 mod connect;
+mod delay;
+mod durable_topics;
 mod envelope;
 mod fetch;
 mod fetchers;
@@ -43,7 +46,11 @@ use std::{
     time::Instant,
 };
 
-use async_nats::{Client, jetstream};
+use async_nats::{
+    Client,
+    jetstream::{self, ErrorCode, stream::ConsumerErrorKind},
+};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use stompbroker_config::{
     ByteSize, Config, JetStreamEngine,
@@ -53,20 +60,21 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    commands::{Command, Outgoing, Stored, stored},
+    durable_topics::DurableTopics,
     fetchers::Fetchers,
     interests::Interests,
     life::Life,
     link::Link,
-    names::Names,
-    outgoing::{Command, Outgoing, Stored},
+    names::{Names, Source},
     session::{JetStreamSession, target},
     sessions::Sessions,
 };
 use super::{
     DestinationStatus, Engine, EngineError, EngineSession, SessionInfo,
     embedded::{
-        DIED_IN, EmbeddedEngine, Standing,
-        lease::{Lease, Owner},
+        DIED_IN, EmbeddedEngine, Standing, durable,
+        lease::{Lease, Owner, Then},
     },
     failure::Failure,
 };
@@ -79,6 +87,7 @@ const PORT: u16 = 4222;
 struct Shared {
     config: JetStreamEngine,
     names: Names,
+    durable: DurableTopics,
     local: Arc<EmbeddedEngine>,
     outgoing: Outgoing,
     interests: Interests,
@@ -126,6 +135,7 @@ impl JetStream {
             link: watch::Sender::new(Link::Down),
             trouble: Mutex::new(Some(Failure::new(UpstreamState::Idle, "not connected to NATS yet"))),
             names,
+            durable: DurableTopics::new(config),
             local,
             outgoing,
             tasks: tasks.clone(),
@@ -202,8 +212,11 @@ impl Shared {
     fn need(self: &Arc<Self>, standing: &Standing) -> Result<(), EngineError> {
         if let Standing::Queue(queue) = standing {
             // Checked here, for the task that fetches could tell nobody.
-            self.names.queue(&queue.name)?;
-            self.fetchers.add(self, queue);
+            let source = self.names.source(&queue.name)?;
+            if let Some(topic) = durable::topic_of(&queue.name) {
+                self.durable.check(topic)?;
+            }
+            self.fetchers.add(self, queue, source);
             return Ok(());
         }
         let subjects = self.subjects(standing)?;
@@ -237,11 +250,48 @@ impl Shared {
         }
     }
 
+    /// Whether messages to a topic are kept for durable subscriptions.
+    fn keeps(&self, topic: &str) -> bool {
+        self.durable.keeps(topic)
+    }
+
+    /// Sends a message to whoever is subscribed to its topic now, and has it kept for durable subscriptions. `then` is told
+    /// when NATS has it, and JetStream too where it is kept.
+    fn publish_topic(&self, message: &Message, payload: Bytes, then: Option<Then>) -> Result<(), EngineError> {
+        let subject = self.names.topic(&message.destination)?;
+        if !self.keeps(&message.destination) {
+            self.outgoing.say(Command::Publish { subject, payload, then, nobody: None });
+            return Ok(());
+        }
+        let kept = self.names.stored_topic(&message.destination)?;
+        // First, so that NATS has it when JetStream confirms what follows.
+        self.outgoing.say(Command::Publish { subject, payload: payload.clone(), then: None, nobody: None });
+        let then = then.map_or_else(|| Box::new(|_| ()) as Stored, stored);
+        self.outgoing.say(Command::Store { subject: kept, payload, id: message.id.clone(), then });
+        Ok(())
+    }
+
+    /// Deletes a durable subscription with all that is kept for it.
+    async fn delete_durable(&self, name: &str) -> Result<(), EngineError> {
+        let Some((_, context)) = self.nats.get() else { return Err(EngineError::NotAvailable) };
+        let Source { stream, consumer, .. } = self.names.source(name)?;
+        match context.delete_consumer_from_stream(&*consumer, &*stream).await {
+            Ok(_) => Ok(()),
+            // Nobody has subscribed since it was deleted last, or it has expired.
+            Err(error) if is_missing(&error.kind()) => Ok(()),
+            Err(error) => Err(EngineError::Upstream(
+                format!("NATS JetStream did not delete the durable subscription: {error}; try again").into(),
+            )),
+        }
+    }
+
     /// Does what the configuration says with a message for a user whom nobody is.
     fn unresolved(&self, message: &Message) {
         let Some(message) = self.local.unresolved(message) else { return };
-        if let (Ok(subject), Some(payload)) = (self.names.topic(&message.destination), envelope::encode(&message)) {
-            self.outgoing.say(Command::Publish { subject, payload, then: None, nobody: None });
+        if let Some(payload) = envelope::encode(&message)
+            && let Err(error) = self.publish_topic(&message, payload, None)
+        {
+            tracing::debug!(%error, "the topic of messages for users whom nobody is cannot be sent to");
         }
     }
 
@@ -261,6 +311,10 @@ impl Shared {
             }
         });
     }
+}
+
+fn is_missing(error: &ConsumerErrorKind) -> bool {
+    matches!(error, ConsumerErrorKind::JetStream(error) if error.error_code() == ErrorCode::CONSUMER_NOT_FOUND)
 }
 
 impl Owner for Undertaker {

@@ -8,6 +8,8 @@
 //! | a temporary queue | `PREFIX.r.NAME` |
 //! | all of a user or session | `PREFIX.u.NAME` |
 //! | transactions that are not spread yet | `PREFIX.c`, in the stream `PREFIX-commits` |
+//! | messages to topics that wait for their time | `PREFIX.d`, in the stream `PREFIX-delayed` |
+//! | `/topic/a.b` for durable subscriptions | `PREFIX.s.a.b`, in the stream `PREFIX-topics` |
 //!
 //! Within a token everything but letters, digits, `-` and `_` is written as `=` and two hex digits, and an empty token as `=`
 //! alone, so no two names meet and no wildcard or space of a name means anything to NATS.
@@ -17,8 +19,8 @@ use std::fmt::Write as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    destination::{Segment, segments},
-    engine::EngineError,
+    destination::{Segment, is_pattern, segments},
+    engine::{EngineError, embedded::durable::topic_of},
 };
 
 /// Octets that a subject may have; NATS bounds the line that it stands in.
@@ -26,6 +28,17 @@ const MOST_SUBJECT: usize = 2000;
 /// Octets that the name of a consumer may have, as servers keep files by it.
 const MOST_CONSUMER: usize = 200;
 const TOPIC: &str = "/topic/";
+
+/// Where messages are fetched from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    /// The stream.
+    pub(super) stream: Box<str>,
+    /// The consumer that all pods share.
+    pub(super) consumer: Box<str>,
+    /// The subjects of the stream that it is for.
+    pub(super) subjects: Vec<Box<str>>,
+}
 
 /// Names under one prefix.
 #[derive(Clone, Debug)]
@@ -42,8 +55,17 @@ impl Names {
 
     /// The subject of a topic.
     pub(super) fn topic(&self, topic: &str) -> Result<Box<str>, EngineError> {
+        self.topic_of_kind('t', topic)
+    }
+
+    /// The subject of what durable subscriptions get of a topic.
+    pub(super) fn stored_topic(&self, topic: &str) -> Result<Box<str>, EngineError> {
+        self.topic_of_kind('s', topic)
+    }
+
+    fn topic_of_kind(&self, kind: char, topic: &str) -> Result<Box<str>, EngineError> {
         let Some(rest) = topic.strip_prefix(TOPIC) else { return self.whole('x', topic) };
-        let mut subject = format!("{}.t", self.prefix);
+        let mut subject = format!("{}.{kind}", self.prefix);
         for token in rest.split(['/', '.']) {
             subject.push('.');
             push(&mut subject, token);
@@ -53,7 +75,11 @@ impl Names {
 
     /// The subjects that together are a pattern of topics.
     pub(super) fn pattern(&self, pattern: &str) -> Result<Vec<Box<str>>, EngineError> {
-        let mut subject = format!("{}.t", self.prefix);
+        self.pattern_of_kind('t', pattern)
+    }
+
+    fn pattern_of_kind(&self, kind: char, pattern: &str) -> Result<Vec<Box<str>>, EngineError> {
+        let mut subject = format!("{}.{kind}", self.prefix);
         for (tokens, segment) in segments(pattern.strip_prefix(TOPIC).unwrap_or(pattern)).enumerate() {
             match segment {
                 Segment::Literal(text) => {
@@ -78,13 +104,26 @@ impl Names {
         checked(queue, subject)
     }
 
+    /// Where what is consumed as a queue of this name comes from: a queue, or the durable subscription to a topic.
+    pub(super) fn source(&self, queue: &str) -> Result<Source, EngineError> {
+        let consumer = Self::consumer(queue);
+        match topic_of(queue) {
+            None => Ok(Source { stream: self.stream_of(queue), consumer, subjects: vec![self.queue(queue)?] }),
+            Some(topic) => {
+                let subjects =
+                    if is_pattern(topic) { self.pattern_of_kind('s', topic)? } else { vec![self.stored_topic(topic)?] };
+                Ok(Source { stream: self.topics().0, consumer, subjects })
+            }
+        }
+    }
+
     /// The stream that a queue is in.
-    pub(super) fn stream_of(&self, queue: &str) -> Box<str> {
+    fn stream_of(&self, queue: &str) -> Box<str> {
         self.stream(self.shard(queue))
     }
 
     /// The consumer that all pods share for a queue.
-    pub(super) fn consumer(queue: &str) -> Box<str> {
+    fn consumer(queue: &str) -> Box<str> {
         let mut name = String::new();
         push(&mut name, queue);
         if name.len() > MOST_CONSUMER {
@@ -104,6 +143,16 @@ impl Names {
     /// The stream of transactions that are not spread yet, and its subject.
     pub(super) fn commits(&self) -> (Box<str>, Box<str>) {
         (format!("{}-commits", self.prefix).into(), format!("{}.c", self.prefix).into())
+    }
+
+    /// The stream of messages to topics that wait for their time, and its subject.
+    pub(super) fn delayed(&self) -> (Box<str>, Box<str>) {
+        (format!("{}-delayed", self.prefix).into(), format!("{}.d", self.prefix).into())
+    }
+
+    /// The stream of what durable subscriptions get, and the subjects in it.
+    pub(super) fn topics(&self) -> (Box<str>, Box<str>) {
+        (format!("{}-topics", self.prefix).into(), format!("{}.s.>", self.prefix).into())
     }
 
     /// The subject of a queue that is in one process alone.

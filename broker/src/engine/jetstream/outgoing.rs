@@ -10,25 +10,22 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
-use async_nats::{Client, HeaderMap, StatusCode, Subscriber, header::NATS_MESSAGE_ID};
+use async_nats::{Client, HeaderMap, StatusCode, header::NATS_MESSAGE_ID};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use smol_str::SmolStr;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{link::Link, reply::Reply};
+use super::{
+    commands::{Command, Commands, Nobody, Stored},
+    link::Link,
+    reply::Reply,
+};
 use crate::engine::{EngineError, embedded::lease::Then};
-
-/// Told the sequence in its stream of what is stored.
-pub(super) type Stored = Box<dyn FnOnce(Result<u64, EngineError>) + Send + Sync>;
-/// Told that nobody is subscribed to where a message was sent.
-pub(super) type Nobody = Box<dyn FnOnce() + Send + Sync>;
-/// Gets a new subscription of this process.
-pub(super) type Subscribed = Box<dyn FnOnce(Subscriber) + Send + Sync>;
 
 /// How long JetStream may take to confirm before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,68 +37,6 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_millis(100);
 /// Commands that are carried out before replies are looked at.
 const MOST_AT_ONCE: usize = 256;
-
-/// What to say to NATS.
-pub(super) enum Command {
-    /// A message to whoever is subscribed now.
-    Publish {
-        /// Where to.
-        subject: Box<str>,
-        /// The message.
-        payload: Bytes,
-        /// Told when NATS has it.
-        then: Option<Then>,
-        /// Told if nobody is subscribed.
-        nobody: Option<Nobody>,
-    },
-    /// A message to a stream.
-    Store {
-        /// Where to.
-        subject: Box<str>,
-        /// The message.
-        payload: Bytes,
-        /// What JetStream knows it by when it comes twice.
-        id: SmolStr,
-        /// Told when it is safe.
-        then: Stored,
-    },
-    /// What became of a message of a stream.
-    Settle {
-        /// The message's own subject for that.
-        reply: Box<str>,
-        /// What became of it, in JetStream's words.
-        verdict: Bytes,
-        /// Told when JetStream knows.
-        then: Option<Then>,
-    },
-    /// Subscribes.
-    Subscribe {
-        /// To what.
-        subject: Box<str>,
-        /// Takes the subscription.
-        then: Subscribed,
-    },
-    /// Tells when NATS has all that was said before.
-    Mark(Then),
-}
-
-/// The way to the task that talks to NATS. What is said while there is none is forgotten; its sessions are over.
-#[derive(Clone, Debug)]
-pub(super) struct Outgoing(mpsc::UnboundedSender<Command>);
-
-impl Outgoing {
-    /// A way, and where it leads.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Command>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
-    }
-
-    /// Says something. How much waits is bounded by what sessions may have open.
-    pub(super) fn say(&self, command: Command) {
-        // Without a receiver the process is ending.
-        let _ = self.0.send(command);
-    }
-}
 
 /// What is sent again until JetStream confirms it.
 struct Pending {
@@ -133,7 +68,7 @@ struct Waiter {
 /// The task that talks to NATS.
 pub(super) struct Talker {
     client: Client,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: Commands,
     link: watch::Receiver<Link>,
     inbox: String,
     next: u64,
@@ -148,7 +83,7 @@ pub(super) struct Talker {
 
 impl Talker {
     /// Talks through this client.
-    pub(super) fn new(client: Client, commands: mpsc::UnboundedReceiver<Command>, link: watch::Receiver<Link>) -> Self {
+    pub(super) fn new(client: Client, commands: Commands, link: watch::Receiver<Link>) -> Self {
         let inbox = client.new_inbox();
         Self {
             client,
@@ -186,7 +121,7 @@ impl Talker {
                     link = now;
                 }
                 Some(reply) = replies.next() => self.take_reply(&reply),
-                _ = self.commands.recv_many(&mut commands, MOST_AT_ONCE), if !matches!(link, Link::Lost { .. }) => {
+                () = self.commands.take(&mut commands, MOST_AT_ONCE), if !matches!(link, Link::Lost { .. }) => {
                     for command in commands.drain(..) {
                         self.carry_out(command, link).await;
                     }
@@ -201,9 +136,7 @@ impl Talker {
     async fn link_changed(&mut self, before: Link, now: Link) {
         match now {
             Link::Down => {
-                while let Ok(command) = self.commands.try_recv() {
-                    refuse(command);
-                }
+                self.commands.refuse_all();
                 self.fail_all(&EngineError::NotAvailable);
             }
             Link::Lost { .. } => {
@@ -247,7 +180,7 @@ impl Talker {
 
     async fn carry_out(&mut self, command: Command, link: Link) {
         if link == Link::Down {
-            return refuse(command);
+            return command.refuse();
         }
         match command {
             Command::Publish { subject, payload, then, nobody } => {
@@ -372,19 +305,5 @@ impl Talker {
             self.pending.insert(number, pending);
         }
         self.mark().await;
-    }
-}
-
-/// Answers what will not be carried out.
-fn refuse(command: Command) {
-    match command {
-        Command::Publish { then, .. } | Command::Settle { then, .. } => {
-            if let Some(then) = then {
-                then(Err(EngineError::NotAvailable));
-            }
-        }
-        Command::Store { then, .. } => then(Err(EngineError::NotAvailable)),
-        Command::Mark(then) => then(Err(EngineError::NotAvailable)),
-        Command::Subscribe { .. } => {}
     }
 }

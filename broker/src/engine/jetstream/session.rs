@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 use super::{
     Shared,
     answers::Answers,
+    commands::{Command, Nobody, stored},
     commit::{self, Plan},
     envelope,
     interests::Target,
     names::canonical_pattern,
-    outgoing::{Command, Nobody},
 };
 use crate::{
     engine::{
         EngineError, EngineSession, Event, Operation, SubscriptionKey, Ticket,
-        embedded::{EmbeddedSession, Standing, Way, lease::Then},
+        embedded::{EmbeddedEngine, EmbeddedSession, Standing, Way, durable, lease::Then},
     },
     mailbox::Mailbox,
     message::Message,
@@ -80,7 +80,9 @@ impl EngineSession for JetStreamSession {
 
     fn is_ready(&self) -> bool {
         let half = self.half.lock();
-        half.answers.is_ready() && !half.busy
+        half.answers.is_ready()
+            && !half.busy
+            && self.place.is_none_or(|place| self.shared.outgoing.is_ready(place, &self.mailbox))
     }
 }
 
@@ -88,6 +90,7 @@ impl Drop for JetStreamSession {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             self.shared.sessions.leave(place);
+            self.shared.outgoing.forget(place);
         }
         self.half.lock().end();
     }
@@ -107,10 +110,8 @@ impl Half {
         let outcome = match operation {
             Operation::Send(message) => self.send(message, ticket),
             Operation::Subscribe(subscription) => self.subscribe(subscription, ticket),
-            Operation::Unsubscribe { subscription, .. } => {
-                self.local.unsubscribe(subscription, false);
-                self.release(subscription);
-                self.answers.answer(ticket, Ok(()));
+            Operation::Unsubscribe { subscription, headers } => {
+                self.unsubscribe(subscription, durable::deletes(&headers), ticket);
                 Ok(())
             }
             Operation::Settle { .. } => {
@@ -131,12 +132,19 @@ impl Half {
                 let subject = self.shared.names.queue(&message.destination)?;
                 let then = self.awaited(ticket, message.size());
                 let id = message.id.clone();
-                let then = Box::new(move |outcome: Result<u64, EngineError>| then(outcome.map(|_| ())));
+                self.shared.outgoing.say(Command::Store { subject, payload, id, then: stored(then) });
+                Ok(())
+            }
+            Way::Topic(message) if EmbeddedEngine::is_delayed(&message) => {
+                let then = self.awaited(ticket, message.size());
+                let (_, subject) = self.shared.names.delayed();
+                let (id, then) = (message.id.clone(), stored(then));
                 self.shared.outgoing.say(Command::Store { subject, payload, id, then });
                 Ok(())
             }
             way => {
-                let then = ticket.map(|ticket| self.awaited(Some(ticket), payload.len()));
+                let is_kept = matches!(&way, Way::Topic(message) if self.shared.keeps(&message.destination));
+                let then = (is_kept || ticket.is_some()).then(|| self.awaited(ticket, payload.len()));
                 self.publish(way, payload, then)
             }
         }
@@ -159,7 +167,7 @@ impl Half {
     fn publish(&self, way: Way, payload: Bytes, then: Option<Then>) -> Result<(), EngineError> {
         let names = &self.shared.names;
         let (subject, nobody) = match way {
-            Way::Topic(message) | Way::Queue(message) => (names.topic(&message.destination)?, None),
+            Way::Topic(message) | Way::Queue(message) => return self.shared.publish_topic(&message, payload, then),
             Way::Temporary(message) => (names.temporary(&message.destination)?, None),
             Way::User(name, message) => {
                 let (subject, shared) = (names.user(&name)?, self.shared.clone());
@@ -189,12 +197,40 @@ impl Half {
             self.local.unsubscribe(key, false);
             return Err(error);
         }
-        self.needs.insert(key, standing);
         if ticket.is_some() {
             let then = self.awaited(ticket, 0);
-            self.shared.outgoing.say(Command::Mark(then));
+            match &standing {
+                // What is sent after the answer has to be kept for it.
+                Standing::Queue(queue) if durable::topic_of(&queue.name).is_some() => {
+                    self.shared.fetchers.when_made(&queue.name, then);
+                }
+                _ => self.shared.outgoing.say(Command::Mark(then)),
+            }
         }
+        self.needs.insert(key, standing);
         Ok(())
+    }
+
+    fn unsubscribe(&mut self, key: SubscriptionKey, delete: bool, ticket: Option<Ticket>) {
+        let kept = match self.needs.get(&key) {
+            Some(Standing::Queue(queue)) if delete && durable::topic_of(&queue.name).is_some() => {
+                Some(queue.name.clone())
+            }
+            _ => None,
+        };
+        self.local.unsubscribe(key, false);
+        self.release(key);
+        let Some(name) = kept else { return self.answers.answer(ticket, Ok(())) };
+        // What follows may be about the same one.
+        self.busy = true;
+        let then = self.awaited(ticket, 0);
+        let (shared, itself) = (self.shared.clone(), self.itself.clone());
+        self.shared.tasks.spawn(async move {
+            then(shared.delete_durable(&name).await);
+            if let Some(half) = itself.upgrade() {
+                half.lock().go_on();
+            }
+        });
     }
 
     /// Needs nothing more of NATS for a subscription.
@@ -228,6 +264,14 @@ impl Half {
                             let subject = self.shared.names.queue(&message.destination)?;
                             plan.stored.push((subject, payload, message.id.clone()));
                         }
+                        Way::Topic(message) if EmbeddedEngine::is_delayed(&message) => {
+                            plan.stored.push((self.shared.names.delayed().1, payload, message.id.clone()));
+                        }
+                        Way::Topic(message) if self.shared.keeps(&message.destination) => {
+                            let subject = self.shared.names.stored_topic(&message.destination)?;
+                            plan.stored.push((subject, payload.clone(), message.id.clone()));
+                            plan.live.push((self.shared.names.topic(&message.destination)?, payload));
+                        }
                         way => plan.published.push((way, payload)),
                     }
                 }
@@ -256,6 +300,9 @@ impl Half {
 
     /// Does what of a transaction needs no safety of its own, now that the rest is safe.
     fn finish(&mut self, plan: Plan) -> Result<(), EngineError> {
+        for (subject, payload) in plan.live {
+            self.shared.outgoing.say(Command::Publish { subject, payload, then: None, nobody: None });
+        }
         for (way, payload) in plan.published {
             self.publish(way, payload, None)?;
         }

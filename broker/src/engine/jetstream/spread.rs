@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
+    commands::Command,
     commit::{Part, all},
     envelope,
     link::Link,
-    outgoing::Command,
 };
 
 /// How often is looked for such transactions.
