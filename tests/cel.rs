@@ -165,8 +165,13 @@ fn cases() -> Vec<Case> {
         ),
         case(
             "{listeners: {websocket: {port: 15020}}}",
-            "{listeners: {websocket: {port: 15021}}}",
-            &["spec.listeners.websocket.port is 15020", "admin", "choose another"],
+            "{listeners: {websocket: {port: 15022}}}",
+            &["spec.listeners.websocket.port", "15020", "admin", "choose another"],
+        ),
+        case(
+            "{listeners: {stomp: {port: 15021}}}",
+            "{listeners: {stomp: {port: 15019}}}",
+            &["spec.listeners.stomp.port", "15021", "other pods", "choose another"],
         ),
         case(
             "{listeners: {stomp: {tls: {secretName: c, port: 8080}}, websocket: {}}}",

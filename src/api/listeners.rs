@@ -4,12 +4,14 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use stompbroker_config::{AddressRange, ByteSize, GoDuration};
+use stompbroker_config::{AddressRange, ByteSize, GoDuration, Peers};
 
 use super::{ListenerTls, rules, scalars};
 
 /// Port of the admin endpoints of each pod; no listener may have it.
 pub const ADMIN_PORT: u16 = 15020;
+/// Port where the pods of a broker reach each other; no listener may have it.
+pub const PEERS_PORT: u16 = Peers::PORT;
 
 /// Where clients connect; at least one listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -131,8 +133,8 @@ pub enum SlowConsumers {
     DropNewest,
 }
 
-/// STOMP over SockJS. A client that comes by HTTP requests must reach the same pod with each of them: with several pods, let
-/// the load balancer choose by the first segment below the path, by the client's address, or by the cookie.
+/// STOMP over SockJS. Any pod takes any request of a client and hands it on to the pod of its session, so that load
+/// balancers need not be sticky.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::sock_js_times_are_not_zero(), validation = rules::sock_js_client_is_a_url())]
@@ -152,7 +154,7 @@ pub struct SockJs {
     #[serde(default = "response_limit")]
     #[schemars(schema_with = "scalars::byte_size")]
     pub response_limit: ByteSize,
-    /// Whether to set the cookie JSESSIONID, by which load balancers find the pod of a session again.
+    /// Whether to set the cookie JSESSIONID, by which load balancers can find the pod of a session again, to save a hop.
     #[serde(default)]
     pub session_cookie: bool,
     /// Where the page for old browsers, which is shown in an iframe, gets sockjs-client from. Such browsers also need the

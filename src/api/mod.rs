@@ -58,7 +58,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 pub use listeners::{
-    ADMIN_PORT, Compression, ListenerPort, Listeners, SlowConsumers, SockJs, StompListener, TrustedProxies,
+    ADMIN_PORT, Compression, ListenerPort, Listeners, PEERS_PORT, SlowConsumers, SockJs, StompListener, TrustedProxies,
     WebSocketListener,
 };
 pub use monitoring::{Logging, Monitoring, Tracing};

@@ -170,12 +170,13 @@ pub(super) fn one_listener() -> Rule {
     )
 }
 
-/// One listener a port, and none on the admin port.
+/// One listener a port, and none on those that pods have for themselves.
 pub(super) fn listener_ports_are_free() -> Rule {
     rule(
-        "!(has(self.stomp) && self.stomp.port == 15020) && !(has(self.websocket) && self.websocket.port == 15020)",
-        "'spec.listeners.' + (has(self.stomp) && self.stomp.port == 15020 ? 'stomp' : 'websocket') + '.port is 15020, \
-         which the admin endpoints of each pod listen on; choose another port'",
+        "!(has(self.stomp) && self.stomp.port in [15020, 15021]) && \
+         !(has(self.websocket) && self.websocket.port in [15020, 15021])",
+        "'spec.listeners.' + (has(self.stomp) && self.stomp.port in [15020, 15021] ? 'stomp.port' : 'websocket.port') + \
+         ' is 15020 or 15021, which each pod listens on for its admin endpoints and for the other pods; choose another port'",
     )
 }
 
@@ -188,17 +189,17 @@ pub(super) fn listener_ports_differ() -> Rule {
     )
 }
 
-/// Every port of a listener once, and none on the admin port.
+/// Every port of a listener once, and none on those that pods have for themselves.
 pub(super) fn tls_ports_are_free() -> Rule {
     const PLAIN: &str =
         "(has(self.stomp) ? [self.stomp.port] : []) + (has(self.websocket) ? [self.websocket.port] : [])";
     const TLS: &str = "(has(self.stomp) && has(self.stomp.tls) && has(self.stomp.tls.port) ? [self.stomp.tls.port] : []) + \
          (has(self.websocket) && has(self.websocket.tls) && has(self.websocket.tls.port) ? [self.websocket.tls.port] : [])";
     rule(
-        &format!("({TLS}).all(p, p != 15020 && ({TLS}).exists_one(q, q == p) && !(p in {PLAIN}))"),
+        &format!("({TLS}).all(p, !(p in [15020, 15021]) && ({TLS}).exists_one(q, q == p) && !(p in {PLAIN}))"),
         &format!(
-            "'spec.listeners has a tls.port of %d, which is another port of a listener or that of the admin endpoints; choose \
-             another one, or leave tls.port out to speak only TLS'.format([({TLS}).filter(p, p == 15020 || \
+            "'spec.listeners has a tls.port of %d, which is another port of a listener, or one of 15020 and 15021 that pods have for \
+             themselves; choose another one, or leave tls.port out to speak only TLS'.format([({TLS}).filter(p, p in [15020, 15021] || \
              !({TLS}).exists_one(q, q == p) || p in {PLAIN})[0]])"
         ),
     )

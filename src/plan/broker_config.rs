@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use stompbroker_config as config;
 
-use super::names;
+use super::{Settings, names, service};
 use crate::{
     api::{
         ADMIN_PORT, Authentication, CertificateName, Compression, ExternalNats, HeartbeatPair, JetStreamEngine,
-        JwtIssuer, ListenerTls, SlowConsumers, SockJs, TrustedProxies, Upstream, UpstreamTls,
+        JwtIssuer, ListenerTls, PEERS_PORT, SlowConsumers, SockJs, TrustedProxies, Upstream, UpstreamTls,
     },
     validate::{CA_KEYS, Engine, JWKS_KEYS, Pool, USERS_KEYS, ValidatedBroker},
 };
 
 /// The configuration of the pods of `pool`.
-pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
+pub(super) fn config(broker: &ValidatedBroker, pool: &Pool, settings: &Settings) -> config::Config {
     config::Config {
         zone: pool.zone.clone(),
         listeners: config::Listeners {
@@ -41,7 +41,11 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool) -> config::Config {
             port: ADMIN_PORT,
             token_file: Some(Path::new(names::MOUNT_PATH).join(names::ADMIN_FOLDER).join(names::ADMIN_TOKEN_KEY)),
         },
-        peers: None,
+        peers: broker.engine.has_peers().then(|| config::Peers {
+            port: PEERS_PORT,
+            dns_name: Some(service::peers_host(broker, settings)),
+            addresses: Vec::new(),
+        }),
         credentials: config::Credentials {
             system: Some(directory(names::SYSTEM_FOLDER)),
             client: Some(directory(names::CLIENT_FOLDER)),

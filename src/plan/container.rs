@@ -12,7 +12,7 @@ use k8s_openapi::{
 
 use super::{names, volume};
 use crate::{
-    api::{ADMIN_PORT, Resources},
+    api::{ADMIN_PORT, PEERS_PORT, Resources},
     validate::{Pool, ValidatedBroker},
 };
 
@@ -31,11 +31,12 @@ pub(super) fn container(broker: &ValidatedBroker, pool: &Pool, image: &str) -> C
     };
     let listeners = broker.listeners.ports().map(|listener| port(listener.name, listener.number));
     let admin = port(names::ADMIN_PORT, ADMIN_PORT);
+    let peers = broker.engine.has_peers().then(|| port(names::PEERS_PORT, PEERS_PORT));
     Container {
         name: NAME.to_owned(),
         image: Some(image.to_owned()),
         args: Some(vec!["run".to_owned(), format!("--config={}/{}", names::MOUNT_PATH, names::CONFIG_KEY)]),
-        ports: Some(listeners.chain([admin]).collect()),
+        ports: Some(listeners.chain([admin]).chain(peers).collect()),
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 3, 2)),

@@ -131,7 +131,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         secrets: secrets::secrets(broker),
         persistent_volume_claims: Vec::new(),
         config_maps: Vec::new(),
-        services: vec![service::service(broker)],
+        services: [service::service(broker)].into_iter().chain(service::peers(broker)).collect(),
         network_policies: vec![network_policy::network_policy(broker, settings)],
         pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker)],
         deployments: Vec::new(),
@@ -140,7 +140,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
     };
     let mut config_hashes = BTreeMap::new();
     for pool in &broker.pools {
-        let config = broker_config::config(broker, pool);
+        let config = broker_config::config(broker, pool, settings);
         let rendered = config.check().and_then(|()| config.to_yaml());
         let yaml = rendered.map_err(|source| PlanError::RenderConfig { pool: pool.name.clone(), source })?;
         config_hashes.insert(pool.name.clone(), stompbroker_config::config_hash(&yaml));

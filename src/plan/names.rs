@@ -15,6 +15,11 @@ pub fn admin_secret(broker: &str) -> String {
     format!("{broker}-admin")
 }
 
+/// Headless Service by which the pods find each other.
+pub fn peers_service(broker: &str) -> String {
+    format!("{broker}-peers")
+}
+
 /// Key of the admin token in its Secret.
 pub const ADMIN_TOKEN_KEY: &str = "token";
 /// Key of the configuration in its ConfigMap.
@@ -56,3 +61,5 @@ pub fn issuer_folder(index: usize) -> String {
 
 /// Name of the admin port.
 pub const ADMIN_PORT: &str = "admin";
+/// Name of the port where pods reach each other.
+pub const PEERS_PORT: &str = "peers";

@@ -12,7 +12,7 @@ use k8s_openapi::{
 
 use super::{Settings, labels, metadata};
 use crate::{
-    api::ADMIN_PORT,
+    api::{ADMIN_PORT, PEERS_PORT},
     validate::{Engine, ValidatedBroker},
 };
 
@@ -21,9 +21,9 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 /// Ports of DNS as pods see them: the standard one, and that of OpenShift's DNS pods behind their Service.
 const DNS_PORTS: [u16; 2] = [53, 5353];
 
-/// Anybody may reach the client ports; only the operator and namespaces labelled for monitoring the admin port. The pods
-/// may reach DNS and the ports of upstreams, of issuers' keys and of the collector of spans, and nothing at all where there
-/// are none.
+/// Anybody may reach the client ports; only the operator and namespaces labelled for monitoring the admin port; only the
+/// pods of the same broker the port for peers. The pods may reach DNS, each other, and the ports of upstreams, of issuers'
+/// keys and of the collector of spans, and nothing at all where there are none.
 pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> NetworkPolicy {
     let clients = NetworkPolicyIngressRule {
         from: None,
@@ -36,12 +36,16 @@ pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> N
         ]),
         ports: Some(vec![port("TCP", ADMIN_PORT)]),
     };
+    let peers = broker.engine.has_peers().then(|| NetworkPolicyIngressRule {
+        from: Some(vec![pods(broker)]),
+        ports: Some(vec![port("TCP", PEERS_PORT)]),
+    });
     NetworkPolicy {
         metadata: metadata::shared(broker, broker.name.as_str()),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(metadata::all_pods(broker)),
             policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
-            ingress: Some(vec![clients, admins]),
+            ingress: Some([clients, admins].into_iter().chain(peers).collect()),
             egress: egress(broker),
         }),
     }
@@ -65,7 +69,12 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
     }
     let dns = DNS_PORTS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
     let rule = |ports| NetworkPolicyEgressRule { to: None, ports: Some(ports) };
-    Some(vec![rule(dns.collect()), rule(ports.into_iter().map(|number| port("TCP", number)).collect())])
+    let peers = broker
+        .engine
+        .has_peers()
+        .then(|| NetworkPolicyEgressRule { to: Some(vec![pods(broker)]), ports: Some(vec![port("TCP", PEERS_PORT)]) });
+    let outside = rule(ports.into_iter().map(|number| port("TCP", number)).collect());
+    Some([rule(dns.collect()), outside].into_iter().chain(peers).collect())
 }
 
 /// The port of a NATS server.
@@ -89,6 +98,11 @@ fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
         port: Some(IntOrString::Int(i32::from(number))),
         end_port: None,
     }
+}
+
+/// The pods of the broker itself.
+fn pods(broker: &ValidatedBroker) -> NetworkPolicyPeer {
+    NetworkPolicyPeer { pod_selector: Some(metadata::all_pods(broker)), ..NetworkPolicyPeer::default() }
 }
 
 fn namespaces(label: &str, value: &str) -> NetworkPolicyPeer {

@@ -185,7 +185,7 @@ fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
 }
 
 fn template(broker: &ValidatedBroker, pool: &Pool, settings: &Settings) -> Result<PodTemplateSpec, PlanError> {
-    let config = broker_config::config(broker, pool);
+    let config = broker_config::config(broker, pool, settings);
     let start_hash = config.start_hash().map_err(|source| PlanError::HashConfig { pool: pool.name.clone(), source })?;
     let image = broker.image.as_deref().unwrap_or(&settings.image);
     Ok(deployment::template(broker, pool, image, start_hash))

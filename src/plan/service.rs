@@ -1,13 +1,13 @@
-//! Service: where clients connect.
+//! Services: where clients connect, and where pods find each other.
 
 use k8s_openapi::{
     api::core::v1::{Service, ServicePort, ServiceSpec},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use super::{Settings, labels, metadata};
+use super::{Settings, labels, metadata, names};
 use crate::{
-    api::{Endpoints, ListenerPort},
+    api::{Endpoints, ListenerPort, PEERS_PORT},
     validate::ValidatedBroker,
 };
 
@@ -39,6 +39,35 @@ pub(super) fn service(broker: &ValidatedBroker) -> Service {
         }),
         ..Service::default()
     }
+}
+
+/// The Service without an address of its own whose name resolves to every pod, also to one that is not ready: one that drains
+/// still has sessions. None where there is one pod only.
+pub(super) fn peers(broker: &ValidatedBroker) -> Option<Service> {
+    broker.engine.has_peers().then(|| Service {
+        metadata: metadata::shared(broker, names::peers_service(&broker.name)),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            cluster_ip: Some("None".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(labels::selector(&broker.name)),
+            ports: Some(vec![ServicePort {
+                name: Some(names::PEERS_PORT.to_owned()),
+                port: i32::from(PEERS_PORT),
+                protocol: Some("TCP".to_owned()),
+                target_port: Some(IntOrString::Int(i32::from(PEERS_PORT))),
+                app_protocol: Some("http".to_owned()),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    })
+}
+
+/// DNS name by which pods find each other; with the dot at its end it is asked for once, and not within every search domain.
+pub(super) fn peers_host(broker: &ValidatedBroker, settings: &Settings) -> String {
+    format!("{}.{}.svc.{}.", names::peers_service(&broker.name), broker.namespace, settings.cluster_domain)
 }
 
 /// DNS name of the Service.

@@ -129,4 +129,12 @@ impl Engine {
             Self::JetStream(_) => "jetStream",
         }
     }
+
+    /// Whether there may be several pods, which then have to find each other.
+    pub const fn has_peers(&self) -> bool {
+        match self {
+            Self::Embedded(_) => false,
+            Self::Relay(_) | Self::JetStream(_) => true,
+        }
+    }
 }

@@ -6,7 +6,8 @@ use stompbroker_config::GoDuration;
 
 use crate::{
     api::{
-        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, Persistence, StompBroker, StompBrokerSpec, Tracing,
+        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, PEERS_PORT, Persistence, StompBroker,
+        StompBrokerSpec, Tracing,
     },
     validate::SpecError,
 };
@@ -243,11 +244,14 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
         ("spec.listeners.stomp.port", listeners.stomp.as_ref().map(|stomp| stomp.port)),
         ("spec.listeners.websocket.port", listeners.websocket.as_ref().map(|websocket| websocket.port)),
     ];
-    for (field, _) in ports.iter().filter(|(_, port)| *port == Some(ADMIN_PORT)) {
+    let own = [ADMIN_PORT, PEERS_PORT];
+    for (field, port) in
+        ports.into_iter().filter_map(|(field, port)| Some((field, port.filter(|port| own.contains(port))?)))
+    {
         refuse(
             field,
-            ADMIN_PORT.to_string(),
-            "the admin endpoints of each pod listen there; choose another port".to_owned(),
+            port.to_string(),
+            "each pod listens there for its admin endpoints or for the other pods; choose another port".to_owned(),
         );
     }
     match ports.map(|(_, port)| port) {
@@ -266,12 +270,12 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
     let every: Vec<_> = listeners.ports().collect();
     for (index, port) in every.iter().enumerate().filter(|(_, port)| port.field.ends_with("tls.port")) {
         let is_taken = every.iter().enumerate().any(|(other, taken)| other != index && taken.number == port.number);
-        if is_taken || port.number == ADMIN_PORT {
+        if is_taken || own.contains(&port.number) {
             refuse(
                 port.field,
                 port.number.to_string(),
-                "it is another port of a listener or that of the admin endpoints; choose another one, or leave tls.port out \
-                 to speak only TLS"
+                "it is another port of a listener, or one that pods have for themselves; choose another one, or leave \
+                 tls.port out to speak only TLS"
                     .to_owned(),
             );
         }

@@ -41,6 +41,7 @@ async fn one_manifest_gets_all_its_children_owned_by_it() {
         "Secret/trading-client",
         "Secret/trading-system",
         "Service/trading",
+        "Service/trading-peers",
         "ServiceAccount/trading",
     ];
     assert_eq!(world.names().await, expected);

@@ -89,7 +89,7 @@ impl Members {
 
 /// The addresses of the other pods, sorted; this one, which listens on `own_port`, is left out.
 pub(super) async fn look_up(peers: &Peers, own_port: u16) -> Result<Vec<SocketAddr>, LookUpError> {
-    let mut addresses = match &peers.dns_name {
+    let addresses = match &peers.dns_name {
         None => peers.addresses.clone(),
         Some(name) => {
             let found = timeout(LOOK_UP_TIME, lookup_host((name.as_str(), own_port))).await;
@@ -97,8 +97,7 @@ pub(super) async fn look_up(peers: &Peers, own_port: u16) -> Result<Vec<SocketAd
             found.map_err(|source| LookUpError::Dns { name: name.clone(), source })?.collect()
         }
     };
-    addresses.sort_unstable();
-    addresses.dedup();
+    let addresses = one_each(addresses);
     let mut others = Vec::with_capacity(addresses.len());
     for address in addresses {
         if !is_own(address, own_port).await {
@@ -106,6 +105,16 @@ pub(super) async fn look_up(peers: &Peers, own_port: u16) -> Result<Vec<SocketAd
         }
     }
     Ok(others)
+}
+
+/// One address for each pod, in order. Where there are some of IPv4 and of IPv6, every pod has one of either.
+fn one_each(mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if addresses.iter().any(SocketAddr::is_ipv4) {
+        addresses.retain(SocketAddr::is_ipv4);
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses
 }
 
 /// Whether an address is one of this machine: then the way there begins at the very same address. Nothing is sent.
@@ -168,6 +177,13 @@ mod tests {
         assert!(!members.has_lost(address(2), now + LOST));
         members.replace(vec![address(1)]);
         assert!(members.has_lost(address(2), now), "DNS does not tell of it any more");
+    }
+
+    #[test]
+    fn a_pod_with_addresses_of_both_families_is_one_pod() {
+        let six: SocketAddr = "[2001:db8::1]:15021".parse().unwrap();
+        assert_eq!(one_each(vec![address(2), six, address(1), address(1)]), [address(1), address(2)]);
+        assert_eq!(one_each(vec![six, six]), [six]);
     }
 
     #[tokio::test]

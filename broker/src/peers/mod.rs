@@ -63,8 +63,10 @@ pub(crate) struct Peers {
     port: OnceLock<u16>,
     /// Ends what serves and asks peers.
     stop: CancellationToken,
-    /// Owner of every task that does.
-    tasks: TaskTracker,
+    /// Owner of the connections to peers.
+    asking: TaskTracker,
+    /// Owner of the connections of peers.
+    served: TaskTracker,
 }
 
 /// What one peer said.
@@ -73,16 +75,17 @@ pub(crate) type Said = (SocketAddr, Result<(StatusCode, Bytes), AskError>);
 impl Peers {
     /// No peers yet.
     pub(crate) fn new(metrics: PeerMetrics) -> Self {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (stop, asking) = (CancellationToken::new(), TaskTracker::new());
         Self {
             members: Mutex::default(),
-            client: Client::new(&tasks, &stop),
+            client: Client::new(&asking, &stop),
             owners: Mutex::default(),
             searches: Semaphore::new(sockjs::MOST_SEARCHES),
             metrics,
             port: OnceLock::new(),
             stop,
-            tasks,
+            asking,
+            served: TaskTracker::new(),
         }
     }
 
@@ -134,9 +137,10 @@ impl Peers {
     /// Ends the conversations with peers; those in the middle of an answer may end it.
     pub(crate) async fn finish(&self) {
         self.stop.cancel();
-        self.tasks.close();
+        self.asking.close();
+        self.served.close();
         // What takes longer ends with the process.
-        let _ = tokio::time::timeout(GOODBYE, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(GOODBYE, futures::future::join(self.asking.wait(), self.served.wait())).await;
     }
 }
 

@@ -41,7 +41,7 @@ const IDLE_TIME: Duration = Duration::from_mins(1);
 pub(crate) async fn serve(broker: Arc<Broker>, listener: Listener) {
     tracing::info!(listener = %listener.address(), "serving the other pods of this broker");
     accept_loop(listener, CancellationToken::new(), |stream, peer| {
-        let tasks = &broker.peers.tasks;
+        let tasks = &broker.peers.served;
         let most = broker.current().config.limits.connections_per_pod;
         if tasks.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
             tracing::warn!(peer.addr = %peer, "a peer's connection is refused: limits.connectionsPerPod is {most}");

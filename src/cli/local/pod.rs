@@ -83,13 +83,14 @@ impl Mounts {
     }
 }
 
-/// The configuration with local paths. There is no load balancer to wait for, so a stop is not delayed.
+/// The configuration with local paths. There is no load balancer to wait for, so a stop is not delayed, and no other pod.
 fn localize(yaml: &[u8], mounts: &Mounts) -> Result<Config, LocalError> {
     let config = Config::parse(&String::from_utf8_lossy(yaml)).map_err(LocalError::Config)?;
     let mut value = serde_json::to_value(&config)?;
     localize_value(&mut value, mounts);
     let mut config: Config = serde_json::from_value(value)?;
     config.drain.delay = GoDuration::from_secs(0);
+    config.peers = None;
     Ok(config)
 }
 

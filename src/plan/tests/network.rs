@@ -56,6 +56,40 @@ fn the_admin_port_is_open_to_the_operator_and_to_monitoring_only() {
 }
 
 #[test]
+fn pods_of_one_broker_reach_each_other_and_nobody_else_reaches_them_there() {
+    let plan = relayed("");
+    let policy = serde_json::to_value(&plan.objects.network_policies[0]).unwrap()["spec"].clone();
+    let selector = json!({"app.kubernetes.io/name": "stompbroker", "app.kubernetes.io/instance": "trading",
+                          "app.kubernetes.io/component": "broker"});
+    let pods = json!([{"podSelector": {"matchLabels": selector}}]);
+    let ports = json!([{"port": 15021, "protocol": "TCP"}]);
+    let rules = |direction: &str| {
+        let rules = policy[direction].as_array().unwrap().iter();
+        rules.filter(|rule| rule["ports"].to_string().contains("15021")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(rules("ingress"), [json!({"from": pods, "ports": ports})]);
+    assert_eq!(rules("egress"), [json!({"to": pods, "ports": ports})]);
+    assert!(
+        !everything(&planned("{}")).iter().any(|object| object.to_string().contains("15021")),
+        "there is one pod only"
+    );
+}
+
+#[test]
+fn pods_find_each_other_by_dns_from_their_start_to_their_end() {
+    let plan = relayed("");
+    let service = serde_json::to_value(&plan.objects.services[1]).unwrap();
+    assert_eq!(service["metadata"]["name"], "trading-peers");
+    assert_eq!(
+        (&service["spec"]["clusterIP"], &service["spec"]["publishNotReadyAddresses"]),
+        (&json!("None"), &json!(true))
+    );
+    let config = plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"].clone();
+    let peers = stompbroker_config::Config::parse(&config).unwrap().peers.unwrap();
+    assert_eq!((peers.port, peers.dns_name.as_deref()), (15021, Some("trading-peers.markets.svc.corp.example.")));
+}
+
+#[test]
 fn pods_reach_dns_and_their_upstreams_and_nothing_with_the_embedded_engine() {
     let policy = |plan: Plan| serde_json::to_value(&plan.objects.network_policies[0]).unwrap()["spec"].clone();
     let embedded = policy(planned("{}"));
