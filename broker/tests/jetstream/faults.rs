@@ -1,12 +1,17 @@
 //! NATS goes away, loses a server, refuses the login; a pod dies.
 
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+};
+
 use crate::{
     nats::Nats,
     queues::{consume, send_safely, settle},
     support::{BrokerUnderTest, Peer, Process, StompClient, config, config_on, config_with, eventually, stompbroker},
 };
 
-async fn not_ready(broker: &BrokerUnderTest, words: &str) {
+pub(crate) async fn not_ready(broker: &BrokerUnderTest, words: &str) {
     eventually(&format!("{words:?} in /readyz"), || async {
         let answer = broker.admin("GET", "/readyz").await;
         (answer.status == 503 && answer.body.contains(words)).then_some(())
@@ -68,35 +73,76 @@ async fn while_nats_is_away_sessions_are_told_so_and_what_was_confirmed_is_there
 }
 
 #[tokio::test]
-async fn a_login_is_used_and_a_wrong_one_is_the_reason_for_not_being_ready() {
-    for (authorization, files) in [
-        ("user: ann, password: \"s3cret\"", &[("username", "ann"), ("password", "s3cret\n")][..]),
-        ("token: \"t0ken\"", &[("token", "t0ken")]),
-    ] {
-        let nats = Nats::start(&format!("authorization {{{authorization}}}"));
-        let engine = format!("servers: ['{}'], credentials: {{directory: FOLDER}}", nats.url());
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("token-of-admin"), "").unwrap();
-        for (file, value) in files {
-            std::fs::write(folder.path().join(file), value).unwrap();
+async fn a_transaction_whose_pod_died_before_it_was_in_its_queues_is_finished_by_another_one() {
+    // What this user may do ends between the two steps: a transaction is safe, but reaches no queue.
+    let nats = Nats::start(
+        "authorization {users: [{user: living, password: p}, \
+         {user: dying, password: p, permissions: {publish: {deny: [\"p.q.>\"]}}}]}",
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let config_of = |user: &str| {
+        let logins = folder.path().join(user);
+        std::fs::create_dir(&logins).unwrap();
+        std::fs::write(logins.join("username"), user).unwrap();
+        std::fs::write(logins.join("password"), "p").unwrap();
+        let engine =
+            format!("servers: ['{}'], prefix: p, credentials: {{directory: {}}}", nats.url(), logins.display());
+        config_with(&engine, "")
+    };
+    let file = folder.path().join("broker.yaml");
+    std::fs::write(&file, config_of("dying").replace(", tokenFile: TOKEN", "")).unwrap();
+    let mut dies = Process::spawn(stompbroker(&["run", "--log-format", "json"]).env("STOMPBROKER_CONFIG", file));
+    let mut client = logged_in(dies.port).await;
+    client.send_frame("BEGIN\ntransaction:t\n\n").await;
+    let queues = ["/queue/a", "/queue/b"];
+    for queue in queues {
+        client.send_frame(&format!("SEND\ndestination:{queue}\ntransaction:t\n\nof the dead")).await;
+    }
+    client.send_frame("COMMIT\ntransaction:t\nreceipt:done\n\n").await;
+    assert_eq!(client.frame().await.header("receipt-id"), Some("done"));
+    dies.kill();
+
+    let broker = BrokerUnderTest::start(&config_of("living"));
+    let is_finished = async {
+        // What is left alone is looked at after half a minute.
+        while !broker.admin("GET", "/destinations").await.body.contains("\"unsettled\":1") {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
-        let engine = engine.replace("FOLDER", folder.path().to_str().unwrap());
-        let right = BrokerUnderTest::start(&config_with(&engine, ""));
-        send_safely(&mut right.tcp_session().await, "/queue/a", "").await;
-        for (file, _) in files {
-            std::fs::write(folder.path().join(file), "wrong").unwrap();
-        }
-        not_ready(&BrokerUnderTest::start(&config_with(&engine, "")), "AuthFailed").await;
+    };
+    let mut workers = Vec::new();
+    for queue in queues {
+        let mut worker = broker.tcp_session().await;
+        consume(&mut worker, queue, "").await;
+        workers.push(worker);
+    }
+    let patience = std::time::Duration::from_mins(3);
+    assert!(tokio::time::timeout(patience, is_finished).await.is_ok(), "nothing within {patience:?}");
+    for (worker, queue) in workers.iter_mut().zip(queues) {
+        let frame = worker.frame().await;
+        assert_eq!((frame.text(), frame.header("destination")), ("of the dead", Some(queue)));
+        settle(worker, "ACK", &frame, "receipt:done\n").await;
+        assert_eq!(worker.frame().await.header("receipt-id"), Some("done"), "once, and no more");
     }
 }
 
+/// The server that leads the one stream of queues.
+async fn leader(servers: &[Nats; 3]) -> usize {
+    eventually("a leader of the stream", || async {
+        let client = async_nats::connect(servers[0].url()).await.ok()?;
+        let stream = async_nats::jetstream::new(client).get_stream("stompbroker-queues-0").await.ok()?;
+        let name = stream.cached_info().cluster.as_ref()?.leader.clone()?;
+        servers.iter().position(|server| server.name() == name)
+    })
+    .await
+}
+
 #[tokio::test]
-async fn with_three_servers_one_of_which_dies_no_confirmed_message_is_lost() {
+async fn when_the_leader_of_the_queues_is_killed_no_confirmed_message_is_lost_and_no_acknowledged_one_comes_again() {
     const MESSAGES: usize = 300;
     let mut servers = Nats::cluster();
     let urls = servers.each_ref().map(|server| format!("'{}'", server.url())).join(", ");
     let brokers = [(); 3].map(|()| {
-        let engine = format!("engine: {{jetStream: {{servers: [{urls}], queueStreams: 2, ackWait: 2s}}}}");
+        let engine = format!("engine: {{jetStream: {{servers: [{urls}], queueStreams: 1, ackWait: 2s}}}}");
         BrokerUnderTest::start(&crate::any_broker::config(&engine))
     });
     for broker in &brokers {
@@ -109,34 +155,49 @@ async fn with_three_servers_one_of_which_dies_no_confirmed_message_is_lost() {
         let patience = std::time::Duration::from_mins(1);
         assert!(tokio::time::timeout(patience, serving).await.is_ok(), "no broker serves within {patience:?}");
     }
-    let mut confirmed = std::collections::BTreeSet::new();
-    let mut worker = brokers[1].tcp_session().await;
-    consume(&mut worker, "/queue/jobs", "").await;
-    let mut sender = brokers[0].tcp_session().await;
-    let mut next = 0;
-    while confirmed.len() < MESSAGES {
-        if confirmed.len() == MESSAGES / 3 && servers[0].is_running() {
-            servers[0].kill();
+    let leader = leader(&servers).await;
+    let (sent, confirmed) = (Cell::new(false), RefCell::new(BTreeSet::new()));
+    let sending = async {
+        let mut sender = brokers[0].tcp_session().await;
+        let mut next = 0;
+        while confirmed.borrow().len() < MESSAGES {
+            if confirmed.borrow().len() == MESSAGES / 3 && servers[leader].is_running() {
+                servers[leader].kill();
+            }
+            sender.send_frame(&format!("SEND\ndestination:/queue/jobs\nreceipt:{next}\n\n{next}")).await;
+            let answer = sender.frame().await;
+            if answer.command == "RECEIPT" {
+                confirmed.borrow_mut().insert(next);
+            } else {
+                answer.assert_error("");
+                sender = brokers[2].tcp_session().await;
+            }
+            next += 1;
         }
-        sender.send_frame(&format!("SEND\ndestination:/queue/jobs\nreceipt:{next}\n\n{next}")).await;
-        let answer = sender.frame().await;
-        if answer.command == "RECEIPT" {
-            confirmed.insert(next);
-        } else {
-            answer.assert_error("");
-            sender = brokers[2].tcp_session().await;
+        sent.set(true);
+    };
+    let working = async {
+        let mut done = BTreeSet::<i32>::new();
+        let mut worker = brokers[1].tcp_session().await;
+        consume(&mut worker, "/queue/jobs", "").await;
+        while !sent.get() || !confirmed.borrow().is_subset(&done) {
+            let frame = worker.frame().await;
+            match frame.command.as_str() {
+                "MESSAGE" => {
+                    let number = frame.text().parse().unwrap();
+                    assert!(!done.contains(&number), "{number} comes after its acknowledgement was confirmed");
+                    settle(&mut worker, "ACK", &frame, &format!("receipt:{number}\n")).await;
+                }
+                "RECEIPT" => {
+                    done.insert(frame.header("receipt-id").unwrap().parse().unwrap());
+                }
+                _ => {
+                    frame.assert_error("");
+                    worker = brokers[2].tcp_session().await;
+                    consume(&mut worker, "/queue/jobs", "").await;
+                }
+            }
         }
-        next += 1;
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    while !confirmed.is_subset(&seen) {
-        let frame = worker.frame().await;
-        if frame.command == "ERROR" {
-            worker = brokers[2].tcp_session().await;
-            consume(&mut worker, "/queue/jobs", "").await;
-            continue;
-        }
-        seen.insert(frame.text().parse().unwrap());
-        settle(&mut worker, "ACK", &frame, "").await;
-    }
+    };
+    tokio::join!(sending, working);
 }

@@ -9,6 +9,7 @@
 mod authority;
 mod durable_topics;
 mod faults;
+mod logins;
 mod nats;
 mod queues;
 mod topics;

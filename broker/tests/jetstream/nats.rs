@@ -81,6 +81,11 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// What it calls itself in a cluster.
+    pub(crate) fn name(&self) -> String {
+        format!("s{}", self.port)
+    }
+
     /// Runs it, again with what it stored.
     pub(crate) fn run(&mut self) {
         let mut guard = Command::new("sh")

@@ -1,6 +1,6 @@
 //! From the configuration to a connection that JetStream answers on, with its streams in place.
 
-use std::{path::Path, time::Duration};
+use std::{error::Error, path::Path, time::Duration};
 
 use async_nats::{
     Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event,
@@ -68,6 +68,8 @@ pub(super) async fn connect(config: &JetStreamEngine, events: mpsc::Sender<Event
             ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => UpstreamState::AuthFailed,
             ConnectErrorKind::Tls => UpstreamState::TlsFailed,
             ConnectErrorKind::ServerParse => UpstreamState::ProtocolError,
+            // The client does not tell a handshake that failed from a connection that did.
+            _ if is_of_tls(&error) => UpstreamState::TlsFailed,
             _ => UpstreamState::Unreachable,
         };
         Failure::new(state, format!("cannot connect to NATS: {error}"))
@@ -79,6 +81,19 @@ pub(super) async fn connect(config: &JetStreamEngine, events: mpsc::Sender<Event
     }
     let text = format!("the NATS server is of version {version}; it must be {major}.{minor} or newer");
     Err(Failure::new(UpstreamState::ProtocolError, text))
+}
+
+/// Whether somewhere behind an error is one of TLS.
+fn is_of_tls(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 async fn options(config: &JetStreamEngine) -> Result<ConnectOptions, Failure> {
