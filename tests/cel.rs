@@ -229,6 +229,18 @@ fn cases() -> Vec<Case> {
             &["spec.engine.relay.clientCredentials", "missing", "name the Secret"],
         ),
         case(
+            format!("{{engine: {{relay: {{userDestinationBroadcast: /queue/a, {RELAY}}}}}}}"),
+            format!("{{engine: {{relay: {{userDestinationBroadcast: /topic/a, {RELAY}}}}}}}"),
+            &["spec.engine.relay.userDestinationBroadcast", "one topic", "/topic/unresolved-user"],
+        ),
+        case(
+            format!("{{engine: {{relay: {{userRegistryBroadcast: /topic/a, {RELAY}}}}}}}"),
+            format!(
+                "{{engine: {{relay: {{userRegistryBroadcast: /topic/a, userDestinationBroadcast: /topic/b, {RELAY}}}}}}}"
+            ),
+            &["spec.engine.relay.userRegistryBroadcast", "userDestinationBroadcast", "set both"],
+        ),
+        case(
             format!("{{engine: {{relay: {{connectTimeout: 0s, {RELAY}}}}}}}"),
             format!("{{engine: {{relay: {{connectTimeout: 1ms, {RELAY}}}}}}}"),
             &["spec.engine.relay.connectTimeout is 0s", "10s"],

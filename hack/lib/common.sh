@@ -50,3 +50,23 @@ install_packages() { # PACKAGE...
       DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
   } >"$CACHE/apt.log" 2>&1 || die "apt-get could not install $*; see $CACHE/apt.log"
 }
+
+# Builds the Java of FOLDER with its libraries into the cache, unless it is there; prints where: `classes` and `lib/*`.
+build_java() { # NAME FOLDER
+  local sources folder scratch
+  sources=$(find "$2/pom.xml" "$2/src" -type f -print0 | sort -z | xargs -0 cat | sha256sum)
+  folder=$CACHE/$1-${sources:0:12}
+  if [[ ! -d $folder ]]; then
+    need java default-jdk-headless javac default-jdk-headless mvn maven
+    note "building the Java of $1" >&2
+    mkdir -p "$CACHE"
+    scratch=$(mktemp -d "$CACHE/.$1.XXXXXX")
+    cp -r "$2/pom.xml" "$2/src" "$scratch/"
+    (cd "$scratch" && mvn --batch-mode --quiet --no-transfer-progress compile dependency:copy-dependencies \
+      -DincludeScope=runtime -DoutputDirectory=target/lib >&2) || { rm -rf "$scratch"; return 1; }
+    # In place at once, so that a folder that is there is complete; another one may have been as fast.
+    mv -T "$scratch/target" "$folder" 2>/dev/null || [[ -d $folder/lib ]]
+    rm -rf "$scratch"
+  fi
+  echo "$folder"
+}

@@ -82,6 +82,8 @@ impl Persistence {
     validation = rules::prefixes_begin_with_a_slash(),
     validation = rules::connect_timeout_is_positive(),
     validation = rules::upstreams_named_once(),
+    validation = rules::broadcasts_are_topics(),
+    validation = rules::broadcasts_differ(),
     validation = rules::upstream_credentials_named()
 )]
 pub struct RelayEngine {
@@ -110,6 +112,17 @@ pub struct RelayEngine {
     /// relay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiplex: Option<Multiplex>,
+    /// The topic by which messages for users (`/user/ann/queue/a`) reach the sessions of all pods, and of Spring applications
+    /// that name the same topic in `setUserDestinationBroadcast`. Absent: such destinations are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub user_destination_broadcast: Option<String>,
+    /// The topic by which pods tell which users have sessions, and Spring applications that name the same topic in
+    /// `setUserRegistryBroadcast` do. Absent: nobody is told, and a user with sessions at pods and at Spring applications is
+    /// reached by the latter only at their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 255))]
+    pub user_registry_broadcast: Option<String>,
     /// What the one system connection of each pod logs in with upstream. Absent: the default user of `rabbitmqClusterRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_credentials: Option<SecretReference>,

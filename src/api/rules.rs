@@ -314,6 +314,31 @@ pub(super) fn connect_timeout_is_positive() -> Rule {
     )
 }
 
+/// A broadcast goes to one topic.
+pub(super) fn broadcasts_are_topics() -> Rule {
+    // A message that names the value would cost more than an API server grants.
+    Rule::new(
+        "(!has(self.userDestinationBroadcast) || self.userDestinationBroadcast.matches('^/topic/[^*#>]+$')) && \
+         (!has(self.userRegistryBroadcast) || self.userRegistryBroadcast.matches('^/topic/[^*#>]+$'))",
+    )
+    .message(
+        "spec.engine.relay.userDestinationBroadcast and userRegistryBroadcast are each one topic; write for example \
+         /topic/unresolved-user and /topic/user-registry",
+    )
+}
+
+/// Users that others are told of must be reached, and neither broadcast may be taken for the other.
+pub(super) fn broadcasts_differ() -> Rule {
+    Rule::new(
+        "!has(self.userRegistryBroadcast) || has(self.userDestinationBroadcast) && \
+         self.userDestinationBroadcast != self.userRegistryBroadcast",
+    )
+    .message(
+        "spec.engine.relay.userRegistryBroadcast needs userDestinationBroadcast, by which users are reached, on another \
+         topic; set both, such as /topic/user-registry and /topic/unresolved-user",
+    )
+}
+
 /// Exactly one kind of allowance.
 pub(super) fn one_allowance() -> Rule {
     Rule::new(

@@ -176,6 +176,8 @@ fn engine(broker: &ValidatedBroker) -> config::Engine {
                 tls: relay.tls.as_ref().map(upstream_tls),
                 virtual_host: relay.virtual_host.clone(),
                 multiplex: relay.multiplex.map(|multiplex| config::Multiplex { connections: multiplex.connections }),
+                user_destination_broadcast: relay.user_destination_broadcast.clone(),
+                user_registry_broadcast: relay.user_registry_broadcast.clone(),
                 system_credentials: directory(names::RELAY_SYSTEM_FOLDER),
                 client_credentials: directory(names::RELAY_CLIENT_FOLDER),
                 heartbeat: config::HeartbeatPair { send, receive },

@@ -200,6 +200,10 @@ fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
             "begin it with a slash, for example /topic".to_owned(),
         );
     }
+    let broadcasts = (relay.user_destination_broadcast.as_deref(), relay.user_registry_broadcast.as_deref());
+    if let Err((field, problem)) = stompbroker_config::check_broadcasts(broadcasts.0, broadcasts.1) {
+        refuse(&format!("spec.engine.relay.{field}"), String::new(), problem);
+    }
     if relay.connect_timeout.0.is_zero() {
         refuse(
             "spec.engine.relay.connectTimeout",

@@ -321,6 +321,15 @@ pub struct RelayEngine {
     /// Sessions share a few connections to the upstream. Absent: each has one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multiplex: Option<Multiplex>,
+    /// The topic by which messages for users reach the sessions of all pods, and of Spring applications that name the same
+    /// topic in `setUserDestinationBroadcast`. Absent: destinations of users are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_destination_broadcast: Option<String>,
+    /// The topic by which pods tell which users have sessions, and Spring applications that name the same topic in
+    /// `setUserRegistryBroadcast` do. Absent: nobody is told, and a user with sessions at both is reached only where the
+    /// sender is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_registry_broadcast: Option<String>,
     /// What the pod's one system connection logs in with.
     pub system_credentials: CredentialDirectory,
     /// What the connections of client sessions log in with.

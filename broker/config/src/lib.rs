@@ -6,6 +6,7 @@
 //! Unknown keys are errors here: a configuration that was misspelled must not look as if it were in force.
 
 pub mod admin;
+mod broadcasts;
 mod config;
 mod destinations;
 mod duration;
@@ -23,6 +24,7 @@ mod size;
 mod tls;
 mod tracing;
 
+pub use broadcasts::check_broadcasts;
 pub use config::{
     Admin, AllowedOrigin, Authentication, Compression, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine,
     Engine, HeartbeatPair, Limits, Listeners, Multiplex, Persistence, RelayEngine, SlowConsumers, SockJs,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::{Config, Persistence, SockJs, locate::line_of};
+use crate::{Config, Persistence, SockJs, check_broadcasts, locate::line_of};
 
 impl crate::Listeners {
     fn check_sock_js(&self) -> Result<(), LoadError> {
@@ -48,7 +48,7 @@ impl crate::RelayEngine {
         if let Some(prefix) = self.destination_prefixes.iter().find(|prefix| !prefix.starts_with('/')) {
             return Err(("destinationPrefixes", format!("{prefix:?} must begin with a slash")));
         }
-        Ok(())
+        check_broadcasts(self.user_destination_broadcast.as_deref(), self.user_registry_broadcast.as_deref())
     }
 }
 
@@ -215,12 +215,13 @@ impl Config {
                 .map_err(|(key, problem)| LoadError::new(&format!("engine.embedded.persistence.{key}"), problem))?;
         }
         if let crate::Engine::Relay(relay) = &self.engine {
-            let kept_upstream = "the upstream keeps the messages; set policies there, and remove the key";
             if !self.destinations.is_empty() {
-                return refuse("destinations", kept_upstream.to_owned());
+                let problem = "the upstream keeps the messages; set policies there, and remove the key";
+                return refuse("destinations", problem.to_owned());
             }
             if !self.user_destinations.is_default() {
-                return refuse("userDestinations", kept_upstream.to_owned());
+                let problem = "with the relay they go by engine.relay.userDestinationBroadcast; remove the key";
+                return refuse("userDestinations", problem.to_owned());
             }
             relay.check().map_err(|(key, problem)| LoadError::new(&format!("engine.relay.{key}"), problem))?;
         }

@@ -6,6 +6,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use smol_str::SmolStr;
+
 use crate::message::Message;
 
 /// The header that says what a message was sent to before it was sent on; Spring's name for it.
@@ -57,9 +59,14 @@ impl UserDestinations {
         (!name.is_empty() && own.len() > 1).then_some(Addressee { name: decoded, own })
     }
 
+    /// What those subscribed to whose own destination it is.
+    pub fn subscribed(&self, own: &str) -> SmolStr {
+        format!("{}{own}", self.prefix).into()
+    }
+
     /// The message as those receive it who subscribed to `own`.
     pub fn resolved(&self, message: &Message, own: &str) -> Arc<Message> {
-        Arc::new(message.sent_on(format!("{}{own}", self.prefix).into(), None))
+        Arc::new(message.sent_on(self.subscribed(own), None))
     }
 
     /// The message as it goes to the topic for those that reached nobody, where there is such a topic.

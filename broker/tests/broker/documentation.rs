@@ -68,7 +68,8 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
             .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
                  tls: {caFile: /a, serverName: n.test, directory: /t}, multiplex: {connections: 2}, \
-                 virtualHost: v, systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
+                 virtualHost: v, userDestinationBroadcast: /topic/u, userRegistryBroadcast: /topic/r, \
+                 systemCredentials: {directory: /s}, clientCredentials: {directory: /c}}}\n";
     let mut known = BTreeSet::new();
     let embedded = "engine: {embedded: {persistence: {directory: /s}}}\n";
     let jetstream = "engine: {jetStream: {servers: [a], credentials: {directory: /c}, tls: {directory: /t}, \

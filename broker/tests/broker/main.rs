@@ -29,7 +29,10 @@ mod recovery;
 mod relay;
 mod reload;
 mod rules;
+#[path = "../common/servers.rs"]
+mod servers;
 mod sessions;
+mod shared_users;
 mod slow_consumers;
 mod sockjs;
 mod spring;

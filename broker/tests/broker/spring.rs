@@ -27,7 +27,7 @@ fn secrets() -> TempDir {
 }
 
 /// `java` with one of the classes of `tests/clients/spring`, which are built first where they are not there.
-async fn java(class: &str) -> Command {
+pub(crate) async fn java(class: &str) -> Command {
     let setup = Command::new(script("spring/setup")).output().await.unwrap();
     assert!(setup.status.success(), "{}", String::from_utf8_lossy(&setup.stderr));
     let folder = PathBuf::from(String::from_utf8(setup.stdout).unwrap().trim());

@@ -63,6 +63,8 @@ impl Harness {
             upstreams,
             tls: None,
             multiplex: None,
+            user_destination_broadcast: None,
+            user_registry_broadcast: None,
             virtual_host: None,
             system_credentials: directory(SYSTEM, "first"),
             client_credentials: directory("cli", "c:lient"),

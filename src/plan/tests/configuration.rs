@@ -19,7 +19,8 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
          monitoring: {tracing: {otlpEndpoint: 'http://otel:4318', protocol: grpc, samplingRatio: 0.5}}, \
          logging: {format: text, level: debug}, drain: {delay: 3s, deadline: 4s, connectionsPerSecond: 15}, \
          authorization: {rules: [{actions: [Subscribe], destinations: [/d], allow: {roles: [r]}}]}, \
-         engine: {relay: {destinationPrefixes: [/x], virtualHost: v, connectTimeout: 5s, \
+         engine: {relay: {destinationPrefixes: [/x], virtualHost: v, userDestinationBroadcast: /topic/users, \
+         userRegistryBroadcast: /topic/registry, connectTimeout: 5s, \
            heartbeat: {send: 6s, receive: 7s}, upstreams: [{host: h, port: 8, zone: z}], \
            tls: {caSecretName: roots, serverName: up.test, certificateSecretName: shown}, multiplex: {connections: 9}, \
            systemCredentials: {secretName: s}, clientCredentials: {secretName: c}}}}",
@@ -70,6 +71,8 @@ fn every_setting_of_the_spec_reaches_the_configuration() {
                 "directory": "/etc/stompbroker/relay-tls"}),
         ),
         ("/engine/relay/multiplex", json!({"connections": 9})),
+        ("/engine/relay/userDestinationBroadcast", json!("/topic/users")),
+        ("/engine/relay/userRegistryBroadcast", json!("/topic/registry")),
         ("/engine/relay/virtualHost", json!("v")),
         ("/engine/relay/connectTimeout", json!("5s")),
         ("/engine/relay/heartbeat", json!({"send": "6s", "receive": "7s"})),

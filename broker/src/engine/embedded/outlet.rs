@@ -105,7 +105,8 @@ impl Outlet {
         DeliveryTag(self.next_tag.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn resume(&self) {
+    /// Delivers again to those that found the mailbox full.
+    pub(super) fn resume(&self) {
         let stalled = std::mem::take(&mut *self.stalled.lock());
         for receiver in stalled {
             if let Some(queue) = receiver.queue.upgrade() {

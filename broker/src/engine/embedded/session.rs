@@ -44,7 +44,7 @@ const WINDOWED_PREFETCH: u32 = 65_535;
 #[derive(Debug)]
 pub(in crate::engine) struct EmbeddedSession {
     pub(super) shared: Arc<Shared>,
-    outlet: Arc<Outlet>,
+    pub(super) outlet: Arc<Outlet>,
     pub(super) subscriptions: BTreeMap<SubscriptionKey, Box<Attached>>,
     id: Arc<str>,
     /// The user's name; empty for an anonymous session.

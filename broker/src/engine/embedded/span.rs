@@ -109,6 +109,11 @@ impl EmbeddedSession {
         })
     }
 
+    /// There is room in the mailbox again; for a caller who asks the mailbox to be told of that itself.
+    pub(in crate::engine) fn resume(&self) {
+        self.outlet.resume();
+    }
+
     /// Settles deliveries; the caller has the leases of what is done with accepted.
     pub(in crate::engine) fn settle_borrowed(
         &self,

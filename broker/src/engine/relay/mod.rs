@@ -10,6 +10,7 @@
 //!   opened with its first operation, with the client credentials, or a place on one of a few (`relay.multiplex`).
 //! * The loss of the system connection ends the sessions of that upstream with `Broker not available.`, and so does the loss
 //!   of a session's own connection. What the upstream has not confirmed fails: there is never a RECEIPT for it.
+//! * Destinations of users are served by the pod itself, see [`users`].
 //! * A destination outside the configured prefixes is refused; nothing else in the pod serves it.
 
 use std::{
@@ -34,6 +35,7 @@ use self::{
     queue::{Item, OperationQueue},
     settings::Settings,
     system::System,
+    users::{Half, Presence, Users},
 };
 use super::{DestinationStatus, Engine, EngineError, EngineSession, Event, Operation, SessionInfo, Ticket};
 use crate::mailbox::Mailbox;
@@ -56,6 +58,7 @@ mod supervisor;
 mod system;
 mod tls;
 mod translator;
+mod users;
 
 /// Connections of sessions that are being made at once.
 const MAX_DIALS: usize = 64;
@@ -68,6 +71,7 @@ struct Shared {
     dials: Semaphore,
     pool: Pool,
     tls: Arc<tls::Clients>,
+    users: Arc<Users>,
     connections: AtomicU64,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -123,6 +127,7 @@ impl Relay {
             dials: Semaphore::new(MAX_DIALS),
             pool: Pool::default(),
             tls: Arc::default(),
+            users: Arc::default(),
             connections: AtomicU64::new(0),
             tasks: tasks.clone(),
             stop,
@@ -134,8 +139,9 @@ impl Relay {
 
 impl Engine for Relay {
     fn open(&self, session: &SessionInfo, mailbox: Arc<Mailbox>) -> Result<Box<dyn EngineSession>, EngineError> {
-        let (id, client_id) = (session.id.clone(), session.client_id.clone());
-        Ok(Box::new(RelaySession { shared: self.shared.clone(), id, client_id, mailbox, queue: None }))
+        let presence = self.shared.users.enter(session);
+        let (shared, info) = (self.shared.clone(), session.clone());
+        Ok(Box::new(RelaySession { shared, info, mailbox, queue: None, _presence: presence }))
     }
 
     fn ready(&self) -> Result<(), String> {
@@ -153,7 +159,8 @@ impl Engine for Relay {
     }
 
     fn destinations(&self) -> BTreeMap<Box<str>, DestinationStatus> {
-        BTreeMap::new()
+        // Of the others only the upstream knows.
+        self.shared.users.local().destinations()
     }
 
     fn relay_status(&self) -> Option<RelayStatus> {
@@ -171,11 +178,11 @@ impl Relay {
 /// The relay's half of a client session. Costs nothing upstream before its first operation.
 struct RelaySession {
     shared: Arc<Shared>,
-    id: Arc<str>,
-    /// Whose durable subscriptions of the upstream it means.
-    client_id: Option<Box<str>>,
+    /// Who it is; its `client-id` says whose durable subscriptions of the upstream it means.
+    info: SessionInfo,
     mailbox: Arc<Mailbox>,
     queue: Option<Arc<OperationQueue>>,
+    _presence: Option<Presence>,
 }
 
 impl RelaySession {
@@ -186,11 +193,12 @@ impl RelaySession {
     fn connect(&mut self) -> Option<Arc<OperationQueue>> {
         let reign = self.shared.board.active()?;
         let queue = Arc::new(OperationQueue::default());
-        let port = Port::new(self.id.clone(), self.mailbox.clone(), queue.clone());
+        let half = Half::new(self.shared.users.clone(), &self.info, self.mailbox.clone());
+        let port = Port::new(self.info.id.clone(), half, self.mailbox.clone(), queue.clone());
         match self.shared.settings.load().shared_connections() {
             // What durable subscriptions mean depends on the client-id of the connection.
-            Some(most) if self.client_id.is_none() => self.shared.pool.seat(&self.shared, &reign, most, port),
-            _ => pool::seat_alone(&self.shared, &reign, self.client_id.clone(), port),
+            Some(most) if self.info.client_id.is_none() => self.shared.pool.seat(&self.shared, &reign, most, port),
+            _ => pool::seat_alone(&self.shared, &reign, self.info.client_id.clone(), port),
         }
         self.queue = Some(queue.clone());
         Some(queue)
@@ -199,17 +207,24 @@ impl RelaySession {
 
 impl EngineSession for RelaySession {
     fn submit(&mut self, operation: Operation, ticket: Option<Ticket>) {
-        let refused = self.shared.settings.load().check(&operation).err();
-        let item = match (refused, &self.queue) {
-            (Some(error), None) => return self.fail(ticket, error),
-            (Some(error), Some(_)) => Item::Refusal(error, ticket),
-            (None, _) => Item::Operation(operation, ticket),
+        let settings = self.shared.settings.load_full();
+        let checked = settings.check(&operation);
+        let mut items = match checked.and_then(|()| self.shared.users.upstream(&settings.relay, operation)) {
+            Ok(operations) => operations.into_iter().map(|operation| Item::Operation(operation, None)).collect(),
+            Err(error) if self.queue.is_none() => return self.fail(ticket, error),
+            Err(error) => vec![Item::Refusal(error, None)],
         };
+        // What one operation has become is done when the last of it is.
+        if let Some(Item::Operation(_, last) | Item::Refusal(_, last)) = items.last_mut() {
+            *last = ticket;
+        }
         let Some(queue) = self.queue.clone().or_else(|| self.connect()) else {
             return self.fail(ticket, EngineError::NotAvailable);
         };
-        if let Err(item) = queue.push(item) {
-            self.fail(item.ticket(), EngineError::NotAvailable);
+        for item in items {
+            if queue.push(item).is_err() {
+                return self.fail(ticket, EngineError::NotAvailable);
+            }
         }
     }
 

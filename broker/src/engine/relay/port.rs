@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     queue::{Item, OperationQueue},
     translator::Translator,
+    users::Half,
 };
 use crate::{
     engine::{EngineError, Event, Subscription, Ticket},
@@ -19,6 +20,8 @@ pub(super) struct Port {
     pub(super) mailbox: Arc<Mailbox>,
     /// Where its operations come from.
     pub(super) queue: Arc<OperationQueue>,
+    /// Its subscriptions to destinations of its own.
+    pub(super) users: Half,
     /// What it has on its connection; none while it has none.
     pub(super) translator: Option<Translator>,
     /// The subscriptions that it brings from an earlier connection.
@@ -31,13 +34,14 @@ pub(super) struct Port {
 
 impl Port {
     /// A session without a connection yet.
-    pub(super) fn new(session: Arc<str>, mailbox: Arc<Mailbox>, queue: Arc<OperationQueue>) -> Self {
+    pub(super) fn new(session: Arc<str>, users: Half, mailbox: Arc<Mailbox>, queue: Arc<OperationQueue>) -> Self {
         let told = queue.clone();
         mailbox.on_room(move || told.tell_room());
         Self {
             session,
             mailbox,
             queue,
+            users,
             translator: None,
             again: Vec::new(),
             deliveries: 0,

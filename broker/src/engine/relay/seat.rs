@@ -82,6 +82,7 @@ impl Seat {
             self.drop_held(link);
         }
         if news.room {
+            self.port.users.resume();
             self.deliver_held(link);
         }
         news.closed
@@ -167,10 +168,16 @@ impl Seat {
     pub(super) fn confirm(&mut self, receipt: &str) -> Vec<Leftover> {
         let Some(translator) = &mut self.port.translator else { return Vec::new() };
         translator.confirm(receipt);
+        self.complete();
+        self.port.translator.as_mut().map(Translator::take_leftovers).unwrap_or_default()
+    }
+
+    /// Tells the session what is done.
+    fn complete(&mut self) {
+        let Some(translator) = &mut self.port.translator else { return };
         while let Some(ticket) = translator.completed() {
             self.port.mailbox.notify(Event::Completed(ticket));
         }
-        translator.take_leftovers()
     }
 
     /// The ticket that an ERROR with this `receipt-id` is about.
@@ -238,6 +245,20 @@ impl Seat {
     fn take(&mut self, item: Item, link: &mut Link) -> bool {
         let Some(translator) = &mut self.port.translator else { return false };
         match item {
+            Item::Operation(operation, ticket) if self.port.users.takes(&operation) => {
+                match self.port.users.apply(operation) {
+                    Ok(()) => translator.done(ticket, Instant::now()),
+                    Err(error) => self.refusal = Some((error, ticket)),
+                }
+                self.complete();
+            }
+            Item::Operation(Operation::Commit(operations), ticket) => {
+                let operation = Operation::Commit(self.port.users.split(operations));
+                match translator.refuses(&operation) {
+                    Some(error) => self.refusal = Some((error, ticket)),
+                    None => translator.operation(&operation, ticket, Instant::now(), link.output()),
+                }
+            }
             Item::Operation(operation, ticket) => {
                 if translator.must_wait(&operation) {
                     self.port.queue.put_back(Item::Operation(operation, ticket));

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use stompbroker_config::{RelayEngine, Upstream};
 
-use crate::engine::{EngineError, Operation};
+use crate::{
+    destination::UserDestinations,
+    engine::{EngineError, Operation},
+};
 
 /// Names one upstream across reloads: the same host and port are the same upstream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +50,8 @@ pub(super) struct Settings {
     pub(super) relay: Arc<RelayEngine>,
     /// Those of the pod's own zone first, then the others, each group in the order of the list; no address twice.
     pub(super) candidates: Vec<Candidate>,
+    /// How destinations of users are written.
+    users: UserDestinations,
 }
 
 impl Settings {
@@ -60,7 +65,7 @@ impl Settings {
             }
         }
         candidates.sort_by_key(|candidate| !candidate.home);
-        Self { relay, candidates }
+        Self { relay, candidates, users: UserDestinations::default() }
     }
 
     /// How many connections all sessions share; none: each has its own.
@@ -85,6 +90,10 @@ impl Settings {
 
     fn check_destination(&self, destination: &str) -> Result<(), EngineError> {
         let prefixes = &self.relay.destination_prefixes;
+        let reaches_users = self.relay.user_destination_broadcast.is_some();
+        if reaches_users && self.users.own(destination).is_some() {
+            return Ok(());
+        }
         if prefixes.iter().any(|prefix| covers(prefix, destination)) {
             return Ok(());
         }

@@ -350,7 +350,8 @@ impl Translator {
         }
     }
 
-    fn done(&mut self, ticket: Option<Ticket>, now: Instant) {
+    /// Notes an operation that needs nothing of the upstream.
+    pub(super) fn done(&mut self, ticket: Option<Ticket>, now: Instant) {
         if let Some(ticket) = ticket {
             self.ledger.open_done(ticket, now);
         }
@@ -505,7 +506,7 @@ fn passed_on<'a>(headers: &'a [Header], own: &'a [&str]) -> impl Iterator<Item =
 }
 
 /// The headers of a MESSAGE that receivers see; of repeated names only the first, so that no sender can spoof one.
-fn shown(mut headers: Vec<Header>) -> Vec<Header> {
+pub(super) fn shown(mut headers: Vec<Header>) -> Vec<Header> {
     headers.retain(|(name, _)| !OWN_MESSAGE.contains(&&**name));
     keep_first(&mut headers);
     headers
