@@ -8,6 +8,7 @@
 //! | [`plan`] | validated broker to the desired objects | yes |
 //! | [`status`] | all of that to conditions | yes |
 //! | [`reference`] | the tables of all that it tells, as documentation and alerts | yes |
+//! | [`difference`] | what differs between two values, for people | yes |
 //! | [`cli`] | command line; `crd`, `render` and `local` work without a cluster | no |
 
 pub mod api;
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod client;
 mod controller;
 mod custom_metrics;
+pub mod difference;
 pub mod error;
 mod events;
 pub mod health;

@@ -26,6 +26,8 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// The broker's own HorizontalPodAutoscalers, by name.
     pub autoscalers: BTreeMap<String, AutoscalerView>,
+    /// The broker's own PodDisruptionBudget; absent while there is none.
+    pub budget: Option<BudgetView>,
     /// Whether the API server knows KEDA's ScaledObject; not looked at unless the spec wants one.
     pub keda: bool,
     /// Objects that have the name of a child of ours but belong to somebody else.
@@ -123,6 +125,13 @@ pub struct DeploymentView {
     pub scaled_by: Option<String>,
 }
 
+/// What is known of the PodDisruptionBudget of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BudgetView {
+    /// Its annotation [`crate::plan::DRAINED_ZONE`].
+    pub drained_zone: Option<String>,
+}
+
 /// What is known of an autoscaler of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AutoscalerView {
@@ -178,8 +187,12 @@ pub struct PodView {
     /// Why its container does not run, as `reason: message` (`ImagePullBackOff: ...`, `CrashLoopBackOff: ...`); absent
     /// while it is merely being created.
     pub waiting: Option<String>,
+    /// Whether it is on its way out, or will be, because somebody evicts it: its condition `DisruptionTarget` is true.
+    pub disrupted: bool,
     /// Its annotation [`crate::plan::DELETION_COST`].
     pub deletion_cost: Option<i32>,
+    /// Since when its admin port gives no answer; of one that was not asked, since when it is not ready.
+    pub silent_since: Option<Timestamp>,
     /// What its admin port said, or why it said nothing; absent when it was not asked.
     pub admin: Option<Result<admin::Status, String>>,
 }

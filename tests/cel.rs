@@ -352,6 +352,7 @@ fn malformed() -> Vec<Case> {
         case("{sessionTimeout: soon}", "{sessionTimeout: 1m30s}", duration),
         case("{drain: {delay: soon}}", "{drain: {delay: 0s}}", duration),
         case("{rollout: {sessionWait: soon}}", "{rollout: {sessionWait: 0s}}", duration),
+        case("{rollout: {silenceWait: soon}}", "{rollout: {silenceWait: 0s}}", duration),
         case(
             "{maintenanceWindow: {start: '02:00', duration: soon}}",
             "{maintenanceWindow: {start: '02:00', duration: 1m}}",

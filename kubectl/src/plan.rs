@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 use stompbroker_operator::{
     api::{StompBroker, StompBrokerSpec},
+    difference::{Difference, short},
     observed::Observed,
     plan::{self, Plan, PlanError, Settings},
     validate::validate,
@@ -97,7 +98,7 @@ pub(crate) fn preview(
     };
     let (old, new) = (tree(&live.spec), tree(&wanted.spec));
     let mut changes = Vec::new();
-    for (path, was, will) in differences(&old, &new) {
+    for Difference { path, before: was, after: will } in Difference::all(&old, &new) {
         let effects = match with(&old, &path, will.clone()).map(|spec| outcome(&named(live, spec), settings)) {
             Some(Ok(Ok(alone))) => effects(&before, &alone),
             Some(Err(error)) => return Err(error),
@@ -191,27 +192,6 @@ fn with(spec: &Value, path: &[String], value: Value) -> Option<StompBrokerSpec> 
     serde_json::from_value(spec).ok()
 }
 
-/// The values that differ, by path; a list is one value.
-fn differences(old: &Value, new: &Value) -> Vec<(Vec<String>, Value, Value)> {
-    fn walk(path: &[String], old: &Value, new: &Value, found: &mut Vec<(Vec<String>, Value, Value)>) {
-        match (old, new) {
-            (Value::Object(a), Value::Object(b)) => {
-                let names: BTreeSet<_> = a.keys().chain(b.keys()).collect();
-                for name in names {
-                    let below: Vec<_> = path.iter().chain([name]).cloned().collect();
-                    let field = |fields: &serde_json::Map<String, Value>| fields.get(name).cloned().unwrap_or_default();
-                    walk(&below, &field(a), &field(b), found);
-                }
-            }
-            _ if old == new => {}
-            _ => found.push((path.to_vec(), old.clone(), new.clone())),
-        }
-    }
-    let mut found = Vec::new();
-    walk(&[], old, new, &mut found);
-    found
-}
-
 /// The preview for people.
 ///
 /// # Errors
@@ -253,19 +233,6 @@ fn words(effects: &BTreeSet<Effect>) -> String {
         Painted(tone, word).to_string()
     });
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// A value in a line.
-fn short(value: &Value) -> String {
-    const LENGTH: usize = 48;
-    match value {
-        Value::Null => "(absent)".to_owned(),
-        Value::Array(items) => format!("({} entries)", items.len()),
-        other => {
-            let text = other.to_string();
-            if text.chars().count() <= LENGTH { text } else { text.chars().take(LENGTH).chain(['…']).collect() }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -102,6 +102,13 @@ fn branches(facts: &Facts, status: &StompBrokerStatus, now: Timestamp) -> Vec<Br
         branches
             .extend(status.zones.iter().map(|zone| Branch { text: line(zone), leaves: pods(facts, &zone.name, now) }));
     }
+    branches.extend(status.planned_changes.iter().map(|change| Branch::leaf(format!("would  {change}"))));
+    branches.extend(status.drained_zone.iter().map(|zone| {
+        let name = Painted(Tone::Busy, format!("zone {zone} is being drained"));
+        Branch::leaf(format!(
+            "evictions  {name}  all its pods may go, and none of other zones until it has its pods again"
+        ))
+    }));
     branches.extend(relay(status));
     branches.extend(rollout(status, now));
     if let Some(endpoints) = &status.endpoints {

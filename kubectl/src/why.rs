@@ -201,6 +201,15 @@ fn blocked(facts: &Facts, found: &mut Vec<Finding>) {
         message: condition.message.clone(),
         since: Some(condition.last_transition_time.0.to_string()),
     }));
+    found.extend(status.drained_zone.iter().map(|zone| Finding {
+        about: "blocked",
+        subject: "evictions".to_owned(),
+        reason: "ZoneDraining".to_owned(),
+        message: format!(
+            "zone {zone} is being drained: all its pods may be evicted, and none of other zones until it has its pods again"
+        ),
+        since: None,
+    }));
     found.extend(facts.pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()).map(|pod| Finding {
         about: "blocked",
         subject: format!("pod {}", pod.name_any()),
@@ -272,7 +281,7 @@ mod tests {
     #[test]
     fn each_question_gets_its_own_answers() {
         let mut facts = facts(&json!({
-            "observedGeneration": 2,
+            "observedGeneration": 2, "drainedZone": "b",
             "conditions": [
                 {"type": "Ready", "status": "False", "reason": "RollingOut", "message": "waits",
                  "lastTransitionTime": "2026-03-01T12:00:00Z"},
@@ -295,7 +304,7 @@ mod tests {
         assert_eq!(of(Question::Ready), [pair("Ready=False", "RollingOut")]);
         assert_eq!(of(Question::Restarted), [pair("revision r2", "ImageChanged,DrainChanged")]);
         assert_eq!(of(Question::Scaled), [pair("trading-a AbleToScale=True", "SucceededRescale")]);
-        assert_eq!(of(Question::Blocked), [pair("rollout", "RollingOut")]);
-        assert_eq!(findings(&facts, None).len(), 4);
+        assert_eq!(of(Question::Blocked), [pair("rollout", "RollingOut"), pair("evictions", "ZoneDraining")]);
+        assert_eq!(findings(&facts, None).len(), 5);
     }
 }

@@ -6,8 +6,8 @@ use stompbroker_config::GoDuration;
 
 use super::{
     Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain, Engine,
-    ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, Monitoring, Resources, Rollout, StompBrokerStatus,
-    UpgradePolicy, UserDestinations, Zone, rules, scalars,
+    ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring, Resources, Rollout,
+    StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -149,6 +149,13 @@ pub struct StompBrokerSpec {
     /// When pods may also be restarted for a newer operator. Absent: at no such time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_window: Option<MaintenanceWindow>,
+    /// Leaves every object of this broker as it is until this is false again, whatever else the spec says; `status` goes on
+    /// telling how it is. Autoscalers and Deployments do by themselves what they were last told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspend: bool,
+    /// How far the operator goes by itself.
+    #[serde(default, skip_serializing_if = "ManagementPolicy::is_manage")]
+    pub management_policy: ManagementPolicy,
 }
 
 impl Default for StompBrokerSpec {
@@ -176,11 +183,18 @@ impl Default for StompBrokerSpec {
             rollout: Rollout::default(),
             upgrade_policy: UpgradePolicy::default(),
             maintenance_window: None,
+            suspend: false,
+            management_policy: ManagementPolicy::default(),
         }
     }
 }
 
 impl StompBrokerSpec {
+    /// Whether nothing but the status may be written.
+    pub fn is_hands_off(&self) -> bool {
+        self.suspend || self.management_policy == ManagementPolicy::Observe
+    }
+
     /// Whether the numbers of pods are left to KEDA.
     pub fn wants_keda(&self) -> bool {
         self.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.mode == AutoscalingMode::Keda)

@@ -10,6 +10,7 @@
 //! | `jetstream` | the engine over NATS |
 //! | `listeners` | where clients connect |
 //! | `access` | credentials, authentication, authorization |
+//! | `management` | how far the operator goes by itself, and what it would do |
 //! | `monitoring` | what pods tell of themselves |
 //! | `rollout` | how and when pods are replaced, and what is reported of it |
 //! | `status` | what the operator reports |
@@ -29,6 +30,7 @@ mod engine;
 mod jetstream;
 mod jwt;
 mod listeners;
+mod management;
 mod monitoring;
 mod rollout;
 mod rotation;
@@ -61,6 +63,7 @@ pub use listeners::{
     ADMIN_PORT, Compression, ListenerPort, Listeners, PEERS_PORT, SlowConsumers, SockJs, StompListener, TrustedProxies,
     WebSocketListener,
 };
+pub use management::{ManagementPolicy, PlannedAction, PlannedChange};
 pub use monitoring::{Logging, Monitoring, Tracing};
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,

@@ -23,6 +23,11 @@ pub struct Rollout {
     #[serde(default = "session_wait")]
     #[schemars(schema_with = "scalars::duration")]
     pub session_wait: GoDuration,
+    /// A pod whose admin port gives the operator no answer holds up the next zone for at most so long, and a rotation of
+    /// logins for so long or 3m, whichever is longer: by then it has taken up the Secrets by itself.
+    #[serde(default = "silence_wait")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub silence_wait: GoDuration,
     /// Any new text restarts every pod, zone by zone; customarily the time of the wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
@@ -180,10 +185,19 @@ impl fmt::Display for RestartReason {
 
 impl Default for Rollout {
     fn default() -> Self {
-        Self { on_failure: OnFailure::default(), session_wait: session_wait(), restart: None }
+        Self {
+            on_failure: OnFailure::default(),
+            session_wait: session_wait(),
+            silence_wait: silence_wait(),
+            restart: None,
+        }
     }
 }
 
 fn session_wait() -> GoDuration {
     GoDuration::from_secs(60)
+}
+
+fn silence_wait() -> GoDuration {
+    GoDuration::from_secs(300)
 }

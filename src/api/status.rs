@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoscalingStatus, RolloutStatus, RotationStatus};
+use super::{AutoscalingStatus, PlannedChange, RolloutStatus, RotationStatus};
 
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -42,6 +42,10 @@ pub struct StompBrokerStatus {
     /// Zones that have all their pods ready, of all zones, for example `3/3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_zones: Option<String>,
+    /// The zone that is being drained: all its pods may be evicted, and none of other zones until it has its pods again.
+    /// Absent at rest, when one pod of any zone may be evicted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drained_zone: Option<String>,
     /// Where clients connect from inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
@@ -58,6 +62,10 @@ pub struct StompBrokerStatus {
     /// The last time that pods were replaced by the operator; absent while all are as they were made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_rollout: Option<RolloutStatus>,
+    /// With managementPolicy Observe: what the operator would do, the first 32 objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub planned_changes: Vec<PlannedChange>,
     /// Who decides the numbers of pods, and the last decisions; absent without autoscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,

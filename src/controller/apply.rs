@@ -22,7 +22,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::{
-    Context,
+    Context, budget,
     cache::Key,
     kinds::{Child, ChildKind},
     logins,
@@ -90,7 +90,9 @@ pub(crate) async fn apply(
     pass.all(config_maps).await?;
     pass.all(services).await?;
     pass.all(network_policies).await?;
-    pass.all(pod_disruption_budgets).await?;
+    for disruption_budget in pod_disruption_budgets {
+        budget::apply(&mut pass, disruption_budget, plan, observed).await?;
+    }
     pass.deletion_costs(&plan.deletion_costs).await;
     for (deployment, zone) in deployments.iter().zip(&plan.rollout.zones) {
         pass.deployment(deployment, zone, observed).await?;
@@ -106,9 +108,11 @@ pub(crate) async fn apply(
 pub(crate) struct Pass<'a> {
     pub(crate) context: &'a Context,
     pub(crate) namespace: String,
-    broker: String,
+    pub(crate) broker: String,
     uid: String,
     autoscaled: bool,
+    /// Whether the API server has said in this pass that the StompBroker is not on its way out.
+    alive: bool,
     pub(crate) outcome: Outcome,
 }
 
@@ -120,6 +124,7 @@ impl<'a> Pass<'a> {
             broker: broker.name_any(),
             uid: broker.uid().unwrap_or_default(),
             autoscaled: broker.spec.autoscaling.is_some(),
+            alive: false,
             outcome: Outcome::default(),
         }
     }
@@ -183,7 +188,7 @@ impl<'a> Pass<'a> {
     }
 
     /// [`Self::one`], which fails when the object no longer has the version that was `seen`.
-    async fn guarded<K: Child>(
+    pub(crate) async fn guarded<K: Child>(
         &mut self,
         object: &K,
         seen: Option<String>,
@@ -238,8 +243,11 @@ impl<'a> Pass<'a> {
         self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
     }
 
-    /// Asks the API server itself before something is made: children may be seen to go before their broker is.
-    async fn check_alive(&self) -> Result<(), Error> {
+    /// Asks the API server itself, once in a pass, before something is made: children may be seen to go before their broker is.
+    async fn check_alive(&mut self) -> Result<(), Error> {
+        if self.alive {
+            return Ok(());
+        }
         let api: Api<StompBroker> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let failed = |source| Error::Observe { kind: "StompBroker", name: self.broker.clone(), source };
         let broker = match api.get_status(&self.broker).await {
@@ -248,6 +256,7 @@ impl<'a> Pass<'a> {
             Err(source) => return Err(failed(source)),
         };
         let is_alive = broker.metadata.deletion_timestamp.is_none() && broker.uid().as_ref() == Some(&self.uid);
+        self.alive = is_alive;
         if is_alive { Ok(()) } else { Err(Error::Deleting) }
     }
 
@@ -272,7 +281,7 @@ impl<'a> Pass<'a> {
 }
 
 /// A number of the desired form of an object.
-fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
+pub(crate) fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
     number(object).map_err(|source| Error::Serialize { kind: K::KIND.name(), name: object.name_any(), source })
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct BrokerMemory {
     pub(crate) backoff: Backoff,
     /// What was last applied, and what the server made of it.
     pub(crate) applied: HashMap<(ChildKind, String), Applied>,
+    /// What applying would change, of what was looked at so.
+    pub(crate) looked: HashMap<(ChildKind, String), (Applied, Vec<String>)>,
     /// The status last written and the `resourceVersion` that it got, until the watch shows it.
     pub(crate) status: Option<(u64, StompBrokerStatus)>,
     /// When the status was last written.

@@ -6,7 +6,7 @@
 //! | `pods`, `admin`, `reports`, `asked` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
-//! | `observe`, `apply`, `secrets`, `logins`, `prune`, `status` | the steps that are not pure | yes |
+//! | `observe`, `apply`, `budget`, `secrets`, `logins`, `prune`, `preview`, `status` | the steps that are not pure | yes |
 //! | `memory` | what is remembered between passes | no |
 
 mod admin;
@@ -14,12 +14,14 @@ mod apply;
 pub(crate) mod asked;
 mod autoscalers;
 mod brokers;
+mod budget;
 pub(crate) mod cache;
 mod kinds;
 mod logins;
 pub(crate) mod memory;
 mod observe;
 pub(crate) mod pods;
+mod preview;
 mod prune;
 mod reconcile;
 pub(crate) mod reports;

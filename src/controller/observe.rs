@@ -20,7 +20,7 @@ use super::{
 use crate::{
     api::StompBroker,
     error::Error,
-    observed::{AutoscalerView, DeploymentView, ForeignObject, Observed, SecretView},
+    observed::{AutoscalerView, BudgetView, DeploymentView, ForeignObject, Observed, SecretView},
     plan::{Objects, ScaledObject, labels, names},
     validate::referenced_secrets,
 };
@@ -53,7 +53,10 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         cache.of_broker(&key).map(|(_, pod)| (pod.uid.clone(), pod.view.clone())).collect()
     };
     for (uid, view) in &mut pods {
-        view.admin = context.reports.of(uid);
+        if let Some(report) = context.reports.of(uid) {
+            view.admin = Some(report);
+            view.silent_since = context.reports.silent_since(uid);
+        }
     }
     let observed = Observed {
         referenced_secrets: sight.referenced,
@@ -61,6 +64,7 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         logins: sight.generated.iter().filter_map(|(name, seen)| Some((name.clone(), seen.login.clone()?))).collect(),
         deployments: deployments(broker, context),
         autoscalers: autoscalers(broker, context),
+        budget: budget(broker, context),
         keda: broker.spec.wants_keda() && knows_keda(&context.client).await?,
         pods: pods.into_iter().map(|(_, view)| view).collect(),
         foreign: Vec::new(),
@@ -96,6 +100,14 @@ fn autoscalers(broker: &StompBroker, context: &Context) -> BTreeMap<String, Auto
         Some((name.to_owned(), AutoscalerView { readings: entry.readings.clone(), ..view }))
     })
     .collect()
+}
+
+/// The broker's own PodDisruptionBudget as last seen or written.
+pub(crate) fn budget(broker: &StompBroker, context: &Context) -> Option<BudgetView> {
+    let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+    let entry = context.world.child(ChildKind::PodDisruptionBudget, &key)?;
+    let own = entry.is_of(&broker.uid().unwrap_or_default()) && !entry.deleting;
+    own.then(|| BudgetView { drained_zone: entry.drained_zone.map(Into::into) })
 }
 
 /// Whether the API server knows ScaledObjects. Discovery needs no permission.

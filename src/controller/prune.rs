@@ -4,6 +4,8 @@
 //! seen. Generated Secrets stay until the StompBroker goes: somebody may still log in with them. Volumes stay for ever: the
 //! messages on them are the user's.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::{
     apps::v1::Deployment,
     autoscaling::v2::HorizontalPodAutoscaler,
@@ -23,6 +25,8 @@ use super::{
     cache::Key,
     kinds::{Child, ChildKind},
     observe,
+    views::ChildEntry,
+    world::World,
 };
 use crate::{
     api::{AutoscalingMode, StompBroker},
@@ -44,6 +48,34 @@ pub(crate) async fn prune(broker: &StompBroker, outcome: &Outcome, context: &Con
     pass.kind::<ServiceAccount>().await
 }
 
+/// The children of `broker` that are not among the `wanted`, as far as watches show them.
+pub(crate) fn orphans(
+    broker: &StompBroker,
+    wanted: &BTreeSet<(ChildKind, String)>,
+    context: &Context,
+) -> Vec<(ChildKind, String)> {
+    let of = |kind| of_kind(broker, kind, wanted, context).into_iter().map(move |(name, _)| (kind, name));
+    World::WATCHED.into_iter().flat_map(of).collect()
+}
+
+/// Names and UIDs of the children of one kind that are not among the `wanted`.
+fn of_kind(
+    broker: &StompBroker,
+    kind: ChildKind,
+    wanted: &BTreeSet<(ChildKind, String)>,
+    context: &Context,
+) -> Vec<(String, String)> {
+    let Some(cache) = context.world.children(kind) else { return Vec::new() };
+    let uid = broker.uid().unwrap_or_default();
+    let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+    let cache = cache.lock();
+    let orphan = |(name, entry): &(&str, &ChildEntry)| {
+        entry.is_of(&uid) && !entry.deleting && !wanted.contains(&(kind, (*name).to_owned()))
+    };
+    let orphans = cache.of_broker(&key).filter(orphan);
+    orphans.map(|(name, entry)| (name.to_owned(), entry.uid.clone())).collect()
+}
+
 struct Pruning<'a> {
     broker: &'a StompBroker,
     outcome: &'a Outcome,
@@ -52,23 +84,7 @@ struct Pruning<'a> {
 
 impl Pruning<'_> {
     async fn kind<K: Child>(&self) -> Result<(), Error> {
-        let Some(cache) = self.context.world.children(K::KIND) else { return Ok(()) };
-        let namespace = self.broker.namespace().unwrap_or_default();
-        let uid = self.broker.uid().unwrap_or_default();
-        let key = Key::new(namespace, self.broker.name_any());
-        let orphans: Vec<(String, String)> = {
-            let cache = cache.lock();
-            cache
-                .of_broker(&key)
-                .filter(|(name, entry)| {
-                    entry.is_of(&uid)
-                        && !entry.deleting
-                        && !self.outcome.wanted.contains(&(K::KIND, (*name).to_owned()))
-                })
-                .map(|(name, entry)| (name.to_owned(), entry.uid.clone()))
-                .collect()
-        };
-        for (name, uid) in orphans {
+        for (name, uid) in of_kind(self.broker, K::KIND, &self.outcome.wanted, self.context) {
             self.delete::<K>(name, uid).await?;
         }
         Ok(())

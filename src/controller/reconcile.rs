@@ -7,15 +7,15 @@ use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use tokio::time::timeout;
 use tracing::{debug, instrument};
 
-use super::{Context, apply, memory::BrokerMemory, observe, prune, status as write, streams::GuardedBroker};
+use super::{Context, apply, memory::BrokerMemory, observe, preview, prune, status as write, streams::GuardedBroker};
 use crate::{
-    api::StompBroker,
+    api::{PlannedChange, StompBroker},
     backoff::jittered,
     error::Error,
     events::{EventReason, Transition},
     metrics::ResultLabel,
     observed::Observed,
-    plan::{Plan, plan, whole_seconds},
+    plan::{Plan, plan, silence, whole_seconds},
     status::{ConditionType, Reason, StatusInput, build},
     validate::{SpecError, ValidatedBroker, validate},
 };
@@ -40,6 +40,8 @@ struct Attempt {
     created: usize,
     outdated: bool,
     stepped: bool,
+    /// What would be done, where the spec wants to be told only.
+    changes: Vec<PlannedChange>,
 }
 
 /// Makes one pass over `broker`.
@@ -63,7 +65,8 @@ pub(crate) async fn reconcile(broker: Arc<GuardedBroker>, context: Arc<Context>)
     broker.status = write::latest(&broker, &context);
     let limit = context.settings.reconcile_timeout;
     let mut attempt = Attempt::default();
-    let result = timeout(limit, attempt.run(&broker, &context)).await.unwrap_or(Err(Error::Timeout(limit)));
+    let run = Box::pin(attempt.run(&broker, &context)); // some 16 KiB
+    let result = timeout(limit, run).await.unwrap_or(Err(Error::Timeout(limit)));
     if matches!(result, Err(Error::Deleting)) {
         return Ok(Action::await_change());
     }
@@ -117,6 +120,12 @@ impl Attempt {
             return Ok(());
         }
         let (_, plan) = self.planned.insert((validated, plan));
+        if broker.spec.is_hands_off() {
+            if !broker.spec.suspend {
+                self.changes = preview::preview(broker, plan, &gathered.secrets, &sites, context).await?;
+            }
+            return Ok(());
+        }
         let outcome = apply::apply(broker, plan, observed, &gathered.secrets, &sites, context).await?;
         self.created = outcome.created;
         self.outdated = outcome.outdated;
@@ -129,6 +138,7 @@ impl Attempt {
         self.stepped = !outcome.steps.is_empty();
         // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.
         observed.deployments = observe::deployments(broker, context);
+        observed.budget = observe::budget(broker, context);
         Ok(())
     }
 
@@ -153,6 +163,7 @@ impl Attempt {
             planned: self.planned.as_ref().map(|(validated, plan)| (validated, plan)),
             errors: &self.errors,
             failure: failure.as_ref(),
+            changes: &self.changes,
             now: Timestamp::now(),
         });
         if broker.status.is_none() && self.created > 0 {
@@ -169,13 +180,15 @@ impl Attempt {
         if self.outdated || self.stepped {
             return Some(LEAST_WAIT);
         }
-        if let Some((broker, plan)) = &self.planned {
+        if let Some((broker, plan)) = self.planned.as_ref().filter(|(broker, _)| !broker.spec.is_hands_off()) {
             let sessions = Some(plan.rollout.session_wait).filter(|_| plan.rollout.decision.awaits_sessions);
             let due = plan.logins.iter().filter_map(|login| login.due_in);
             let followed = plan.logins.iter().any(|login| login.follows).then(|| jittered(FOLLOWED));
             let keda = self.observed.as_ref().is_some_and(|observed| !observed.keda) && broker.spec.wants_keda();
             let keda = keda.then_some(KEDA);
-            return due.chain(sessions).chain(followed).chain(keda).min().map(|wait| wait.max(LEAST_WAIT));
+            let silence = self.observed.as_ref().and_then(|observed| silence::due_in(broker, observed));
+            let due = due.chain(sessions).chain(followed).chain(keda).chain(silence);
+            return due.min().map(|wait| wait.max(LEAST_WAIT));
         }
         let waits =
             |error: &SpecError| error.condition == ConditionType::ResolvedRefs || error.reason == Reason::NameConflict;

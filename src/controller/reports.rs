@@ -20,6 +20,8 @@ pub(crate) struct Reports(Mutex<HashMap<String, Entry>>);
 struct Entry {
     report: Report,
     failures: u32,
+    /// When it was first asked in vain since it last answered.
+    silent_since: Option<Timestamp>,
     /// When the pod last answered.
     answered: Option<Timestamp>,
 }
@@ -44,6 +46,11 @@ impl Reports {
         self.0.lock().get(uid).map(|entry| entry.report.clone())
     }
 
+    /// Since when a pod gives no answer; absent when it does, or was not asked yet.
+    pub(crate) fn silent_since(&self, uid: &str) -> Option<Timestamp> {
+        self.0.lock().get(uid)?.silent_since
+    }
+
     /// What a pod last said of its sessions, and when, unless that is longer ago than `good_for` before `now`.
     pub(crate) fn sessions(&self, uid: &str, now: Timestamp, good_for: Duration) -> Option<(Sessions, Timestamp)> {
         let entries = self.0.lock();
@@ -59,10 +66,12 @@ impl Reports {
         let mut entries = self.0.lock();
         let Some(entry) = entries.get_mut(uid) else {
             let failures = u32::from(report.is_err());
-            entries.insert(uid.to_owned(), Entry { report, failures, answered });
+            let silent_since = report.is_err().then(Timestamp::now);
+            entries.insert(uid.to_owned(), Entry { report, failures, silent_since, answered });
             return News::Matter;
         };
         entry.answered = answered.or(entry.answered);
+        entry.silent_since = if report.is_err() { entry.silent_since.or_else(|| Some(Timestamp::now())) } else { None };
         entry.failures = if report.is_err() { entry.failures.saturating_add(1) } else { 0 };
         if entry.report.is_ok() && report.is_err() && entry.failures < BELIEVED {
             return News::None;
@@ -143,6 +152,20 @@ mod tests {
         assert_eq!(reports.put("pod", Err("no answer".to_owned())), News::Matter);
         assert!(reports.of("pod").unwrap().is_err());
         assert_eq!(reports.put("pod", Ok(status("a", 1, 0.0))), News::Matter);
+    }
+
+    #[test]
+    fn silence_counts_from_the_first_failure_until_the_next_answer() {
+        let reports = Reports::default();
+        reports.put("pod", Ok(status("a", 1, 0.0)));
+        assert_eq!(reports.silent_since("pod"), None);
+        reports.put("pod", Err("no answer".to_owned()));
+        let since = reports.silent_since("pod");
+        reports.put("pod", Err("no answer".to_owned()));
+        assert!(since.is_some());
+        assert_eq!(reports.silent_since("pod"), since);
+        reports.put("pod", Ok(status("a", 1, 0.0)));
+        assert_eq!(reports.silent_since("pod"), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     FIELD_MANAGER,
     api::StompBroker,
     observed::{AutoscalerView, DeploymentView, PodView, Reading},
-    plan::{DELETION_COST, FAILED, PREVIOUS, REVISION, labels},
+    plan::{DELETION_COST, DRAINED_ZONE, FAILED, PREVIOUS, REVISION, labels},
 };
 
 /// Label by which a ReplicaSet knows its pods.
@@ -40,6 +40,8 @@ pub(crate) struct ChildEntry {
     pub(crate) fields: u64,
     /// What a Deployment says of itself.
     pub(crate) deployment: Option<Box<DeploymentView>>,
+    /// A PodDisruptionBudget's annotation [`DRAINED_ZONE`].
+    pub(crate) drained_zone: Option<Box<str>>,
     /// What a HorizontalPodAutoscaler says of itself, without its readings.
     pub(crate) autoscaler: Option<Box<AutoscalerView>>,
     /// What a HorizontalPodAutoscaler has measured.
@@ -68,6 +70,7 @@ impl ChildEntry {
                         && owner.api_version.split('/').next() == Some(&*StompBroker::group(&())),
                 }
             });
+        let drained_zone = metadata.annotations.as_ref().and_then(|all| all.get(DRAINED_ZONE));
         Self {
             uid: metadata.uid.clone().unwrap_or_default(),
             version: version(metadata),
@@ -75,6 +78,7 @@ impl ChildEntry {
             deleting: metadata.deletion_timestamp.is_some(),
             fields: own_fields(metadata),
             deployment: None,
+            drained_zone: drained_zone.map(|zone| zone.as_str().into()),
             autoscaler: None,
             readings: Vec::new(),
         }
@@ -113,9 +117,9 @@ impl Entry for ChildEntry {
 
     fn differs(&self, other: &Self) -> bool {
         // Measurements differ all the time; they are read when there is a decision to explain.
-        let Self { uid, version: _, owner, deleting, fields, deployment, autoscaler, readings: _ } = self;
-        (uid, owner, deleting, fields, deployment, autoscaler)
-            != (&other.uid, &other.owner, &other.deleting, &other.fields, &other.deployment, &other.autoscaler)
+        let Self { uid, version: _, owner, deleting, fields, deployment, drained_zone, autoscaler, readings: _ } = self;
+        (uid, owner, deleting, fields) != (&other.uid, &other.owner, &other.deleting, &other.fields)
+            || (deployment, drained_zone, autoscaler) != (&other.deployment, &other.drained_zone, &other.autoscaler)
     }
 }
 
@@ -246,6 +250,8 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
     let status = pod.status.as_ref().unwrap_or(&empty);
     let condition = |type_: &str| status.conditions.iter().flatten().find(|condition| condition.type_ == type_);
     let ready = condition("Ready").is_some_and(|condition| condition.status == "True");
+    let turned = condition("Ready").and_then(|condition| condition.last_transition_time.as_ref());
+    let silent_since = turned.or(pod.metadata.creation_timestamp.as_ref()).filter(|_| !ready);
     let containers = || status.container_statuses.iter().flatten();
     let running = status.phase.as_deref() == Some("Running");
     let finished = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
@@ -269,6 +275,8 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
             let reason = waiting.reason.as_deref()?;
             Some(waiting.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")))
         }),
+        disrupted: condition("DisruptionTarget").is_some_and(|condition| condition.status == "True"),
+        silent_since: silent_since.map(|time| time.0),
         deletion_cost: annotations.and_then(|all| all.get(DELETION_COST)).and_then(|cost| cost.parse().ok()),
         admin: None,
     }

@@ -28,6 +28,16 @@ names! {
         RotationReverted,
         /// The old value of a login is taken from the pods.
         RotationCompleted,
+        /// All pods of a zone may be evicted, and none of other zones.
+        ZoneDraining,
+        /// A zone that was drained has its pods again.
+        ZoneDrained,
+        /// The spec wants nothing to be written.
+        LeftAlone,
+        /// With managementPolicy Observe, what would be written has changed; the note has it.
+        WouldChange,
+        /// The spec is put into effect again.
+        Managed,
     }
 }
 
@@ -91,6 +101,8 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
         let note = format!("from {} to {} pods over all zones", desired(old), desired(new));
         turns.push(Transition::of(EventReason::Scaled, note));
     }
+    turns.extend(drained(old.and_then(|old| old.drained_zone.as_deref()), new.drained_zone.as_deref()));
+    turns.extend(managed(old, new));
     let logins = |status: &StompBrokerStatus| status.credentials.clone().unwrap_or_default();
     let (before, after) = (old.map(logins).unwrap_or_default(), logins(new));
     for (name, before, after) in [("system", before.system, after.system), ("client", before.client, after.client)] {
@@ -98,6 +110,39 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
     }
     turns.extend(rollout(old.and_then(|old| old.last_rollout.as_ref()), new.last_rollout.as_ref()));
     turns
+}
+
+/// One event when the operator stops to write, one whenever it would write something else, and one when it writes again.
+fn managed(old: Option<&StompBrokerStatus>, new: &StompBrokerStatus) -> Option<Transition> {
+    let find = |status: &StompBrokerStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == ConditionType::Managed.as_str()).cloned()
+    };
+    let event = |reason, note| Some(Transition::of(reason, note));
+    let before = old.and_then(find);
+    let Some(after) = find(new) else {
+        return event(EventReason::Managed, before.map(|_| "the spec is put into effect again".to_owned())?);
+    };
+    let changes: Vec<_> = new.planned_changes.iter().map(ToString::to_string).collect();
+    if !changes.is_empty() && old.is_none_or(|old| old.planned_changes != new.planned_changes) {
+        return event(EventReason::WouldChange, changes.join("; "));
+    }
+    let turned = before.is_none_or(|before| before.reason != after.reason);
+    if turned { event(EventReason::LeftAlone, after.message) } else { None }
+}
+
+/// One event when evictions are let into a zone, and one when it has its pods again.
+fn drained(before: Option<&str>, after: Option<&str>) -> Option<Transition> {
+    let (reason, note) = match (before, after) {
+        (before, Some(zone)) if before != after => (
+            EventReason::ZoneDraining,
+            format!("all pods of zone {zone} may be evicted, and none of other zones until it has its pods again"),
+        ),
+        (Some(zone), None) => {
+            (EventReason::ZoneDrained, format!("zone {zone} has its pods again, so one pod of any zone may be evicted"))
+        }
+        _ => return None,
+    };
+    Some(Transition::of(reason, note))
 }
 
 /// One event for each step of a rotation that consumers or their owners may want to know of.
@@ -153,6 +198,9 @@ fn turn(kind: ConditionType, before: Option<&Condition>, after: &Condition) -> O
         ("True", _) if kind == ConditionType::RelayConnected => Some(normal(kind, after)),
         ("True", Some("False")) if !before.is_some_and(|before| on_the_way(&before.reason)) => {
             Some(normal(kind, after))
+        }
+        ("Unknown", _) if after.reason == Reason::PodsPassedOver.as_str() => {
+            Some(Transition { warning: true, reason: after.reason.clone(), note: after.message.clone() })
         }
         ("False", _) if on_the_way(&after.reason) => None,
         // The cause has had its own event; the sum only matters when it was true before.

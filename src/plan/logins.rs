@@ -11,6 +11,7 @@ use super::{
     Settings, metadata,
     rotation::{LoginFacts, Rules, Source, Step, decide, due_in},
     service,
+    silence::Patience,
 };
 use crate::{
     observed::{LoginView, Observed, PodView},
@@ -99,6 +100,8 @@ pub(crate) struct Acknowledgement<'a> {
     pub(crate) pods: usize,
     /// Those that have not, and why when they said nothing.
     pub(crate) missing: Vec<(&'a PodView, Option<String>)>,
+    /// Those that have said nothing for too long, and are no longer waited for.
+    pub(crate) passed_over: Vec<&'a PodView>,
 }
 
 impl Login {
@@ -131,10 +134,19 @@ impl Login {
     }
 
     /// Which pods have taken up the Secret as `seen`.
-    pub(crate) fn acknowledgement<'a>(self, seen: &LoginView, pods: &'a [PodView]) -> Acknowledgement<'a> {
+    pub(crate) fn acknowledgement<'a>(
+        self,
+        seen: &LoginView,
+        pods: &'a [PodView],
+        patience: Patience,
+    ) -> Acknowledgement<'a> {
         let mut all = Acknowledgement::default();
         for pod in pods.iter().filter(|pod| may_be_reached(pod)) {
             all.pods += 1;
+            if patience.is_over(pod) {
+                all.passed_over.push(pod);
+                continue;
+            }
             let missing = match &pod.admin {
                 Some(Ok(status)) if seen.digest.is_some() && self.digest(&status.logins) == seen.digest.as_deref() => {
                     continue;
@@ -155,11 +167,12 @@ impl Login {
         let Some(seen) = observed.logins.get(&secret_name) else {
             return LoginStep { secret_name, step: Step::Keep, due_in: None, follows };
         };
+        let patience = Patience::of_rotation(broker, observed.now);
         let new = |wish: &Option<String>, seen: &Option<String>| wish.is_some() && wish != seen;
         let facts = LoginFacts {
             holds: seen.holds,
             source: seen.matches.filter(|_| follows).map_or(Source::Generated, Source::Referenced),
-            acknowledged: self.acknowledgement(seen, &observed.pods).missing.is_empty(),
+            acknowledged: self.acknowledgement(seen, &observed.pods, patience).missing.is_empty(),
             wished: new(&broker.wishes.rotate, &seen.wishes.rotate),
             taken_back: new(&broker.wishes.revert, &seen.wishes.revert),
             age: Duration::try_from(observed.now.duration_since(seen.switched_at)).unwrap_or_default(),

@@ -6,6 +6,8 @@
 //! | `gate` | which zones may be given another revision now |
 //! | `rollout` | both together, from what was observed |
 //! | `rotation` | what is done with a login now |
+//! | `disruption_budget` | which pods may be evicted now |
+//! | `silence` | how long a pod that says nothing is waited for |
 //! | all others | one kind of objects, or a part of one |
 //!
 //! Invariants: the same input gives the same octets; nothing is derived from the time; nothing that a running pod can
@@ -18,7 +20,7 @@ mod config_map;
 mod container;
 mod deletion_costs;
 mod deployment;
-mod disruption_budget;
+pub mod disruption_budget;
 pub mod gate;
 pub mod labels;
 mod logins;
@@ -35,6 +37,7 @@ mod scaled_object;
 mod secrets;
 mod service;
 mod service_account;
+pub(crate) mod silence;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -44,6 +47,7 @@ use std::collections::BTreeMap;
 
 pub use autoscaler::{MESSAGES_PER_SECOND, SESSIONS};
 pub use deletion_costs::{DELETION_COST, DeletionCost};
+pub use disruption_budget::{Budget, DRAINED_ZONE};
 pub(crate) use logins::whole_seconds;
 pub use logins::{Address, Login, LoginSecret, LoginStep, Origin};
 pub use objects::{GeneratedSecret, Objects, RenderError};
@@ -85,6 +89,8 @@ pub struct Plan {
     pub endpoints: Endpoints,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
     pub config_hashes: BTreeMap<String, String>,
+    /// Which pods may be evicted.
+    pub budget: Budget,
     /// What pods are to be annotated with before the Deployments are written.
     pub deletion_costs: Vec<DeletionCost>,
     /// Where a rollout stands, and what is done about it in this pass; its zones are in the order of the pools.
@@ -125,6 +131,9 @@ pub enum PlanError {
 /// When no configuration can be rendered, which is a fault of this program.
 pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) -> Result<Plan, PlanError> {
     let (login_secrets, logins) = logins::logins(broker, observed, settings);
+    let open = observed.budget.as_ref().map(|budget| budget.drained_zone.as_deref());
+    let crews = disruption_budget::crews(broker, observed);
+    let budget = open.map_or(Budget::OneByOne, |open| Budget::decide(&crews, open));
     let mut objects = Objects {
         service_accounts: vec![service_account::service_account(broker)],
         logins: login_secrets,
@@ -133,7 +142,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         config_maps: Vec::new(),
         services: [service::service(broker)].into_iter().chain(service::peers(broker)).collect(),
         network_policies: vec![network_policy::network_policy(broker, settings)],
-        pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker)],
+        pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker, &budget)],
         deployments: Vec::new(),
         horizontal_pod_autoscalers: Vec::new(),
         scaled_objects: Vec::new(),
@@ -165,6 +174,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         custom_metrics: settings.custom_metrics,
         endpoints: service::endpoints(broker, settings),
         config_hashes,
+        budget,
         deletion_costs,
         rollout,
         logins,

@@ -180,6 +180,8 @@ fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
         rollout: Rollout { restart: spec.rollout.restart.clone(), ..Rollout::default() },
         upgrade_policy: crate::api::UpgradePolicy::default(),
         maintenance_window: None,
+        suspend: false,
+        management_policy: crate::api::ManagementPolicy::default(),
         ..spec.clone()
     }
 }

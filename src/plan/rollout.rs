@@ -8,6 +8,7 @@ use super::{
     PlanError, Settings,
     gate::{Act, Decision, ZoneFacts, decide},
     revision::{Fresh, Revision, id_of},
+    silence::Patience,
     window,
 };
 use crate::{
@@ -82,9 +83,10 @@ pub(super) fn step(
     let spec = &broker.spec;
     let upgrade = spec.upgrade_policy == UpgradePolicy::Automatic
         || spec.maintenance_window.as_ref().is_some_and(|open| window::is_open(open, observed.now));
+    let patience = Patience::of_rollout(broker, observed.now);
     let mut known = Vec::with_capacity(broker.pools.len());
     for pool in &broker.pools {
-        known.push(look(pool, observed, &fresh, upgrade, &config_hash(pool))?);
+        known.push(look(pool, observed, &fresh, patience, upgrade, &config_hash(pool))?);
     }
     let facts: Vec<ZoneFacts<'_>> = known.iter().map(|known| known.facts(&fresh.id)).collect();
     let decision = decide(&facts, &fresh.id, spec.rollout.on_failure, sessions_back(broker, observed));
@@ -106,6 +108,7 @@ fn look<'a>(
     pool: &'a Pool,
     observed: &'a Observed,
     fresh: &Fresh<'_>,
+    patience: Patience,
     upgrade: bool,
     config_hash: &str,
 ) -> Result<Known<'a>, PlanError> {
@@ -131,7 +134,7 @@ fn look<'a>(
                 && live.replicas == live.desired
                 && live.ready >= live.desired,
             verified: pods.len() >= usize::try_from(live.desired).unwrap_or_default()
-                && pods.iter().all(|pod| runs_with(pod, config_hash)),
+                && pods.iter().all(|pod| runs_with(pod, config_hash) || pod.ready && patience.is_over(pod)),
             broken: live.stalled.is_some()
                 || live.replica_failure.is_some()
                 || pods.iter().any(|pod| pod.waiting.is_some() || pod.unschedulable.is_some()),

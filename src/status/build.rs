@@ -10,6 +10,7 @@ use super::{
     config::config_applied,
     drains,
     logins::{credentials, credentials_settled},
+    management,
     pools::PoolFacts,
     relay::relay_connected,
     rollout::{last_rollout, update_available},
@@ -18,7 +19,7 @@ use super::{
     zones::zones_satisfied,
 };
 use crate::{
-    api::{Binding, CredentialsStatus, StompBroker, StompBrokerStatus, ZoneStatus},
+    api::{Binding, CredentialsStatus, PlannedChange, StompBroker, StompBrokerStatus, ZoneStatus},
     observed::Observed,
     plan::{Plan, labels, shown},
     validate::{Engine, SpecError, ValidatedBroker},
@@ -38,6 +39,8 @@ pub struct StatusInput<'a> {
     pub errors: &'a [SpecError],
     /// What made the pass fail otherwise.
     pub failure: Option<&'a Failure>,
+    /// What the pass would have done, where the spec wants to be told only.
+    pub changes: &'a [PlannedChange],
     /// The time of conditions that flip in this pass.
     pub now: Timestamp,
 }
@@ -50,6 +53,9 @@ pub struct Failure {
     /// The error, for people.
     pub message: String,
 }
+
+/// Most changes that are told.
+const CHANGES: usize = 32;
 
 /// The status that this pass reports. What cannot be told is kept from the previous status.
 pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
@@ -66,6 +72,7 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         };
         status.replicas = sum(|live| live.replicas);
         status.ready_replicas = sum(|live| live.ready);
+        status.drained_zone = observed.budget.as_ref().and_then(|budget| budget.drained_zone.clone());
     }
     if let Some((broker, plan)) = input.planned {
         of_plan(&mut status, broker, plan);
@@ -82,6 +89,9 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         let before = previous.autoscaling.as_ref();
         let wanted = input.broker.spec.autoscaling.as_ref();
         status.autoscaling = wanted.map(|wanted| autoscaling::report(wanted, before, &pools, observed, input.now));
+    }
+    if input.planned.is_some() || !input.broker.spec.is_hands_off() {
+        status.planned_changes = input.changes.iter().take(CHANGES).cloned().collect();
     }
     let logins = status.credentials.clone().filter(|_| input.planned.is_some());
     for (kind, verdict) in verdicts(input, &pools, logins.as_ref()) {
@@ -145,6 +155,7 @@ fn verdicts(
         }
         _ => unknown.clone(),
     });
+    let managed = management::managed(input);
     let parts = Parts {
         errors: input.errors,
         failure: input.failure,
@@ -154,11 +165,12 @@ fn verdicts(
         config: &config,
         relay: relay.as_ref(),
         autoscaled: autoscaled.as_ref(),
+        managed: managed.as_ref(),
     };
     let degraded = summary::degraded(&parts);
     let progressing = summary::progressing(&parts);
-    let ready = summary::ready(pools, &degraded, &progressing);
-    let (mut relay, mut autoscaled) = (relay, autoscaled);
+    let ready = summary::ready(&parts, &degraded, &progressing);
+    let (mut relay, mut autoscaled, mut managed) = (relay, autoscaled, managed);
     ConditionType::ALL
         .iter()
         .filter_map(|&kind| {
@@ -173,6 +185,7 @@ fn verdicts(
                 ConditionType::ZonesSatisfied => zones.clone(),
                 ConditionType::Autoscaled => autoscaled.take()?,
                 ConditionType::CredentialsSettled => logins.map_or_else(|| unknown.clone(), credentials_settled),
+                ConditionType::Managed => managed.take()?,
                 ConditionType::UpdateAvailable => {
                     input.planned.map_or_else(|| unknown.clone(), |(_, plan)| update_available(&plan.rollout))
                 }

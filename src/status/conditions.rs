@@ -65,6 +65,8 @@ names! {
         Autoscaled,
         /// Each login has one value, and every pod accepts it.
         CredentialsSettled,
+        /// The operator puts the spec into effect; there only while it does not.
+        Managed,
         /// Pods are kept as they are though this operator would make them otherwise.
         UpdateAvailable,
     }
@@ -90,15 +92,17 @@ impl ConditionType {
         let of_failures = matches!(reason, R::ObserveFailed | R::ApplyFailed);
         let of_what_was_not_reached = of_failures || reason == R::NotAccepted;
         let of_pods = matches!(reason, R::PodsNotAnswering | R::PodsNotReady | R::ScaledToZero);
-        reason == R::AsExpected && self != Self::RelayConnected
+        reason == R::AsExpected && !matches!(self, Self::RelayConnected | Self::Managed)
             || match self {
                 Self::Ready => {
                     reason == R::ScaledToZero || Self::Degraded.can_have(reason) || Self::Progressing.can_have(reason)
                 }
+                Self::Managed => matches!(reason, R::Suspended | R::Observing),
                 Self::Progressing => {
                     of_what_was_not_reached
                         || matches!(reason, R::RollingOut | R::ProgressDeadlineExceeded | R::PodsNotReady | R::Idle)
                         || matches!(reason, R::ConfigPending | R::RestartNeeded | R::PodsNotAnswering)
+                        || Self::Managed.can_have(reason)
                 }
                 Self::Degraded => {
                     of_references
@@ -113,7 +117,7 @@ impl ConditionType {
                 Self::ConfigApplied => {
                     of_what_was_not_reached
                         || of_pods
-                        || matches!(reason, R::ConfigPending | R::ConfigRejected | R::RestartNeeded)
+                        || matches!(reason, R::ConfigPending | R::ConfigRejected | R::RestartNeeded | R::PodsPassedOver)
                 }
                 Self::RelayConnected => {
                     of_what_was_not_reached || of_pods || of_upstreams || matches!(reason, R::Idle | R::Connected)
@@ -157,6 +161,8 @@ names! {
         RestartNeeded,
         /// No pod could be asked.
         PodsNotAnswering,
+        /// Pods have said nothing for so long that rollouts no longer wait for them.
+        PodsPassedOver,
         /// Pods are being started or replaced.
         RollingOut,
         /// Fewer pods are ready than wanted.
@@ -173,6 +179,10 @@ names! {
         RolledBack,
         /// A login is being given a new value.
         RotationInProgress,
+        /// The spec wants every object left as it is.
+        Suspended,
+        /// The spec wants to be told what would be done, and nothing done.
+        Observing,
         /// The operator is newer than the pods.
         OperatorUpgraded,
         /// No node of a zone has room for a pod.
@@ -228,7 +238,7 @@ impl Reason {
                 "correct what the pods' own words in the message name, often the content of a Secret"
             }
             Self::RestartNeeded => "wait for the rollout, or see why it waits in `status.lastRollout`",
-            Self::PodsNotAnswering => {
+            Self::PodsNotAnswering | Self::PodsPassedOver => {
                 "look at the pods, and at NetworkPolicies between the operator and their admin port"
             }
             Self::RollingOut => "wait; `status.lastRollout` tells which zone has its turn and why",
@@ -241,6 +251,8 @@ impl Reason {
             Self::RolloutHalted => "correct the spec, or set `rollout.onFailure: Rollback`",
             Self::RolledBack => "correct the spec; the failed revision is not tried again by itself",
             Self::RotationInProgress => "nothing; `status.credentials` tells the state",
+            Self::Suspended => "nothing, or set `suspend: false`",
+            Self::Observing => "read `status.plannedChanges`; `managementPolicy: Manage` puts it into effect",
             Self::OperatorUpgraded => "nothing, or `upgradePolicy: Automatic`, or a `maintenanceWindow`",
             Self::ZoneUnschedulable => "add nodes with that `topology.kubernetes.io/zone`, or lower requests",
             Self::ZoneLost => "bring the nodes back; the other zones serve on",

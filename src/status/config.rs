@@ -8,13 +8,14 @@ use super::{
 
 /// Judges by what the pods themselves report. A refusal is told before a delay, a delay before silence.
 pub(super) fn config_applied(pools: &[PoolFacts<'_>]) -> Verdict {
-    let mut answering = 0_usize;
+    let (mut answering, mut passed_over) = (0_usize, 0_usize);
     let (mut pending, mut restarts, mut silent, mut rejected) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for pool in pools {
         for (pod, answer) in pool.answers() {
             let status = match answer {
                 Ok(status) => status,
                 Err(why) => {
+                    passed_over += usize::from(pool.passes_over(pod));
                     silent.push(format!("pod {}: {why}", pod.name));
                     continue;
                 }
@@ -41,7 +42,12 @@ pub(super) fn config_applied(pools: &[PoolFacts<'_>]) -> Verdict {
         Verdict::new(Holds::False, Reason::RestartNeeded, text)
     } else if let Some(first) = silent.first() {
         let text = format!("{} of {asked} pods do not answer on their admin port; {first}", silent.len());
-        Verdict::new(Holds::Unknown, Reason::PodsNotAnswering, text)
+        if passed_over == 0 {
+            return Verdict::new(Holds::Unknown, Reason::PodsNotAnswering, text);
+        }
+        let text =
+            format!("{text}; spec.rollout.silenceWait is over, so rollouts no longer wait for {passed_over} of them");
+        Verdict::new(Holds::Unknown, Reason::PodsPassedOver, text)
     } else if answering > 0 {
         Verdict::new(Holds::True, Reason::AsExpected, format!("all {answering} pods run with the newest configuration"))
     } else {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{CredentialStatus, CredentialsStatus, RotationPhase, RotationStatus},
     observed::{LoginView, Observed},
-    plan::{Login, rotation, whole_seconds},
+    plan::{Login, rotation, silence::Patience, whole_seconds},
     validate::ValidatedBroker,
 };
 
@@ -44,7 +44,8 @@ fn rotation(
     observed: &Observed,
     before: Option<&RotationStatus>,
 ) -> RotationStatus {
-    let taken_up = login.acknowledgement(seen, &observed.pods);
+    let patience = Patience::of_rotation(broker, observed.now);
+    let taken_up = login.acknowledgement(seen, &observed.pods, patience);
     let since = Time(whole_seconds(seen.switched_at));
     let before = before.filter(|before| before.switched_at.as_ref() == Some(&since)).map(|before| before.phase);
     // Once every pod has taken a state up, one that starts anew does not bring it back.
@@ -62,6 +63,9 @@ fn rotation(
         Some(why) => format!("pod {} is waited for: {why}", pod.name),
         None => format!("pod {} has not taken it up yet", pod.name),
     });
+    let silent =
+        || taken_up.passed_over.first().map(|pod| format!("pod {} says nothing and is no longer waited for", pod.name));
+    let message = message.or_else(silent);
     let rules = &broker.spec.credentials.rotation;
     let after = |wait: GoDuration| {
         let wait = SignedDuration::try_from(wait.0).ok()?;
@@ -72,7 +76,9 @@ fn rotation(
     RotationStatus {
         phase,
         message: message.filter(|_| !at_rest && phase != RotationPhase::Draining),
-        acknowledged: (!at_rest).then(|| format!("{}/{}", taken_up.pods - taken_up.missing.len(), taken_up.pods)),
+        acknowledged: (!at_rest).then(|| {
+            format!("{}/{}", taken_up.pods - taken_up.missing.len() - taken_up.passed_over.len(), taken_up.pods)
+        }),
         retires_at: after(rules.overlap).filter(|_| seen.holds == rotation::Holds::Previous),
         next_at: rules.every.filter(|_| at_rest && generated).and_then(after),
         switched_at: Some(since).filter(|since| since.0 != Timestamp::UNIX_EPOCH),

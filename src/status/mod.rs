@@ -9,6 +9,7 @@ mod conditions;
 mod config;
 mod drains;
 mod logins;
+mod management;
 mod pools;
 mod relay;
 mod rollout;

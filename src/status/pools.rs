@@ -4,7 +4,7 @@ use stompbroker_config::admin;
 
 use crate::{
     observed::{DeploymentView, Observed, PodView},
-    plan::Plan,
+    plan::{Plan, silence::Patience},
     validate::{Pool, PoolSize, ValidatedBroker},
 };
 
@@ -23,11 +23,14 @@ pub(super) struct PoolFacts<'a> {
     pub(super) config_hash: &'a str,
     /// Whether it is to get another revision, but not yet.
     pub(super) held: bool,
+    /// How long a rollout waits for pods that say nothing.
+    patience: Patience,
 }
 
 impl<'a> PoolFacts<'a> {
     /// The facts of all pools in the order of the spec.
     pub(super) fn all(broker: &'a ValidatedBroker, plan: &'a Plan, observed: &'a Observed) -> Vec<Self> {
+        let patience = Patience::of_rollout(broker, observed.now);
         broker
             .pools
             .iter()
@@ -36,6 +39,7 @@ impl<'a> PoolFacts<'a> {
                 let live = observed.deployments.get(&pool.name);
                 let zone = pool.zone.as_deref().unwrap_or_default();
                 let desired = match pool.size {
+                    _ if broker.spec.is_hands_off() => live.map_or(0, |live| live.desired),
                     PoolSize::Fixed(replicas) => replicas,
                     PoolSize::Autoscaled { min, max } => live.map_or(min, |live| live.desired.max(min).min(max)),
                     PoolSize::External { first } => live.map_or(first, |live| live.desired),
@@ -43,7 +47,7 @@ impl<'a> PoolFacts<'a> {
                 let config_hash = plan.config_hashes.get(&pool.name).map_or("", String::as_str);
                 let pods = observed.pods.iter().filter(|pod| pod.zone == zone).collect();
                 let held = plan.rollout.decision.held.get(index).copied().unwrap_or_default();
-                Self { pool, live, pods, desired, config_hash, held }
+                Self { pool, live, pods, desired, config_hash, held, patience }
             })
             .collect()
     }
@@ -81,6 +85,11 @@ impl<'a> PoolFacts<'a> {
     /// What the pods' admin ports said, by pod.
     pub(super) fn answers(&self) -> impl Iterator<Item = (&'a PodView, &'a Result<admin::Status, String>)> {
         self.staying().filter_map(|pod| pod.admin.as_ref().map(|answer| (pod, answer)))
+    }
+
+    /// Whether `pod` has said nothing for so long that rollouts do not wait for it any more.
+    pub(super) fn passes_over(&self, pod: &PodView) -> bool {
+        self.patience.is_over(pod)
     }
 
     /// Sessions logged in, also on pods that are about to go.

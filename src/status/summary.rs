@@ -19,6 +19,8 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a Verdict,
     pub(super) relay: Option<&'a Verdict>,
     pub(super) autoscaled: Option<&'a Verdict>,
+    /// That the spec wants nothing to be written, when it does.
+    pub(super) managed: Option<&'a Verdict>,
 }
 
 /// All errors of the spec in one text.
@@ -29,7 +31,7 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled } = parts;
+    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled, managed: _ } = parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
     if let Some(first) = errors.first() {
         return yes(first.reason, list(errors.iter()));
@@ -73,12 +75,15 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
 
 /// Something is on its way: pods, or a configuration to them.
 pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _ } = parts;
+    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _, managed } = parts;
     if !errors.is_empty() {
         return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
     }
     if let Some(failure) = failure.filter(|_| pools.is_empty()) {
         return Verdict::new(Holds::Unknown, failure.reason, failure.message.clone());
+    }
+    if let Some(managed) = managed {
+        return Verdict::new(Holds::False, managed.reason, managed.message.clone());
     }
     if let Some(pool) = pools.iter().find(|pool| pool.live.is_some_and(|live| live.stalled.is_some())) {
         return Verdict::new(
@@ -113,16 +118,28 @@ fn is_untried(relay: &Verdict) -> bool {
 }
 
 /// Clients can connect, and what runs is what the spec asks for.
-pub(super) fn ready(pools: &[PoolFacts<'_>], degraded: &Verdict, progressing: &Verdict) -> Verdict {
+pub(super) fn ready(parts: &Parts<'_>, degraded: &Verdict, progressing: &Verdict) -> Verdict {
+    let pools = parts.pools;
     if degraded.is_true() {
         return Verdict::new(Holds::False, degraded.reason, degraded.message.clone());
     }
     if !progressing.is_false() {
         return Verdict::new(Holds::False, progressing.reason, progressing.message.clone());
     }
+    if let Some(managed) = parts.managed {
+        let (ready, desired) = sums(pools);
+        let holds = if desired > 0 && ready >= desired { Holds::True } else { Holds::False };
+        let text = format!("{ready} of {desired} pods are ready; {}", managed.message);
+        return Verdict::new(holds, managed.reason, text);
+    }
     match pools.iter().map(|pool| pool.desired).fold(0, i32::saturating_add) {
         0 => Verdict::new(Holds::True, Reason::ScaledToZero, "the spec asks for no pods"),
         1 => Verdict::new(Holds::True, Reason::AsExpected, "the pod is ready"),
         pods => Verdict::new(Holds::True, Reason::AsExpected, format!("all {pods} pods are ready")),
     }
+}
+
+/// Pods that are ready, and pods wanted, over all zones.
+fn sums(pools: &[PoolFacts<'_>]) -> (i32, i32) {
+    pools.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready(), desired + pool.desired))
 }

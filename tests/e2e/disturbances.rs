@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, EvictParams, ListParams},
 };
 
 use crate::{
@@ -82,6 +82,69 @@ async fn a_lost_upstream_is_told_to_clients_and_in_the_condition_until_it_is_bac
     client.subscribe("0", "/topic/news").await.unwrap();
     client.publish("/topic/news", "back").await.unwrap();
     assert_eq!(client.receive().await.unwrap().body, "back");
+    world.remove().await;
+}
+
+/// Nodes without room for new pods, which get it back whatever becomes of the test.
+struct Cordoned(Vec<String>);
+
+impl Cordoned {
+    fn new(nodes: Vec<String>) -> Self {
+        for node in &nodes {
+            hack("cluster/cluster", &["kubectl", "cordon", node]);
+        }
+        Self(nodes)
+    }
+}
+
+impl Drop for Cordoned {
+    fn drop(&mut self) {
+        for node in &self.0 {
+            hack("cluster/cluster", &["kubectl", "uncordon", node]);
+        }
+    }
+}
+
+/// Asks for an eviction; gives the answer's code.
+async fn evict(world: &World, pod: &Pod) -> u16 {
+    match world.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await {
+        Ok(_) => 200,
+        Err(kube::Error::Api(status)) => status.code,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_can_be_drained_and_the_next_one_only_when_it_is_back() {
+    let world = World::new("e2e-drain").await;
+    let name = three_zones(&world).await;
+    let of_zone = |pods: Vec<Pod>, zone: &str| -> Vec<Pod> {
+        pods.into_iter().filter(|pod| pod.labels()["stompbroker.dev/zone"] == zone).collect()
+    };
+    let drained = of_zone(world.pods(&name).await, ZONES[0]);
+    let other = of_zone(world.pods(&name).await, ZONES[1]).remove(0);
+    assert_eq!(drained.len(), 2);
+    let granted = async |pod: &Pod| {
+        eventually(SOON, "an eviction to be granted", || async {
+            match evict(&world, pod).await {
+                200 => Ok(()),
+                code => Err(code),
+            }
+        })
+        .await;
+    };
+
+    let cordoned = Cordoned::new(drained.iter().map(|pod| pod.spec.clone().unwrap().node_name.unwrap()).collect());
+    granted(&drained[0]).await;
+    assert_eq!(evict(&world, &other).await, 429, "a pod of a second zone");
+    granted(&drained[1]).await;
+    assert_eq!(evict(&world, &other).await, 429, "while the first zone is empty");
+    assert_eq!(world.status(&name).await.1.drained_zone.as_deref(), Some(ZONES[0]));
+
+    drop(cordoned);
+    world.ready(&name).await;
+    granted(&other).await;
+    world.ready(&name).await;
     world.remove().await;
 }
 

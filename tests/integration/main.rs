@@ -10,9 +10,11 @@ mod support;
 
 mod children;
 mod conflicts;
+mod disruptions;
 mod faults;
 mod leadership;
 mod loose_schema;
+mod management;
 mod persistence;
 mod pods;
 mod rollouts;

@@ -68,6 +68,25 @@ async fn the_second_zone_is_replaced_when_the_first_has_come_up() {
 }
 
 #[tokio::test]
+async fn a_pod_that_says_nothing_holds_the_next_zone_up_for_a_time_and_not_for_ever() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let kubelet = Kubelet(&world);
+    let [silent, _other] = two_zones(&kubelet).await;
+    drop(silent);
+    world.condition("trading", "ConfigApplied", "Unknown", "PodsNotAnswering").await;
+
+    let image = "registry.test/stompbroker:new";
+    world.change("trading", json!({"image": image, "rollout": {"silenceWait": "1s"}})).await;
+    has_image(&world, ZONES[0], image).await;
+    kubelet.rolled_out(ZONES[0]).await;
+    has_image(&world, ZONES[1], image).await;
+    let condition = world.condition("trading", "ConfigApplied", "Unknown", "PodsPassedOver").await;
+    assert!(condition.message.contains("no longer wait for 1 of them"), "{}", condition.message);
+    operator.stop().await;
+}
+
+#[tokio::test]
 async fn an_operator_with_another_image_restarts_no_pod_until_the_spec_changes() {
     let world = World::new().await;
     let operator = Operator::start(&world).await;

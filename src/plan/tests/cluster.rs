@@ -93,6 +93,7 @@ impl Cluster {
                 planned: Some((&validated, &plan)),
                 errors: &[],
                 failure: None,
+                changes: &[],
                 now: self.observed.now,
             }));
             assert_listed(self.broker.status.as_ref());

@@ -1,6 +1,7 @@
 //! Effects of specs on objects. The broker is not called like the product, so that swapped labels show.
 
 mod autoscaling;
+mod budget;
 mod cluster;
 mod configuration;
 mod network;

@@ -64,6 +64,30 @@ fn the_next_zone_waits_until_every_pod_reports_its_configuration() {
 }
 
 #[test]
+fn a_pod_that_says_nothing_is_waited_for_so_long_and_then_told_of() {
+    let mut cluster = Cluster::well("");
+    cluster.edit(", image: new, rollout: {silenceWait: 60s, sessionWait: 0s}");
+    cluster.pass();
+    cluster.come_up("a");
+    let now = cluster.observed.now;
+    let pod = cluster.pods("a").remove(0);
+    (pod.admin, pod.silent_since) = (Some(Err("no answer".to_owned())), Some(now));
+    cluster.later(59);
+    assert_eq!(cluster.pass(), [""; 0]);
+    assert_eq!(cluster.condition("ConfigApplied").1, "PodsNotAnswering");
+    cluster.later(1);
+    assert_eq!(cluster.pass(), [""; 0], "of its sessions nothing is known, and they are awaited in turn");
+    assert_eq!(cluster.condition("ConfigApplied").1, "PodsPassedOver");
+    assert_eq!(cluster.pass(), ["b"]);
+
+    cluster.come_up("b");
+    let pod = cluster.pods("b").remove(0);
+    (pod.ready, pod.admin, pod.silent_since) = (false, Some(Err("no answer".to_owned())), Some(now));
+    cluster.zone("b").ready = 1;
+    assert_eq!(cluster.pass(), [""; 0], "one that is not even ready is a pod that is missing");
+}
+
+#[test]
 fn the_next_zone_waits_for_the_sessions_but_not_for_ever() {
     let mut cluster = Cluster::well("");
     cluster.edit(", image: new, rollout: {sessionWait: 30s}");

@@ -13,7 +13,7 @@ use stompbroker_config::admin::{
 
 use super::{ConditionType, Failure, Reason, StatusInput, build};
 use crate::{
-    api::{StompBroker, StompBrokerStatus},
+    api::{ManagementPolicy, PlannedAction, PlannedChange, StompBroker, StompBrokerStatus},
     cli::brokers,
     observed::{DeploymentView, ForeignObject, Observed, PodView, SecretView},
     plan::{Plan, Settings, plan},
@@ -25,6 +25,7 @@ struct World {
     broker: StompBroker,
     observed: Observed,
     failure: Option<Failure>,
+    changes: Vec<PlannedChange>,
     custom_metrics: bool,
     now: Timestamp,
 }
@@ -46,6 +47,7 @@ impl World {
             broker: brokers(&text).unwrap().remove(0),
             observed: Observed::default(),
             failure: None,
+            changes: Vec::new(),
             custom_metrics: true,
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
         };
@@ -99,6 +101,7 @@ impl World {
             planned: planned.as_ref().ok().map(|(validated, plan)| (validated, plan)),
             errors: planned.as_ref().err().map(Vec::as_slice).unwrap_or_default(),
             failure: self.failure.as_ref(),
+            changes: &self.changes,
             now: self.now,
         });
         assert_listed(Some(&status));
@@ -146,8 +149,8 @@ fn expect(world: &World, expected: &[(ConditionType, &str, &str)], says: &str) {
 }
 
 use ConditionType::{
-    Accepted, Autoscaled, ConfigApplied, Degraded, Progressing, Ready, RelayConnected, ResolvedRefs, UpdateAvailable,
-    ZonesSatisfied,
+    Accepted, Autoscaled, ConfigApplied, Degraded, Managed, Progressing, Ready, RelayConnected, ResolvedRefs,
+    UpdateAvailable, ZonesSatisfied,
 };
 
 /// Fails where a condition has a reason that the table, and so the documentation, does not know for it.

@@ -79,6 +79,7 @@ fn a_failed_pass_is_told_with_its_error() {
         observed: None,
         planned: None,
         errors: &[],
+        changes: &[],
         failure: Some(&failure),
         now: world.now,
     });
@@ -86,4 +87,39 @@ fn a_failed_pass_is_told_with_its_error() {
         assert_eq!(read(&status, kind).0, "Unknown", "{kind}");
     }
     assert_eq!(read(&status, Ready), ("False".to_owned(), "ObserveFailed".to_owned(), "list pods: 500".to_owned()));
+}
+
+#[test]
+fn a_suspended_broker_tells_how_it_is_and_that_nothing_is_written() {
+    let mut world = World::new();
+    world.broker.spec.suspend = true;
+    world.broker.spec.replicas = Some(40);
+    expect(
+        &world,
+        &[(Managed, "False", "Suspended"), (Ready, "True", "Suspended"), (Progressing, "False", "Suspended")],
+        "4 of 4 pods are ready; spec.suspend is true",
+    );
+    world.zone_a().ready = 1;
+    expect(&world, &[(Ready, "False", "Suspended"), (ZonesSatisfied, "False", "PodsNotReady")], "3 of 4 pods");
+    world.broker.spec.suspend = false;
+    assert!(world.status().conditions.iter().all(|condition| condition.type_ != "Managed"));
+}
+
+#[test]
+fn what_would_be_done_is_told_within_bounds_and_forgotten_when_it_is_done() {
+    let mut world = World::new();
+    world.broker.spec.management_policy = ManagementPolicy::Observe;
+    let change = |number| PlannedChange {
+        kind: "ConfigMap".to_owned(),
+        name: format!("trading-{number}"),
+        action: PlannedAction::Create,
+        fields: Vec::new(),
+    };
+    world.changes = (0..40).map(change).collect();
+    expect(&world, &[(Managed, "False", "Observing")], "40 objects would be, see status.plannedChanges");
+    assert_eq!(world.status().planned_changes.len(), 32);
+    world.broker.status = Some(world.status());
+    world.changes.clear();
+    world.broker.spec.management_policy = ManagementPolicy::Manage;
+    assert_eq!(world.status().planned_changes, []);
 }

@@ -1,0 +1,353 @@
+//! Evictions against the one budget in its forms: pods are evicted at any moment, by many at once; the disruption controller
+//! and the operator see pods late; the operator is interrupted between any two requests, and dies. Never are pods of two zones
+//! evicted at once, and a zone can always be emptied.
+//!
+//! What is modelled is what the eviction API and the disruption controller do: an eviction takes from the budget that selects
+//! the pod, in one write that makes a new version of it, and deletes the pod some time after that. Assumed is that the
+//! controller, however late, has heard of a pod by the time that it is ready: it forgets evictions of pods unknown to it.
+
+use std::collections::BTreeSet;
+
+use super::worlds::{Dice, each_of};
+use crate::plan::{Budget, disruption_budget::ZoneCrew};
+
+/// Pods that each zone is to have.
+const PODS: usize = 3;
+/// Steps of the disturbed part of a world.
+const DISTURBED: usize = 200;
+/// Rounds in which a calm world has to come to rest.
+const CALM: usize = 60;
+
+const ZONES: [&str; 4] = ["a", "b", "c", "d"];
+
+#[derive(Clone, Debug, PartialEq)]
+struct Pod {
+    uid: usize,
+    zone: usize,
+    ready: bool,
+    terminating: bool,
+    evicted: bool,
+}
+
+/// The budget as the API server has it, with its status.
+#[derive(Clone, Debug)]
+struct Stored {
+    form: Budget,
+    version: usize,
+    generation: usize,
+    observed: usize,
+    allowed: usize,
+    disrupted: BTreeSet<usize>,
+}
+
+/// What the operator is about to do.
+#[derive(Clone, Debug)]
+enum Doing {
+    Nothing,
+    /// It has read the budget, and lists the pods next.
+    Opening {
+        zone: usize,
+        version: usize,
+        disrupted: BTreeSet<usize>,
+    },
+    /// It has found nothing against it, and writes next.
+    Opened {
+        zone: usize,
+        version: usize,
+    },
+    /// It has shut the zone, and lists the pods next.
+    Closing {
+        zone: usize,
+    },
+    /// It has found the zone whole, and writes next.
+    Closed,
+}
+
+struct World {
+    dice: Dice,
+    zones: usize,
+    next: usize,
+    pods: Vec<Pod>,
+    /// Evictions that took from the budget, and whose pods are still to be deleted.
+    owed: Vec<usize>,
+    budget: Stored,
+    controller_sees: Vec<Pod>,
+    operator_sees: (Vec<Pod>, Budget),
+    doing: Doing,
+    /// The zone whose nodes have no room for new pods.
+    cordoned: Option<usize>,
+    /// Zones that have lost ready pods to evictions, and are not whole since.
+    disrupted: Vec<bool>,
+}
+
+impl World {
+    fn live(seed: u64) -> Result<(), String> {
+        let mut dice = Dice::new(seed);
+        let zones = 2 + dice.below(3);
+        let pods: Vec<_> = (0..zones * PODS)
+            .map(|uid| Pod { uid, zone: uid % zones, ready: true, terminating: false, evicted: false })
+            .collect();
+        let budget = Stored {
+            form: Budget::OneByOne,
+            version: 1,
+            generation: 1,
+            observed: 1,
+            allowed: 1,
+            disrupted: BTreeSet::new(),
+        };
+        let mut world = Self {
+            dice,
+            zones,
+            next: zones * PODS,
+            owed: Vec::new(),
+            budget,
+            controller_sees: pods.clone(),
+            operator_sees: (pods.clone(), Budget::OneByOne),
+            doing: Doing::Nothing,
+            cordoned: None,
+            disrupted: vec![false; zones],
+            pods,
+        };
+        (0..DISTURBED).try_for_each(|_| world.disturb())?;
+        world.rest()
+    }
+
+    fn disturb(&mut self) -> Result<(), String> {
+        match self.dice.below(24) {
+            0..=6 => {
+                let pod = self.dice.below(self.pods.len());
+                self.evict(pod)?;
+            }
+            7..=8 => self.delete_what_is_owed(),
+            9..=10 => self.controller_sees.clone_from(&self.pods),
+            11..=12 => self.control(),
+            13..=14 => self.operator_sees = (self.pods.clone(), self.budget.form.clone()),
+            15..=19 => self.operate(),
+            20 => self.doing = Doing::Nothing,
+            21 => self.crash(),
+            _ => self.kubelet(),
+        }
+        for zone in 0..self.zones {
+            let going = self.owed.iter().copied().collect();
+            self.disrupted[zone] &= !Self::crew_of(&self.pods, zone, &going).is_whole();
+        }
+        Ok(())
+    }
+
+    /// Once nobody disturbs it any more, one whole zone can be emptied, its pods come back, and the budget is at rest.
+    fn rest(&mut self) -> Result<(), String> {
+        self.doing = Doing::Nothing;
+        self.settle(CALM)?;
+        let zone = self.dice.below(self.zones);
+        self.cordoned = Some(zone);
+        for _ in 0..CALM {
+            let mine: Vec<_> = (0..self.pods.len()).filter(|pod| self.pods[*pod].zone == zone).collect();
+            for pod in mine {
+                self.evict(pod)?;
+            }
+            self.round();
+        }
+        if self.pods.iter().any(|pod| pod.zone == zone && pod.ready) {
+            return Err(format!("zone {zone} cannot be emptied, with {:?}", self.budget));
+        }
+        if let Some(other) = (0..self.pods.len()).find(|pod| self.pods[*pod].zone != zone)
+            && self.evict(other)?
+        {
+            return Err("a pod of another zone was evicted meanwhile".to_owned());
+        }
+        self.settle(CALM)
+    }
+
+    fn settle(&mut self, rounds: usize) -> Result<(), String> {
+        self.cordoned = None;
+        for _ in 0..rounds {
+            self.round();
+        }
+        self.disrupted.fill(false);
+        let budget = &self.budget;
+        let at_rest = budget.form == Budget::OneByOne && budget.allowed == 1 && budget.observed == budget.generation;
+        if at_rest { Ok(()) } else { Err(format!("it does not come to rest: {budget:?}, {:?}", self.pods)) }
+    }
+
+    /// A pod that lets its sessions go takes longer than the operator takes to see it.
+    fn round(&mut self) {
+        self.delete_what_is_owed();
+        self.controller_sees.clone_from(&self.pods);
+        self.control();
+        self.operator_sees = (self.pods.clone(), self.budget.form.clone());
+        (0..3).for_each(|_| self.operate());
+        (0..2 * PODS).for_each(|_| self.kubelet());
+    }
+
+    /// Somebody asks for an eviction; says whether it is granted.
+    fn evict(&mut self, index: usize) -> Result<bool, String> {
+        let pod = self.pods[index].clone();
+        if pod.terminating {
+            return Ok(false);
+        }
+        let selected = !matches!(&self.budget.form, Budget::Open(zone) if *zone == ZONES[pod.zone]);
+        if pod.ready && selected {
+            let budget = &mut self.budget;
+            if budget.observed != budget.generation || budget.allowed == 0 || budget.disrupted.contains(&pod.uid) {
+                return Ok(false);
+            }
+            budget.allowed -= 1;
+            budget.version += 1;
+            budget.disrupted.insert(pod.uid);
+            self.owed.push(pod.uid);
+        } else {
+            self.pods[index].evicted = true;
+            self.pods[index].terminating = true;
+        }
+        if pod.ready {
+            if let Some(other) = (0..self.zones).find(|zone| *zone != pod.zone && self.disrupted[*zone]) {
+                return Err(format!(
+                    "a pod of {} is evicted while {} is disrupted, with {:?}",
+                    ZONES[pod.zone], ZONES[other], self.budget
+                ));
+            }
+            self.disrupted[pod.zone] = true;
+        }
+        Ok(true)
+    }
+
+    fn delete_what_is_owed(&mut self) {
+        for uid in std::mem::take(&mut self.owed) {
+            if let Some(pod) = self.pods.iter_mut().find(|pod| pod.uid == uid) {
+                (pod.evicted, pod.terminating) = (true, true);
+            }
+        }
+    }
+
+    /// The disruption controller counts the pods that it sees.
+    fn control(&mut self) {
+        let budget = &mut self.budget;
+        let sees = &self.controller_sees;
+        budget.disrupted.retain(|uid| sees.iter().any(|pod| pod.uid == *uid && !pod.terminating));
+        let selects = |zone: usize| !matches!(&budget.form, Budget::Open(open) if *open == ZONES[zone]);
+        let healthy =
+            |pod: &&Pod| selects(pod.zone) && pod.ready && !pod.terminating && !budget.disrupted.contains(&pod.uid);
+        let healthy = sees.iter().filter(healthy).count();
+        let expected = (0..self.zones).filter(|zone| selects(*zone)).count() * PODS;
+        let most = usize::from(budget.form == Budget::OneByOne);
+        budget.allowed = (healthy + most).saturating_sub(expected);
+        budget.observed = budget.generation;
+        budget.version += 1;
+    }
+
+    /// The next request of the operator.
+    fn operate(&mut self) {
+        let none = BTreeSet::new();
+        self.doing = match self.doing.clone() {
+            Doing::Nothing => {
+                let (pods, seen) = &self.operator_sees;
+                let crews: Vec<_> = (0..self.zones).map(|zone| Self::crew_of(pods, zone, &none)).collect();
+                let wanted = Budget::decide(&crews, seen.zone());
+                let index = |zone: &str| ZONES.iter().position(|name| *name == zone).unwrap();
+                match (seen.zone(), &wanted) {
+                    (None, Budget::Open(zone)) => Doing::Opening {
+                        zone: index(zone),
+                        version: self.budget.version,
+                        disrupted: self.budget.disrupted.clone(),
+                    },
+                    (Some(zone), Budget::OneByOne) => {
+                        let zone = zone.to_owned();
+                        self.write(Budget::Shut(zone.clone()));
+                        Doing::Closing { zone: index(&zone) }
+                    }
+                    _ => {
+                        self.write(wanted);
+                        Doing::Nothing
+                    }
+                }
+            }
+            Doing::Opening { zone, version, disrupted } => {
+                let others = (0..self.zones).filter(|other| *other != zone);
+                let whole = others.into_iter().all(|other| Self::crew_of(&self.pods, other, &disrupted).is_whole());
+                if whole { Doing::Opened { zone, version } } else { Doing::Nothing }
+            }
+            Doing::Opened { zone, version } => {
+                if version == self.budget.version {
+                    self.write(Budget::Open(ZONES[zone].to_owned()));
+                }
+                Doing::Nothing
+            }
+            Doing::Closing { zone } if Self::crew_of(&self.pods, zone, &none).is_whole() => Doing::Closed,
+            Doing::Closing { .. } => Doing::Nothing,
+            Doing::Closed => {
+                self.write(Budget::OneByOne);
+                Doing::Nothing
+            }
+        };
+    }
+
+    fn write(&mut self, form: Budget) {
+        if self.budget.form != form {
+            self.budget.form = form.clone();
+            self.budget.version += 1;
+            self.budget.generation += 1;
+        }
+        // The answer to a write of its own is what it sees next.
+        self.operator_sees.1 = form;
+    }
+
+    fn crew_of(pods: &[Pod], zone: usize, going: &BTreeSet<usize>) -> ZoneCrew {
+        let mine = || pods.iter().filter(|pod| pod.zone == zone);
+        ZoneCrew {
+            name: ZONES[zone].to_owned(),
+            wanted: PODS,
+            ready: mine().filter(|pod| pod.ready && !pod.terminating && !going.contains(&pod.uid)).count(),
+            evicted: mine().any(|pod| pod.evicted),
+        }
+    }
+
+    /// A pod falls ill by itself.
+    fn crash(&mut self) {
+        let pod = self.dice.below(self.pods.len());
+        self.pods[pod].ready = false;
+    }
+
+    /// A pod ends, and another one comes for it; or one gets ready.
+    fn kubelet(&mut self) {
+        if let Some(index) = self.pods.iter().position(|pod| pod.terminating) {
+            let zone = self.pods.remove(index).zone;
+            self.pods.push(Pod { uid: self.next, zone, ready: false, terminating: false, evicted: false });
+            self.next += 1;
+            return;
+        }
+        let known = |pod: &Pod| self.controller_sees.iter().any(|seen| seen.uid == pod.uid);
+        let starts = |pod: &Pod| !pod.ready && Some(pod.zone) != self.cordoned && known(pod);
+        if let Some(index) = self.pods.iter().position(starts) {
+            self.pods[index].ready = true;
+        }
+    }
+}
+
+#[test]
+fn no_two_zones_are_ever_disrupted_by_evictions_and_every_zone_can_be_emptied() {
+    each_of(4_000, World::live);
+}
+
+fn crew(name: &str, ready: usize, evicted: bool) -> ZoneCrew {
+    ZoneCrew { name: name.to_owned(), wanted: 2, ready, evicted }
+}
+
+#[test]
+fn a_zone_is_opened_only_for_an_eviction_and_only_where_others_are_whole() {
+    let open = |zone: &str| Budget::Open(zone.to_owned());
+    let decide = |a, b| Budget::decide(&[a, b], None);
+    assert_eq!(decide(crew("a", 1, true), crew("b", 2, false)), open("a"));
+    assert_eq!(decide(crew("a", 1, false), crew("b", 2, false)), Budget::OneByOne, "a pod that falls ill is no drain");
+    assert_eq!(decide(crew("a", 1, true), crew("b", 1, false)), Budget::OneByOne);
+    assert_eq!(decide(crew("a", 0, true), crew("b", 2, false)), Budget::OneByOne, "nobody is left to go");
+    assert_eq!(Budget::decide(&[crew("a", 1, true)], None), Budget::OneByOne, "nobody else would be left");
+}
+
+#[test]
+fn an_open_zone_is_shut_when_another_one_is_disrupted_too_and_stays_open_until_it_is_whole() {
+    let decide = |a, b| Budget::decide(&[crew("a", a, false), crew("b", b, false)], Some("a"));
+    assert_eq!(decide(0, 2), Budget::Open("a".to_owned()));
+    assert_eq!(decide(0, 1), Budget::Shut("a".to_owned()));
+    assert_eq!(decide(2, 1), Budget::OneByOne);
+    assert_eq!(Budget::decide(&[crew("b", 2, false)], Some("a")), Budget::OneByOne, "the zone is no longer wanted");
+}
