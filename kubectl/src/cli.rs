@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use stompbroker_config::GoDuration;
 
 /// What a StompBroker is doing and why, what a change would do, and the handles for day 2.
 #[derive(Debug, Parser)]
@@ -58,6 +59,8 @@ pub enum Command {
     Sessions(Sessions),
     /// Let the sessions of a pod go at the configured pace, or call that off.
     Drain(Drain),
+    /// Give the logins that the operator makes new passwords without a refused login, or take that back.
+    Rotate(Rotate),
     /// Print the messages of a destination as they come.
     Tail(Tail),
     /// Measure the broker from inside the cluster with a Job that is removed afterwards.
@@ -130,6 +133,23 @@ pub struct Drain {
     /// Make it serve again.
     #[arg(long)]
     pub cancel: bool,
+}
+
+/// Arguments of `rotate`.
+#[derive(Clone, Debug, Args)]
+pub struct Rotate {
+    /// Which broker.
+    #[command(flatten)]
+    pub broker: Broker,
+    /// Give pods and consumers the old passwords back, as long as the overlap is not over.
+    #[arg(long)]
+    pub revert: bool,
+    /// Print each step, and end when consumers have the new passwords (with --revert: the old ones only) and every pod knows.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait at most, such as 90s or 10m.
+    #[arg(long, value_name = "TIME", default_value = "5m", requires = "wait")]
+    pub timeout: GoDuration,
 }
 
 /// Arguments of `tail`.

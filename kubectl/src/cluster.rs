@@ -12,6 +12,7 @@ use kube::{
     api::{ListParams, Patch, PatchParams, ValidationDirective},
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
+use serde_json::json;
 use stompbroker_operator::{
     api::StompBroker,
     plan::{labels, names},
@@ -19,6 +20,8 @@ use stompbroker_operator::{
 
 use crate::{cli::Scope, facts::Facts};
 
+/// Who writes, as the API server notes it.
+const FIELD_MANAGER: &str = "kubectl-stompbroker";
 /// Deadline of a request.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Deadline of a connection.
@@ -181,9 +184,18 @@ impl Cluster {
         let parameters = PatchParams {
             dry_run: true,
             field_validation: Some(ValidationDirective::Strict),
-            ..PatchParams::apply("kubectl-stompbroker").force()
+            ..PatchParams::apply(FIELD_MANAGER).force()
         };
         self.api::<StompBroker>().patch(&broker.name_any(), &parameters, &Patch::Apply(&wanted)).await.map(|_| ())
+    }
+
+    /// Writes an annotation of a broker, and nothing else.
+    pub(crate) async fn annotate(&self, broker: &str, annotation: &str, text: &str) -> Result<(), ClusterError> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation: text}}}));
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let brokers = self.api::<StompBroker>();
+        let answer = brokers.patch_metadata(broker, &parameters, &patch);
+        request(&format!("annotate the StompBroker {broker}"), answer).await.map(|_| ())
     }
 
     /// Objects of the namespace.

@@ -7,7 +7,7 @@ use stompbroker_operator::{
     plan::{PlanError, RenderError},
 };
 
-use crate::{admin::AdminError, bench::BenchError, cluster::ClusterError, tail::TailError};
+use crate::{admin::AdminError, bench::BenchError, cluster::ClusterError, rotate::RotateError, tail::TailError};
 
 /// Why a command ends without its result.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum Failure {
     /// A pod's admin port gave no answer.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Logins are not rotated.
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
     /// Messages cannot be shown.
     #[error(transparent)]
     Tail(#[from] TailError),

@@ -2,7 +2,7 @@
 //!
 //! | module | holds | I/O |
 //! |---|---|---|
-//! | [`cluster`], [`admin`], [`bench`], [`tail`] | what is asked of the API server and, through it, of pods | yes |
+//! | [`cluster`], [`admin`], [`bench`], [`rotate`], [`tail`] | what is asked of the API server and, through it, of pods | yes |
 //! | [`facts`], [`status`], [`why`], [`plan`], [`diff`] | what is made of the answers | none |
 
 mod admin;
@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod paint;
 mod plan;
+mod rotate;
 mod status;
 mod tail;
 mod why;
@@ -98,6 +99,7 @@ pub async fn run(scope: &Scope, command: Command, out: &mut impl Write) -> Resul
                 )?,
             }
         }
+        Command::Rotate(arguments) => rotate::rotate(&cluster, &arguments, output, out).await?,
         Command::Tail(arguments) => tail::tail(&cluster, &arguments, output, out).await?,
         Command::Bench(arguments) => bench::bench(&cluster, &arguments.name, &arguments.work, out).await?,
         Command::Completion { .. } => {}
