@@ -1,8 +1,11 @@
-//! What the operator tells and where: conditions, reasons, events, metrics and alerts, as one page and as the chart's alerts (pure).
+//! What the operator tells and where: conditions, reasons, events, metrics and alerts, as one page and as the chart's
+//! alerts and dashboards; and the fields of the custom resource as another (pure).
 //!
 //! Invariant: every word here comes from the tables that the operator itself uses, so the page cannot say what it does not do.
 
 mod alerts;
+mod crd;
+mod dashboards;
 mod metrics;
 
 use std::fmt::{self, Write};
@@ -15,6 +18,8 @@ use crate::{
     status::{ConditionType, Reason},
 };
 pub use alerts::alerts;
+pub use crd::crd_page;
+pub use dashboards::dashboards;
 
 const HEAD: &str = "\
 # Status, Events, metrics and alerts of the operator

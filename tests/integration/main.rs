@@ -8,6 +8,7 @@
 
 mod support;
 
+mod chart;
 mod children;
 mod conflicts;
 mod disruptions;

@@ -1,0 +1,180 @@
+//! What the chart installs beside the operator, on a real API server: rights in one namespace only, and admission policies.
+//!
+//! Reads the chart as rendered in `tests/golden/chart`, which `make lint` keeps current.
+
+use std::{fs, path::Path};
+
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use kube::{
+    Api, Client, Config, Error, ResourceExt as _,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    core::{GroupVersionKind, TypeMeta},
+};
+use serde_json::{Value, json};
+use stompbroker_operator::api::StompBroker;
+
+use crate::support::{Operator, World, check, eventually};
+
+/// The operator's ServiceAccount in the golden files.
+const ACCOUNT: &str = "system:serviceaccount:stompbroker-system:stompbroker-operator";
+
+fn rendered(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart").join(file);
+    let text = fs::read_to_string(path).unwrap();
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+async fn apply(client: &Client, object: &Value) {
+    let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
+    let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
+    let metadata = &object["metadata"];
+    let api: Api<DynamicObject> = match metadata["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
+        None => Api::all_with(client.clone(), &kind),
+    };
+    let parameters = PatchParams::apply("integration-tests").force();
+    api.patch(metadata["name"].as_str().unwrap(), &parameters, &Patch::Apply(object)).await.unwrap();
+}
+
+/// Who has the rights of the operator's ServiceAccount and no others.
+fn as_the_operator(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.auth_info.impersonate = Some(ACCOUNT.to_owned());
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:stompbroker-system", "system:authenticated"];
+    config.auth_info.impersonate_groups = Some(groups.map(str::to_owned).into());
+    config
+}
+
+/// Gives the operator's ServiceAccount the Role that the chart makes in each of `watchNamespaces`.
+async fn grant(world: &World) {
+    let ours = |object: &Value| object["metadata"]["namespace"] == "markets";
+    let objects: Vec<_> = rendered("two-namespaces.yaml").into_iter().filter(ours).collect();
+    assert_eq!(objects.len(), 2, "a Role and its binding");
+    for mut object in objects {
+        object["metadata"]["namespace"] = json!(world.namespace);
+        apply(&world.client, &object).await;
+    }
+}
+
+/// Installs the chart's policies with bindings for the namespace of `world` alone, since other tests share the API server.
+async fn install_policies(world: &World) {
+    let own = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}});
+    for mut object in rendered("admission.yaml") {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        match object["kind"].as_str().unwrap() {
+            "ValidatingAdmissionPolicy" => {}
+            "ConfigMap" if name.contains("-limits-") => object["metadata"]["namespace"] = json!(world.namespace),
+            "ValidatingAdmissionPolicyBinding" => {
+                object["metadata"]["name"] = json!(format!("{name}-{}", world.namespace));
+                object["spec"]["matchResources"] = own.clone();
+                if object["spec"].get("paramRef").is_some() {
+                    object["spec"]["paramRef"]["namespace"] = json!(world.namespace);
+                }
+            }
+            _ => continue,
+        }
+        apply(&world.client, &object).await;
+    }
+}
+
+fn words<T>(answer: Result<T, Error>) -> String {
+    match answer {
+        Ok(_) => String::new(),
+        Err(Error::Api(status)) => status.message.clone(),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[tokio::test]
+async fn an_operator_with_the_charts_role_in_one_namespace_and_no_other_right_reconciles_there() {
+    let mut world = World::new().await;
+    world.plane.config = as_the_operator(&world.plane.config);
+    grant(&world).await;
+    let operator = Operator::start(&world).await;
+    world.broker("chat", json!({})).await;
+    world.condition("chat", "Accepted", "True", "AsExpected").await;
+    world.exists::<Deployment>("chat").await;
+    let all: Api<StompBroker> = Api::all(world.plane.client());
+    assert!(words(all.list(&ListParams::default()).await).contains("forbidden"), "it may not look elsewhere");
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn with_protected_children_only_the_operator_changes_what_it_has_made() {
+    let mut world = World::new().await;
+    grant(&world).await;
+    install_policies(&world).await;
+    world.plane.config = as_the_operator(&world.plane.config);
+    let operator = Operator::start(&world).await;
+    world.broker("chat", json!({})).await;
+    world.exists::<Deployment>("chat").await;
+
+    let deployments = world.api::<Deployment>();
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {"a": "b"}}}));
+    // A policy is in force some moments after it was written.
+    let refusal = eventually("the refusal of an edit", async || {
+        let refusal = words(deployments.patch("chat", &PatchParams::default(), &patch).await);
+        check(!refusal.is_empty(), "it was taken").map(|()| refusal)
+    })
+    .await;
+    let expected =
+        "the Deployment chat belongs to the StompBroker chat, whose operator would undo this; change the StompBroker";
+    assert!(refusal.contains(expected), "{refusal}");
+    let refusal = words(world.api::<ConfigMap>().delete("chat", &DeleteParams::default()).await);
+    assert!(refusal.contains("the ConfigMap chat belongs to the StompBroker chat"), "{refusal}");
+
+    // The operator goes on to change them itself.
+    world.change("chat", json!({"image": "registry.example.com/stompbroker:2"})).await;
+    eventually("the new image", async || {
+        let deployment = deployments.get("chat").await.map_err(|error| error.to_string())?;
+        let image = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0).image;
+        check(image.as_deref() == Some("registry.example.com/stompbroker:2"), image)
+    })
+    .await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn limits_of_the_platform_team_are_refused_with_what_is_asked_for_and_what_is_allowed() {
+    let world = World::new().await;
+    install_policies(&world).await;
+    let api = world.api::<StompBroker>();
+    let relay = json!({"relay": {"upstreams": [{"host": "rabbitmq"}],
+        "systemCredentials": {"secretName": "a"}, "clientCredentials": {"secretName": "b"}}});
+    let create = async |name: &str, spec: Value| {
+        let broker = json!({"apiVersion": "stompbroker.dev/v1alpha1", "kind": "StompBroker",
+                            "metadata": {"name": name}, "spec": spec});
+        words(api.create(&PostParams::default(), &serde_json::from_value(broker).unwrap()).await)
+    };
+    // The policies are in force once the first one that they refuse is refused.
+    eventually("the policy", async || {
+        let refusal = create("probe", json!({"image": "docker.io/x:1"})).await;
+        if refusal.is_empty() {
+            world.delete::<StompBroker>("probe").await;
+        }
+        check(refusal.contains("spec.image is docker.io/x:1") && refusal.contains("registry.example.com/"), refusal)
+    })
+    .await;
+    for (spec, part) in [
+        (json!({"replicas": 5, "engine": relay}), "asks for up to 5 pods"),
+        (
+            json!({"zones": [{"name": "a", "replicas": 3}, {"name": "b"}, {"name": "c"}], "engine": relay}),
+            "up to 5 pods",
+        ),
+        (
+            json!({"zones": [{"name": "a"}, {"name": "b"}], "engine": relay,
+                   "autoscaling": {"minReplicasPerZone": 1, "maxReplicasPerZone": 3}}),
+            "up to 6 pods",
+        ),
+        (json!({"engine": {"jetStream": {"external": {"servers": ["nats://nats:4222"]}}}}), "spec.engine is jetStream"),
+    ] {
+        let refusal = create("chat", spec).await;
+        let named = refusal.contains(part) && refusal.contains("stompbroker-operator-limits-teams allows");
+        assert!(named, "{part}: {refusal}");
+    }
+    assert_eq!(create("chat", json!({"replicas": 4, "engine": relay})).await, "");
+    let more = Patch::Merge(json!({"spec": {"replicas": 9}}));
+    assert!(words(api.patch_scale("chat", &PatchParams::default(), &more).await).contains("up to 9 pods"));
+    let broker = api.get("chat").await.unwrap();
+    assert_eq!(broker.spec.replicas, Some(4), "{}", broker.name_any());
+}
