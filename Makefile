@@ -1,7 +1,7 @@
 # What people type. The work is in scripts under hack/, each runnable by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help local demo down test lint test-unit test-integration test-e2e bench fmt generate images chart up clean
+.PHONY: help local demo down test lint test-unit test-integration test-e2e bench fmt generate images reproduce sbom chart up clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,11 +36,17 @@ bench: ## Figures: times, memory, API writes, image sizes
 fmt: ## Format the Rust code
 	@cargo fmt
 
-generate: ## CRD, its copy in the chart, golden files
+generate: ## CRD, references, alerts, dashboards, deploy/, golden files
 	@hack/generate
 
 images: ## Both images as OCI archives; prints paths and sizes
 	@hack/images/build
+
+reproduce: ## Build the images twice, in two places, and compare every byte
+	@hack/images/reproduce
+
+sbom: ## What is in the images, as CycloneDX
+	@hack/images/sbom
 
 up: ## The three-zone cluster with the operator and RabbitMQ, without the story
 	@hack/demo/install

@@ -22,7 +22,9 @@ fn root() -> PathBuf {
 fn documents() -> Vec<(PathBuf, String)> {
     let root = root();
     let mut files: Vec<_> =
-        ["README.md", "CONTRIBUTING.md", "broker/README.md", "kubectl/README.md"].map(|name| root.join(name)).into();
+        ["README.md", "CONTRIBUTING.md", "broker/README.md", "kubectl/README.md", "deploy/README.md"]
+            .map(|name| root.join(name))
+            .into();
     files.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
     files.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
     files.sort();
