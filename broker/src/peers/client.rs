@@ -26,11 +26,11 @@ const CONNECT_TIME: Duration = Duration::from_secs(1);
 const IDLE_TIME: Duration = Duration::from_secs(10);
 /// Connections to one peer that are kept although they are not used.
 const MOST_IDLE: usize = 64;
-/// A peer that acknowledges neither octets nor the questions of the kernel for so long is gone; so no response, however long
+/// A peer, whoever of both has connected, that acknowledges neither octets nor the questions of the kernel for so long is gone; so no response, however long
 /// it goes on, is waited for in vain.
-const SILENCE: Duration = Duration::from_secs(15);
-const KEEPALIVE: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 2;
+pub(super) const SILENCE: Duration = Duration::from_secs(15);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(5);
+pub(super) const KEEPALIVE_PROBES: u32 = 2;
 /// Octets of the longest answer that is read as a whole: a page of the most sessions, many times.
 const MOST_ANSWER: usize = 8 << 20;
 

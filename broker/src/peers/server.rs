@@ -9,7 +9,7 @@
 //! | `POST /sockjs/{id}/release` | 204; the response that waits for frames of the session ends |
 //! | `GET /sessions/{id}`, `DELETE /sessions/{id}` | one of them; 404 when this pod does not have it |
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -17,10 +17,14 @@ use hyper::{
     header::{AUTHORIZATION, HeaderMap},
 };
 use percent_encoding::percent_decode_str;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpStream, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{client::PEER_PORT, sockjs::RELEASE};
+use super::{
+    client::{KEEPALIVE, KEEPALIVE_PROBES, PEER_PORT, SILENCE},
+    sockjs::RELEASE,
+};
 use crate::{
     admin,
     broker::Broker,
@@ -47,9 +51,20 @@ pub(crate) async fn serve(broker: Arc<Broker>, listener: Listener) {
             tracing::warn!(peer.addr = %peer, "a peer's connection is refused: limits.connectionsPerPod is {most}");
             return;
         }
-        tasks.spawn(converse(Arc::clone(&broker), stream, peer));
+        match notice_silence(&stream) {
+            Ok(()) => drop(tasks.spawn(converse(Arc::clone(&broker), stream, peer))),
+            Err(error) => tracing::debug!(peer.addr = %peer, %error, "the connection broke while accepted"),
+        }
     })
     .await;
+}
+
+/// Has the connection break when the peer's machine has gone, so that the sessions of its clients learn that they have, too.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(SILENCE))?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    socket.set_tcp_keepalive(&keepalive.with_retries(KEEPALIVE_PROBES))
 }
 
 /// Answers the requests of one connection.
