@@ -41,6 +41,7 @@ mod temp_queues;
 mod tls;
 mod tokens;
 mod traces;
+mod upstreams;
 mod user_destinations;
 mod websocket;
 mod websocket_options;

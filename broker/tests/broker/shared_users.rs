@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    servers::{Kind, LOGIN, Server},
+    servers::{self, Kind, LOGIN, Server},
     spring::java,
     support::{BrokerUnderTest, Peer, StompClient, WebSocketClient, config, eventually, within},
 };
@@ -119,6 +119,7 @@ async fn send(client: &mut StompClient, user: &str, body: &str) {
 
 #[tokio::test]
 async fn a_message_for_a_user_reaches_each_session_at_pods_and_at_spring_exactly_once_from_wherever_it_is_sent() {
+    let _turn = servers::turn().await;
     let upstream = tokio::task::spawn_blocking(|| Server::start(Kind::RabbitMq)).await.unwrap();
     let (one, other) = (pod(&upstream).await, pod(&upstream).await);
     let mut application = Application::start(&upstream).await;

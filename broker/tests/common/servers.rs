@@ -27,6 +27,13 @@ pub(crate) enum Kind {
     Artemis,
 }
 
+/// Brokers are heavy, so tests that start their own take turns, for as long as they hold this.
+#[allow(dead_code, reason = "not every program of tests uses all of them")]
+pub(crate) async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    TURN.lock().await
+}
+
 /// A broker on ports of its own.
 pub(crate) struct Server {
     kind: Kind,

@@ -8,7 +8,10 @@ mod flow;
 mod harness;
 mod multiplex;
 mod rabbitmq;
+mod real;
 mod reload;
+#[path = "../common/servers.rs"]
+mod servers;
 mod sessions;
 mod system;
 mod tls;

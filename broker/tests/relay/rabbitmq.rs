@@ -1,8 +1,8 @@
-//! Against a real `RabbitMQ`, where the environment names one: `STOMPBROKER_TEST_RABBITMQ=host:port,user,password`.
+//! Against a real `RabbitMQ`: one of the tests' own, or the one that `STOMPBROKER_TEST_RABBITMQ=host:port,user,password` names.
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
@@ -12,9 +12,14 @@ use stompbroker::{
     engine::{Acknowledge, EngineError, Event, Operation, Settlement, Subscription, SubscriptionKey},
     message::Message,
 };
-use stompbroker_config::{Multiplex, RelayEngine, Upstream as Configured, admin::UpstreamState};
+use stompbroker_config::{
+    GoDuration, HeartbeatPair, Multiplex, RelayEngine, Upstream as Configured, admin::UpstreamState,
+};
 
-use crate::harness::{Harness, Session, send};
+use crate::{
+    harness::{Harness, Session, send},
+    servers::{Kind, LOGIN, Server},
+};
 
 /// Which connections sessions have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,27 +64,32 @@ in_both_modes! {
 
 const VARIABLE: &str = "STOMPBROKER_TEST_RABBITMQ";
 
-#[expect(clippy::print_stderr, reason = "who runs the tests shall see what they did not cover")]
-/// A relay to the `RabbitMQ` that the environment names; none when it names none, and the test is skipped.
-fn rabbitmq(mode: Mode, change: impl FnOnce(&mut RelayEngine)) -> Option<Harness> {
-    let Ok(text) = std::env::var(VARIABLE) else {
-        eprintln!("skipped: {VARIABLE}=host:port,user,password names no RabbitMQ");
-        return None;
-    };
+/// The `RabbitMQ` of all these tests, as the variable would name it.
+fn own() -> String {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    let server = SERVER.get_or_init(|| Server::start(Kind::RabbitMq));
+    format!("{},{},{}", server.address(), LOGIN.0, LOGIN.1)
+}
+
+/// A relay to the `RabbitMQ`.
+fn rabbitmq(mode: Mode, change: impl FnOnce(&mut RelayEngine)) -> Harness {
+    let text = std::env::var(VARIABLE).unwrap_or_else(|_| own());
     let mut parts = text.splitn(3, ',');
     let mut part = || parts.next().expect("host:port,user,password");
     let (address, user, password) = (part(), part(), part());
     let (host, port) = address.rsplit_once(':').expect("host:port");
     let upstream = Configured { host: host.to_owned(), port: port.parse().unwrap(), zone: None };
-    Some(Harness::start_with(vec![upstream], |relay| {
+    Harness::start_with(vec![upstream], |relay| {
         for directory in [&relay.system_credentials.directory, &relay.client_credentials.directory] {
             std::fs::write(directory.join("username"), user).unwrap();
             std::fs::write(directory.join("password"), password).unwrap();
         }
-        relay.connect_timeout = stompbroker_config::GoDuration::from_secs(10);
+        relay.connect_timeout = GoDuration::from_secs(10);
+        // A busy machine is silent for longer than those of other tests allow.
+        relay.heartbeat = HeartbeatPair::default();
         relay.multiplex = (mode == Mode::Shared).then_some(Multiplex { connections: 1 });
         change(relay);
-    }))
+    })
 }
 
 /// A queue that no other test uses, also none of an earlier run.
@@ -131,7 +141,7 @@ fn instead(settle: Operation, settlement: Settlement) -> Operation {
 }
 
 async fn what_is_sent_with_a_receipt_arrives_in_order_and_is_settled(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     subscribe(&mut session, 1, &queue, &[]);
@@ -163,7 +173,7 @@ async fn what_is_sent_with_a_receipt_arrives_in_order_and_is_settled(mode: Mode)
 }
 
 async fn what_is_not_settled_comes_back_to_another_session(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let (mut first, mut second, queue) = (harness.session(), harness.session(), queue());
     subscribe(&mut first, 1, &queue, &[]);
@@ -188,7 +198,7 @@ async fn what_is_not_settled_comes_back_to_another_session(mode: Mode) {
 }
 
 async fn a_transaction_is_seen_when_its_commit_is_confirmed(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     subscribe(&mut session, 1, &queue, &[]);
@@ -211,7 +221,7 @@ async fn a_transaction_is_seen_when_its_commit_is_confirmed(mode: Mode) {
 }
 
 async fn ending_a_subscription_while_messages_flow_ends_no_session(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     for round in 0..5 {
@@ -234,7 +244,7 @@ async fn ending_a_subscription_while_messages_flow_ends_no_session(mode: Mode) {
 }
 
 async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_message(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let topic = queue().replace("/queue/", "/topic/");
     let mut sessions = Vec::new();
@@ -255,7 +265,7 @@ async fn two_sessions_with_durable_subscriptions_of_their_own_each_get_every_mes
 }
 
 async fn a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as_durable(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let topic = queue().replace("/queue/", "/topic/");
     let durable = [("id", "ann"), ("durable", "true"), ("auto-delete", "false")];
@@ -285,7 +295,7 @@ async fn a_durable_subscription_waits_for_its_client_until_it_is_unsubscribed_as
 }
 
 async fn what_rabbitmq_refuses_reaches_the_client_as_its_error(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let mut session = harness.session();
     session.subscribe(1, "/topic/a/b", Acknowledge::WhenWritten, Some(1));
@@ -299,20 +309,21 @@ async fn what_rabbitmq_refuses_reaches_the_client_as_its_error(mode: Mode) {
 }
 
 async fn a_wrong_password_and_a_missing_virtual_host_are_told_apart(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |relay| {
+    let harness = rabbitmq(mode, |relay| {
         std::fs::write(relay.system_credentials.directory.join("password"), "wrong").unwrap();
-    }) else {
-        return;
-    };
+    });
     harness.sees(UpstreamState::AuthFailed).await;
     harness.stop().await;
-    let Some(harness) = rabbitmq(mode, |relay| relay.virtual_host = Some("nowhere".to_owned())) else { return };
+    let harness = rabbitmq(mode, |relay| relay.virtual_host = Some("nowhere".to_owned()));
     harness.sees(UpstreamState::VhostMissing).await;
     harness.stop().await;
 }
 
 async fn heart_beats_keep_an_idle_relay_connected(mode: Mode) {
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |relay| {
+        let period = GoDuration::from_secs(1);
+        relay.heartbeat = HeartbeatPair { send: period, receive: period };
+    });
     harness.connected().await;
     let (mut session, queue) = (harness.session(), queue());
     subscribe(&mut session, 1, &queue, &[]);
@@ -344,7 +355,7 @@ async fn bodies(session: &mut Session, count: usize) -> std::collections::BTreeS
 
 async fn what_an_ended_subscription_has_left_unsettled_goes_back_to_the_queue(mode: Mode) {
     const COUNT: usize = 200;
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let (mut first, mut second, queue) = (harness.session(), harness.session(), queue());
     subscribe(&mut first, 1, &queue, &[]);
@@ -372,7 +383,7 @@ async fn what_an_ended_subscription_has_left_unsettled_goes_back_to_the_queue(mo
 
 async fn what_a_session_leaves_unsettled_does_not_wait_for_the_others_of_its_connection(mode: Mode) {
     const COUNT: usize = 100;
-    let Some(harness) = rabbitmq(mode, |_| {}) else { return };
+    let harness = rabbitmq(mode, |_| {});
     harness.connected().await;
     let (mut leaving, mut staying, queue) = (harness.session(), harness.session(), queue());
     for number in 0..COUNT {
