@@ -131,6 +131,8 @@ impl JetStreamEngine {
 }
 
 impl DurableTopics {
+    /// [`Self::size`] where nobody has said it.
+    pub const DEFAULT_SIZE: ByteSize = ByteSize(1 << 30);
     /// The smallest [`Self::size`].
     pub const MIN_SIZE: ByteSize = ByteSize(1 << 20);
     /// The shortest [`Self::expires`].
@@ -163,7 +165,7 @@ impl DurableTopics {
 }
 
 const fn durable_size() -> ByteSize {
-    ByteSize(1 << 30)
+    DurableTopics::DEFAULT_SIZE
 }
 
 fn prefix() -> String {

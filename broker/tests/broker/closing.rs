@@ -53,19 +53,6 @@ async fn disconnect_is_answered_by_its_receipt_and_fin() {
 }
 
 #[tokio::test]
-async fn what_a_client_sent_before_it_closed_its_side_is_still_handled() {
-    let broker = BrokerUnderTest::start(&config(""));
-    let mut client = broker.tcp_session().await;
-    client.send_frame("SEND\ndestination:/queue/a\nreceipt:r\n\nlast words").await;
-    client.stream.shutdown().await.unwrap();
-    assert_eq!(client.frame().await.header("receipt-id"), Some("r"));
-    client.end().await;
-    let mut reader = broker.tcp_session().await;
-    reader.consume("0", "/queue/a").await;
-    assert_eq!(reader.message().await, "last words");
-}
-
-#[tokio::test]
 async fn every_end_is_counted_by_its_reason_and_leaves_nothing_behind() {
     let broker = BrokerUnderTest::start(&config(""));
     let mut orderly = broker.tcp_session().await;

@@ -24,36 +24,6 @@ async fn client(broker: &BrokerUnderTest, client_id: &str) -> StompClient {
 }
 
 #[tokio::test]
-async fn two_sessions_share_one_and_what_comes_while_both_are_away_waits_in_order() {
-    let broker = BrokerUnderTest::start(&config(""));
-    let subscribe = "SUBSCRIBE\nid:jobs\ndestination:/topic/a\ndurable:true\nauto-delete:false\nack:client-individual";
-    let mut sender = broker.tcp_session().await;
-    let mut sharing = [broker.tcp_session().await, broker.tcp_session().await];
-    for session in &mut sharing {
-        confirmed(session, subscribe).await;
-    }
-    for body in ["1", "2"] {
-        confirmed(&mut sender, &format!("SEND\ndestination:/topic/a\n\n{body}")).await;
-    }
-    let [mut first, mut second] = sharing;
-    let frames = [first.frame().await, second.frame().await];
-    assert_eq!([frames[0].text(), frames[1].text()], ["1", "2"]);
-    confirmed(&mut first, &format!("ACK\nid:{}", frames[0].header("ack").unwrap())).await;
-    disconnect(first).await;
-    disconnect(second).await;
-    confirmed(&mut sender, "SEND\ndestination:/topic/a\n\n3").await;
-
-    let mut session = broker.tcp_session().await;
-    session.send_frame(&format!("{subscribe}\n\n")).await;
-    for (body, redelivered) in [("2", "true"), ("3", "false")] {
-        let frame = session.frame().await;
-        let seen = (frame.text(), frame.header("redelivered"), frame.header("subscription"));
-        assert_eq!(seen, (body, Some(redelivered), Some("jobs")));
-        assert_eq!(frame.header("destination"), Some("/topic/a"));
-    }
-}
-
-#[tokio::test]
 async fn a_client_id_and_a_name_find_it_again_and_unsubscribe_with_the_name_deletes_it() {
     for header in ["activemq.subscriptionName", "durable-subscription-name", "durable-subscriber-name"] {
         let broker = BrokerUnderTest::start(&config(""));

@@ -11,6 +11,9 @@ mod closing;
 mod cluster;
 mod command_line;
 mod console;
+mod differences;
+#[path = "../common/differences.rs"]
+mod differences_table;
 mod documentation;
 mod drain;
 mod durable;

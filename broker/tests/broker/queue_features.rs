@@ -1,4 +1,6 @@
-//! What only the embedded engine has for queues.
+//! What only the embedded engine does, since it answers at once and all consumers are its own.
+
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     durable::{confirmed, disconnect},
@@ -33,4 +35,47 @@ async fn a_durable_subscription_is_listed_while_nobody_consumes_from_it() {
     confirmed(&mut session, "SUBSCRIBE\nid:jobs\ndestination:/topic/a\ndurable:true").await;
     disconnect(session).await;
     assert!(broker.admin("GET", "/destinations").await.body.contains("/durable/jobs/topic/a"));
+}
+
+#[tokio::test]
+async fn two_sessions_share_one_and_what_comes_while_both_are_away_waits_in_order() {
+    let broker = BrokerUnderTest::start(&config(""));
+    let subscribe = "SUBSCRIBE\nid:jobs\ndestination:/topic/a\ndurable:true\nauto-delete:false\nack:client-individual";
+    let mut sender = broker.tcp_session().await;
+    let mut sharing = [broker.tcp_session().await, broker.tcp_session().await];
+    for session in &mut sharing {
+        confirmed(session, subscribe).await;
+    }
+    for body in ["1", "2"] {
+        confirmed(&mut sender, &format!("SEND\ndestination:/topic/a\n\n{body}")).await;
+    }
+    let [mut first, mut second] = sharing;
+    let frames = [first.frame().await, second.frame().await];
+    assert_eq!([frames[0].text(), frames[1].text()], ["1", "2"]);
+    confirmed(&mut first, &format!("ACK\nid:{}", frames[0].header("ack").unwrap())).await;
+    disconnect(first).await;
+    disconnect(second).await;
+    confirmed(&mut sender, "SEND\ndestination:/topic/a\n\n3").await;
+
+    let mut session = broker.tcp_session().await;
+    session.send_frame(&format!("{subscribe}\n\n")).await;
+    for (body, redelivered) in [("2", "true"), ("3", "false")] {
+        let frame = session.frame().await;
+        let seen = (frame.text(), frame.header("redelivered"), frame.header("subscription"));
+        assert_eq!(seen, (body, Some(redelivered), Some("jobs")));
+        assert_eq!(frame.header("destination"), Some("/topic/a"));
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_sent_before_it_closed_its_side_is_still_handled() {
+    let broker = BrokerUnderTest::start(&config(""));
+    let mut client = broker.tcp_session().await;
+    client.send_frame("SEND\ndestination:/queue/a\nreceipt:r\n\nlast words").await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.frame().await.header("receipt-id"), Some("r"));
+    client.end().await;
+    let mut reader = broker.tcp_session().await;
+    reader.consume("0", "/queue/a").await;
+    assert_eq!(reader.message().await, "last words");
 }

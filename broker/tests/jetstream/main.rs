@@ -7,6 +7,9 @@
 
 #[path = "../common/authority.rs"]
 mod authority;
+mod differences;
+#[path = "../common/differences.rs"]
+mod differences_table;
 mod durable_topics;
 mod faults;
 mod logins;
@@ -49,10 +52,22 @@ mod support {
     }
 }
 
+#[path = "../broker/closing.rs"]
+mod closing;
 #[path = "../broker/durable.rs"]
 mod durable;
+#[path = "../broker/heartbeats.rs"]
+mod heartbeats;
+#[path = "../broker/limits.rs"]
+mod limits;
 #[path = "../broker/messages.rs"]
 mod messages;
+#[path = "../broker/rules.rs"]
+mod rules;
+#[path = "../broker/sessions.rs"]
+mod sessions;
+#[path = "../broker/slow_consumers.rs"]
+mod slow_consumers;
 #[path = "../broker/temp_queues.rs"]
 mod temp_queues;
 #[path = "../broker/user_destinations.rs"]

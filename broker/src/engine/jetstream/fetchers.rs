@@ -109,8 +109,9 @@ impl Made {
 }
 
 impl Drop for Made {
+    /// The last consumer has gone before there was anything to tell: it ended its subscription, or its session did.
     fn drop(&mut self) {
-        self.tell(&Err(EngineError::NotAvailable));
+        self.tell(&Ok(()));
     }
 }
 
