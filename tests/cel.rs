@@ -74,6 +74,21 @@ fn cases() -> Vec<Case> {
             &["spec.engine.jetStream.replicas", "2", "write 1, 3 or 5"],
         ),
         case(
+            jetstream("nats://n", ", durableTopics: {match: [/queue/a]}", ""),
+            jetstream("nats://n", ", durableTopics: {match: ['/topic/a/**']}", ""),
+            &["spec.engine.jetStream.durableTopics.match", "no topic", "/topic/orders/**"],
+        ),
+        case(
+            jetstream("nats://n", ", durableTopics: {match: [/topic/a], size: 1k}", ""),
+            jetstream("nats://n", ", durableTopics: {match: [/topic/a], size: 1Mi}", ""),
+            &["spec.engine.jetStream.durableTopics.size", "at least 1Mi"],
+        ),
+        case(
+            jetstream("nats://n", ", durableTopics: {match: [/topic/a], expires: 59s}", ""),
+            jetstream("nats://n", ", durableTopics: {match: [/topic/a], expires: 1m}", ""),
+            &["spec.engine.jetStream.durableTopics.expires", "59s", "at least 1m"],
+        ),
+        case(
             jetstream("nats://n", ", ackWait: 1s", ""),
             jetstream("nats://n", ", ackWait: 2s", ""),
             &["spec.engine.jetStream.ackWait", "1s", "at least 2s"],

@@ -2,7 +2,7 @@
 
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use stompbroker_config::GoDuration;
+use stompbroker_config::{ByteSize, GoDuration};
 
 use super::{rules, scalars};
 
@@ -17,6 +17,9 @@ pub struct JetStreamEngine {
     #[serde(default = "replicas")]
     #[schemars(with = "i32", range(min = 1, max = 5))]
     pub replicas: u8,
+    /// Topics that JetStream keeps for durable subscriptions. Absent: durable subscriptions are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durable_topics: Option<DurableTopics>,
     /// Unacknowledged messages that a subscription may hold when it does not say `prefetch-count` itself.
     #[serde(default = "prefetch")]
     #[schemars(with = "i32", range(min = 1, max = 100_000))]
@@ -25,6 +28,36 @@ pub struct JetStreamEngine {
     #[serde(default = "ack_wait")]
     #[schemars(schema_with = "scalars::duration")]
     pub ack_wait: GoDuration,
+}
+
+/// Topics to which there may be durable subscriptions. Each message to them is stored, and goes when every durable
+/// subscription has it behind itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::durable_topics_are_topics(), validation = rules::durable_topics_have_room())]
+#[x_kube(validation = rules::durable_subscriptions_last())]
+pub struct DurableTopics {
+    /// Topics, or patterns such as `/topic/orders/**`: `*` is any one segment, `**` any number of segments.
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 255)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub r#match: Vec<String>,
+    /// Octets that may wait for durable subscriptions, all together, at least 1Mi; the oldest messages are dropped when it is
+    /// more.
+    #[serde(default = "durable_size")]
+    #[schemars(schema_with = "scalars::byte_size")]
+    pub size: ByteSize,
+    /// How long a durable subscription may be without consumers before it goes; at least 1m. Absent: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub expires: Option<GoDuration>,
+}
+
+impl From<&DurableTopics> for stompbroker_config::DurableTopics {
+    /// As the broker reads it.
+    fn from(topics: &DurableTopics) -> Self {
+        let DurableTopics { r#match, size, expires } = topics;
+        Self { r#match: r#match.clone(), size: *size, expires: *expires }
+    }
 }
 
 /// A NATS that somebody else runs.
@@ -95,6 +128,10 @@ impl ExternalNats {
     pub fn is_url(server: &str) -> bool {
         ["nats://", "tls://"].iter().any(|scheme| server.starts_with(scheme)) && !server.contains('@')
     }
+}
+
+fn durable_size() -> ByteSize {
+    stompbroker_config::DurableTopics::DEFAULT_SIZE
 }
 
 fn replicas() -> u8 {

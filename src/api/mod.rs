@@ -53,7 +53,7 @@ pub use engine::{
     EmbeddedEngine, Engine, HeartbeatPair, Multiplex, Persistence, RabbitmqClusterReference, RelayEngine,
     SecretReference, Upstream, UpstreamTls,
 };
-pub use jetstream::{ExternalNats, JetStreamEngine, NatsCredentials, NatsLogin, NatsTls};
+pub use jetstream::{DurableTopics, ExternalNats, JetStreamEngine, NatsCredentials, NatsLogin, NatsTls};
 pub use jwt::JwtIssuer;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

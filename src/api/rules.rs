@@ -446,6 +446,33 @@ pub(super) fn ack_wait_is_long_enough() -> Rule {
     )
 }
 
+/// Queues need no durable subscriptions.
+pub(super) fn durable_topics_are_topics() -> Rule {
+    // A message that names the topic would cost more than an API server grants.
+    Rule::new("self.match.all(t, t.startsWith('/topic/') && size(t) > 7)").message(
+        "spec.engine.jetStream.durableTopics.match has an entry that is no topic; write for example /topic/orders or \
+         /topic/orders/**",
+    )
+}
+
+/// The oldest messages are dropped when there is no room.
+pub(super) fn durable_topics_have_room() -> Rule {
+    rule(
+        "!isQuantity(string(self.size)) || quantity(string(self.size)).compareTo(quantity('1Mi')) >= 0",
+        "'spec.engine.jetStream.durableTopics.size is ' + string(self.size) + ', which holds hardly a message; make it at \
+         least 1Mi'",
+    )
+}
+
+/// Who reconnects wants to find the subscription.
+pub(super) fn durable_subscriptions_last() -> Rule {
+    rule(
+        &format!("!has(self.expires) || !self.expires.{DURATION} || duration(self.expires) >= duration('1m')"),
+        "'spec.engine.jetStream.durableTopics.expires is ' + self.expires + ', which is over before a client is back; make \
+         it at least 1m'",
+    )
+}
+
 /// Pods connect to URLs, and log in with what is in a Secret.
 pub(super) fn servers_are_urls() -> Rule {
     const OTHER: &str =

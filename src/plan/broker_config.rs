@@ -190,12 +190,19 @@ fn engine(broker: &ValidatedBroker) -> config::Engine {
 
 /// Names of Kubernetes have no underscore, so no two brokers of a cluster share a prefix.
 fn jetstream(broker: &ValidatedBroker, engine: &JetStreamEngine) -> config::JetStreamEngine {
-    let JetStreamEngine { external: ExternalNats { servers, credentials, tls }, replicas, prefetch, ack_wait } = engine;
+    let JetStreamEngine {
+        external: ExternalNats { servers, credentials, tls },
+        replicas,
+        durable_topics,
+        prefetch,
+        ack_wait,
+    } = engine;
     config::JetStreamEngine {
         servers: servers.clone(),
         credentials: credentials.as_ref().map(|_| directory(names::NATS_FOLDER)),
         tls: tls.as_ref().map(|_| config::NatsTls { directory: mounted(names::NATS_TLS_FOLDER) }),
         replicas: *replicas,
+        durable_topics: durable_topics.as_ref().map(Into::into),
         prefetch: *prefetch,
         ack_wait: *ack_wait,
         ..config::JetStreamEngine::new(format!("{}_{}", broker.namespace, broker.name).replace('.', "-"))

@@ -233,6 +233,11 @@ fn jetstream(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
             "there is no good majority of so many; write 1, 3 or 5".to_owned(),
         );
     }
+    if let Some(topics) = &engine.durable_topics
+        && let Err((key, problem)) = stompbroker_config::DurableTopics::from(topics).check()
+    {
+        refuse(&format!("spec.engine.jetStream.{key}"), String::new(), problem);
+    }
     if engine.ack_wait < stompbroker_config::JetStreamEngine::MIN_ACK_WAIT {
         refuse(
             "spec.engine.jetStream.ackWait",
