@@ -12,6 +12,7 @@ mod credentials;
 pub mod jwt;
 mod policy;
 mod principal;
+mod tls_files;
 mod upstream;
 mod users;
 
@@ -20,4 +21,5 @@ pub use credential_files::{CredentialError, CredentialPair};
 pub use credentials::{CLIENT_ROLE, Credentials, LoginRefused, SYSTEM_ROLE};
 pub use policy::Policy;
 pub use principal::{Claims, Principal, Role};
+pub(crate) use tls_files::{TlsFiles, TlsRefusal};
 pub use users::{HashError, Users, UsersError, hash_password};

@@ -7,19 +7,14 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
-use hyper::{
-    Method, Request, Response, StatusCode,
-    body::Incoming,
-    client::conn::{http1, http2},
-    header,
-};
+use hyper::{Method, Request, Response, StatusCode, body::Incoming, client::conn::http2, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::{DecodeError, Message as _};
 use stompbroker_config::{OtlpProtocol, Tracing};
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::endpoint::{ConnectError, Endpoint};
+use crate::endpoint::{ConnectError, Endpoint, Http1, USER_AGENT};
 
 /// For one export, from looking up the name to the last octet of the answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -88,14 +83,9 @@ pub(super) struct Collector {
 }
 
 /// A connection, and the task that moves its octets, which ends with it.
-struct Connection {
-    sender: Sender,
-    _driver: JoinSet<()>,
-}
-
-enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+enum Connection {
+    Http1(Http1),
+    Http2 { sender: http2::SendRequest<Full<Bytes>>, _driver: JoinSet<()> },
 }
 
 impl Collector {
@@ -130,7 +120,7 @@ impl Collector {
     pub(super) async fn export(&mut self, spans: &ExportTraceServiceRequest) -> Result<Rejected, ExportError> {
         let body = self.body(spans);
         // Taken out: whatever ends this early, also a deadline, gives the connection up.
-        let kept = self.connection.take().filter(|connection| !connection.sender.is_closed());
+        let kept = self.connection.take().filter(|connection| !connection.is_closed());
         let exported = timeout(DEADLINE, async {
             if let Some(mut connection) = kept {
                 match self.exchange(&mut connection, body.clone()).await {
@@ -160,26 +150,21 @@ impl Collector {
     }
 
     async fn connect(&self) -> Result<Connection, ExportError> {
-        let stream = TokioIo::new(self.endpoint.connect().await?);
-        let mut driver = JoinSet::new();
-        let sender = match self.protocol {
+        match self.protocol {
             OtlpProtocol::Grpc => {
+                let stream = TokioIo::new(self.endpoint.connect().await?);
                 let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+                let mut driver = JoinSet::new();
                 // How a connection ends shows in what is sent over it.
                 driver.spawn(async move { drop(connection.await) });
-                Sender::Http2(sender)
+                Ok(Connection::Http2 { sender, _driver: driver })
             }
-            OtlpProtocol::HttpProtobuf => {
-                let (sender, connection) = http1::handshake(stream).await?;
-                driver.spawn(async move { drop(connection.await) });
-                Sender::Http1(sender)
-            }
-        };
-        Ok(Connection { sender, _driver: driver })
+            OtlpProtocol::HttpProtobuf => Ok(Connection::Http1(self.endpoint.connect_http1().await?)),
+        }
     }
 
     async fn exchange(&self, connection: &mut Connection, body: Bytes) -> Result<Rejected, ExportError> {
-        let response = connection.sender.send(self.request(body)?).await?;
+        let response = connection.send(self.request(body)?).await?;
         let (parts, body) = response.into_parts();
         if parts.status != StatusCode::OK {
             return Err(ExportError::Status(parts.status));
@@ -197,9 +182,7 @@ impl Collector {
     }
 
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .header(header::USER_AGENT, concat!("stompbroker/", env!("CARGO_PKG_VERSION")));
+        let request = Request::builder().method(Method::POST).header(header::USER_AGENT, USER_AGENT);
         let request = match self.protocol {
             OtlpProtocol::Grpc => {
                 let scheme = self.endpoint.uri().scheme_str().unwrap_or("http");
@@ -217,14 +200,11 @@ impl Collector {
     }
 }
 
-impl Sender {
+impl Connection {
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, hyper::Error> {
         match self {
-            Self::Http1(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await
-            }
-            Self::Http2(sender) => {
+            Self::Http1(connection) => connection.send(request).await,
+            Self::Http2 { sender, .. } => {
                 sender.ready().await?;
                 sender.send_request(request).await
             }
@@ -233,8 +213,8 @@ impl Sender {
 
     fn is_closed(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
-            Self::Http2(sender) => sender.is_closed(),
+            Self::Http1(connection) => connection.is_closed(),
+            Self::Http2 { sender, .. } => sender.is_closed(),
         }
     }
 }

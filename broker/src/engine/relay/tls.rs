@@ -2,38 +2,24 @@
 //!
 //! The files are read at each connect, so that a new certificate needs no restart.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use parking_lot::Mutex;
 use rustls::{AlertDescription, CertificateError, ClientConfig, pki_types::ServerName};
-use sha2::{Digest as _, Sha256};
 use stompbroker_config::{UpstreamTls, admin::UpstreamState};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::failure::Failure;
-use crate::security::certificates;
+use crate::security::{TlsFiles, TlsRefusal};
 
 /// Begin of what a server that speaks TLS answers to a CONNECT without it: an alert.
 pub(super) const ALERT: u8 = 21;
-
-/// A key below `engine.relay.tls`, and what is wrong with what it names.
-type Refusal = (&'static str, String);
 
 /// The last configuration of the client's side and the files that it was made of, kept so that sessions of TLS can be
 /// resumed.
 #[derive(Default)]
 pub(super) struct Clients(Mutex<Option<([u8; 32], Arc<ClientConfig>)>>);
-
-/// The content of the files.
-struct Files {
-    authorities: Option<(PathBuf, Vec<u8>)>,
-    certificate: Option<[(PathBuf, Vec<u8>); 2]>,
-}
 
 impl Clients {
     /// Makes the handshake with an upstream. Has no deadline of its own.
@@ -60,8 +46,8 @@ impl Clients {
         })
     }
 
-    fn read(&self, config: &UpstreamTls) -> Result<Arc<ClientConfig>, Refusal> {
-        let files = Files::read(config)?;
+    fn read(&self, config: &UpstreamTls) -> Result<Arc<ClientConfig>, TlsRefusal> {
+        let files = TlsFiles::read(config)?;
         let digest = files.digest();
         let mut last = self.0.lock();
         if let Some((_, client)) = last.as_ref().filter(|(of, _)| *of == digest) {
@@ -73,51 +59,12 @@ impl Clients {
     }
 }
 
-impl Files {
-    fn read(config: &UpstreamTls) -> Result<Self, Refusal> {
-        let read = |key: &'static str, file: PathBuf| match fs::read(&file) {
-            Ok(content) => Ok((file, content)),
-            Err(error) => Err((key, format!("{}: cannot be read: {error}", file.display()))),
-        };
-        let authorities = config.ca_file.clone().map(|file| read("caFile", file)).transpose()?;
-        let certificate = match config.certificate_files() {
-            Some((certificate, key)) => Some([read("directory", certificate)?, read("directory", key)?]),
-            None => None,
-        };
-        Ok(Self { authorities, certificate })
-    }
-
-    fn digest(&self) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        for (_, content) in self.authorities.iter().chain(self.certificate.iter().flatten()) {
-            digest.update((content.len() as u64).to_be_bytes());
-            digest.update(content);
-        }
-        digest.finalize().into()
-    }
-
-    fn client(&self) -> Result<ClientConfig, Refusal> {
-        let refuse = |key: &'static str, file: &Path, problem: String| (key, format!("{}: {problem}", file.display()));
-        let roots = self
-            .authorities
-            .as_ref()
-            .map(|(file, pem)| certificates::authorities(pem).map_err(|problem| refuse("caFile", file, problem)));
-        let shown = self.certificate.as_ref().map(|[(certificate_file, certificate), (key_file, key)]| {
-            let chain =
-                certificates::chain(certificate).map_err(|problem| refuse("directory", certificate_file, problem));
-            let key = certificates::private_key(key).map_err(|problem| refuse("directory", key_file, problem));
-            Ok((chain?, key?))
-        });
-        certificates::client(roots.transpose()?, shown.transpose()?).map_err(|problem| ("directory", problem))
-    }
-}
-
 /// Checks the files that a configuration names.
 ///
 /// # Errors
 /// The key, and what is wrong.
 pub(crate) fn check(config: &UpstreamTls) -> Result<(), (&'static str, String)> {
-    Files::read(config)?.client().map(drop)
+    TlsFiles::read(config)?.client().map(drop)
 }
 
 /// What there is to do where one side speaks TLS and the other does not.

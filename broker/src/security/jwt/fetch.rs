@@ -3,12 +3,11 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, StatusCode, header};
 
 use super::keys::KeySetError;
-use crate::endpoint::{self, ConnectError};
+use crate::endpoint::{self, ConnectError, USER_AGENT};
 
 /// Octets of the largest key set that is read.
 const MAX_BODY: usize = 512 << 10;
@@ -46,25 +45,19 @@ impl Endpoint {
 
     /// Fetches the document. Has no deadline of its own.
     pub(super) async fn get(&self) -> Result<Bytes, FetchError> {
-        let stream = self.0.connect().await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let answer = async move {
-            let target = self.0.uri().path_and_query().map_or("/", |path| path.as_str());
-            let request = Request::get(target)
-                .header(header::HOST, self.0.authority())
-                .header(header::ACCEPT, "application/jwk-set+json, application/json")
-                .header(header::USER_AGENT, concat!("stompbroker/", env!("CARGO_PKG_VERSION")))
-                .body(Empty::<Bytes>::new())?;
-            let response = sender.send_request(request).await?;
-            if response.status() != StatusCode::OK {
-                return Err(FetchError::Status(response.status()));
-            }
-            let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(FetchError::Body)?;
-            Ok(body.to_bytes())
-        };
-        // The connection does its work only while it is polled; it ends when the answer is there and the sender gone.
-        let (answer, _) = tokio::join!(answer, connection);
-        answer
+        let mut connection = self.0.connect_http1().await?;
+        let target = self.0.uri().path_and_query().map_or("/", |path| path.as_str());
+        let request = Request::get(target)
+            .header(header::HOST, self.0.authority())
+            .header(header::ACCEPT, "application/jwk-set+json, application/json")
+            .header(header::USER_AGENT, USER_AGENT)
+            .body(Full::default())?;
+        let response = connection.send(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(FetchError::Body)?;
+        Ok(body.to_bytes())
     }
 }
 
