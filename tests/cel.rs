@@ -31,6 +31,10 @@ fn relay(more: &str) -> String {
     format!("{{engine: {{relay: {{{RELAY}}}}}{more}}}")
 }
 
+fn application(more: &str) -> String {
+    format!("{{applications: [{{name: shop, prefix: '/app', service: {{name: shop}}{more}}}]}}")
+}
+
 fn jetstream(server: &str, engine: &str, more: &str) -> String {
     format!("{{engine: {{jetStream: {{external: {{servers: ['{server}']}}{engine}}}}}{more}}}")
 }
@@ -62,6 +66,31 @@ fn cases() -> Vec<Case> {
             "{engine: {}}",
             "{engine: {embedded: {}}}",
             &["spec.engine", "empty", "set embedded", "relay", "jetStream"],
+        ),
+        case(
+            application(", url: 'http://shop'"),
+            application(""),
+            &["spec.applications shop has service and url", "exactly one of service and url"],
+        ),
+        case(
+            application("").replace("/app", "/queue/app"),
+            application("").replace("/app", "/app/{room}"),
+            &["spec.applications prefix /queue/app", "/app/rooms/{room}"],
+        ),
+        case(
+            application("").replace("service: {name: shop}", "url: 'ftp://shop'"),
+            application("").replace("service: {name: shop}", "url: 'http://shop:8080/api'"),
+            &["spec.applications url ftp://shop", "http://orders:8080"],
+        ),
+        case(
+            application(", tls: {serverName: a}").replace("service: {name: shop}", "url: 'http://shop'"),
+            application(", tls: {serverName: a}").replace("service: {name: shop}", "url: 'https://shop'"),
+            &["spec.applications tls is set", "http://shop", "remove tls"],
+        ),
+        case(
+            application(", timeout: 0s"),
+            application(", timeout: 1s"),
+            &["spec.applications timeout is 0s", "some seconds"],
         ),
         case(
             jetstream("nats", "", ""),

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     addresses::{Addresses, RefusedLogins},
+    applications::Applications,
     configuration::Configuration,
     connection::{ConnectionRegistry, Throttle},
     drain::Drain,
@@ -49,6 +50,8 @@ pub(crate) struct Broker {
     pub(crate) running_engine: RunningEngine,
     /// Where messages go.
     pub(crate) engine: Arc<dyn Engine>,
+    /// Where messages go that HTTP services handle.
+    pub(crate) applications: Arc<Applications>,
     /// What traces messages.
     pub(crate) tracer: Tracer,
     /// What `/metrics` shows.
@@ -78,7 +81,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    pub(crate) fn new(configuration: Configuration, running_engine: RunningEngine, log: Log) -> Self {
+    pub(crate) fn new(mut configuration: Configuration, running_engine: RunningEngine, log: Log) -> Self {
         let engine = running_engine.as_engine();
         let mut metrics = Metrics::new();
         metrics.register_engine(EngineCollector(Arc::clone(&engine)));
@@ -88,9 +91,11 @@ impl Broker {
         memory.set_bound(configuration.config.limits.memory.map(|size| size.0));
         metrics.certificates_expire(configuration.tls.expiries());
         let tracer = Tracer::new(configuration.config.tracing.as_ref(), metrics.spans.clone());
+        let instance: String = rand::rng().sample_iter(Alphanumeric).take(INSTANCE).map(char::from).collect();
+        let applications = std::mem::take(&mut configuration.applications);
+        let applications = Arc::new(Applications::new(applications, &instance, metrics.applications.clone()));
         let config_status =
             ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart: Vec::new() };
-        let instance: String = rand::rng().sample_iter(Alphanumeric).take(INSTANCE).map(char::from).collect();
         let peers = Peers::new(metrics.peers.clone());
         Self {
             current: ArcSwap::from_pointee(configuration),
@@ -102,6 +107,7 @@ impl Broker {
             log,
             running_engine,
             engine,
+            applications,
             tracer,
             metrics,
             connections: ConnectionLimit::default(),
@@ -129,6 +135,7 @@ impl Broker {
         self.log.configure(configuration.config.logging);
         self.tracer.configure(configuration.config.tracing.as_ref());
         self.running_engine.configure(&configuration.config);
+        self.applications.configure(std::mem::take(&mut configuration.applications));
         self.throttle.set_rate(configuration.config.limits.messages_per_second_per_pod);
         self.memory.set_bound(configuration.config.limits.memory.map(|size| size.0));
         *self.config_status.lock() = ConfigStatus { hash: configuration.hash.clone(), rejected: None, needs_restart };

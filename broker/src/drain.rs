@@ -6,6 +6,8 @@
 //!   └─ ready ◄──┴───────── cancel ───────────┴── the ports are bound again ◄───────────── cancel ────────────┘
 //! ```
 //!
+//! Requests to applications that sessions have left behind may end until then, too.
+//!
 //! The drain of a process that is ending cannot be called off.
 
 use std::{
@@ -183,6 +185,9 @@ async fn carry_out(broker: &Broker) {
     if timeout(GOODBYE, broker.tasks.wait()).await.is_err() {
         broker.registry.abort();
         broker.tasks.wait().await;
+    }
+    if timeout_at(deadline, broker.applications.idle()).await.is_err() {
+        tracing::warn!("drain.deadline has passed; requests to applications are left");
     }
     tracing::info!("drained");
     broker.drain.set_phase(DrainPhase::Drained);

@@ -9,6 +9,7 @@
 //! * [`stomp`] is a codec without I/O; [`session`] is a pure state machine and owns every STOMP rule.
 //! * [`engine`] sees destinations and messages, never sockets or frames; transports see frames, never destinations.
 //! * [`selector`] tells which messages a subscription wants, by their headers; it is pure, too.
+//! * What clients send to `applications` is posted to HTTP services, and their answers are sent on to the engine.
 //! * One [`mailbox`] a session is the only way back from an engine: bounded, batched, woken once per batch.
 //! * `trace` follows messages through all of this and tells a collector, which nothing waits for.
 //! * `peers` are the other pods of the same broker: they are asked for their sessions, and handed
@@ -19,6 +20,7 @@
 
 mod addresses;
 mod admin;
+mod applications;
 pub mod bench;
 mod broker;
 pub mod cli;

@@ -176,6 +176,7 @@ impl Server {
         tasks.spawn(tend_sockjs(Arc::clone(&broker)));
         tasks.spawn(drain::run(Arc::clone(&broker)));
         tasks.spawn(export_spans(Arc::clone(&broker)));
+        tasks.spawn(send_replies(Arc::clone(&broker)));
         tasks.spawn(serve_admin(Arc::clone(&broker), admin));
         if let Some(listener) = peers {
             tasks.spawn(peers::follow(Arc::clone(&broker), listener.address().port()));
@@ -204,6 +205,7 @@ impl Server {
         broker.drain.begin_for_good();
         broker.drain.done().await;
         broker.peers.finish().await;
+        broker.applications.stop().await;
         broker.running_engine.stop().await;
         broker.tracer.finish().await;
         tasks.shutdown().await;
@@ -240,6 +242,11 @@ fn listen(port: u16, key: &'static str) -> Result<Listener, StartError> {
 /// Sends spans to the collector until the broker ends.
 async fn export_spans(broker: Arc<Broker>) {
     broker.tracer.export(broker.origin()).await;
+}
+
+/// Sends what applications answer on to the engine until the broker ends.
+async fn send_replies(broker: Arc<Broker>) {
+    broker.applications.publish(Arc::clone(&broker.engine)).await;
 }
 
 /// Ends SockJS sessions whose clients have stopped coming, for ever.

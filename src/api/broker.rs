@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use stompbroker_config::GoDuration;
 
 use super::{
-    Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain, Engine,
-    ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring, Resources, Rollout,
-    StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
+    Application, Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain,
+    Engine, ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring, Resources,
+    Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -115,6 +115,12 @@ pub struct StompBrokerSpec {
     /// Destinations of users. Not for the relay engine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_destinations: Option<UserDestinations>,
+    /// HTTP services that handle what clients send below their prefixes. Of several prefixes that a destination has, the
+    /// longest counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub applications: Vec<Application>,
     /// Bounds that protect a pod. What exceeds one gets an ERROR that names the limit.
     #[serde(default)]
     pub limits: Limits,
@@ -173,6 +179,7 @@ impl Default for StompBrokerSpec {
             authorization: None,
             destinations: Vec::new(),
             user_destinations: None,
+            applications: Vec::new(),
             limits: Limits::default(),
             heartbeat: heartbeat(),
             session_timeout: session_timeout(),

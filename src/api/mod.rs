@@ -9,6 +9,7 @@
 //! | `engine` | embedded and relay |
 //! | `jetstream` | the engine over NATS |
 //! | `listeners` | where clients connect |
+//! | `applications` | HTTP services that handle what clients send |
 //! | `access` | credentials, authentication, authorization |
 //! | `management` | how far the operator goes by itself, and what it would do |
 //! | `monitoring` | what pods tell of themselves |
@@ -22,6 +23,7 @@
 #![allow(unreachable_pub, reason = "KubeSchema derives a pub copy of each struct inside a function")]
 
 mod access;
+mod applications;
 mod autoscaling;
 mod broker;
 mod capacity;
@@ -42,6 +44,7 @@ mod tls;
 pub use access::{
     Action, Allow, Authentication, Authorization, AuthorizationRule, Credential, Credentials, Empty, Users,
 };
+pub use applications::{Application, ApplicationService, Reply, Retry, Signature};
 pub use autoscaling::{
     AutoscaledPool, Autoscaling, AutoscalingMode, AutoscalingStatus, AutoscalingTargets, KedaAutoscaling, KedaTrigger,
     ScalingDecision,

@@ -489,6 +489,50 @@ pub(super) fn servers_are_urls() -> Rule {
 /// What destinations of other kinds begin with.
 const TAKEN_PREFIX: &str = "matches('^/(topic|queue|temp-queue|temp-topic|reply-queue|reply-topic|exchange|amq)/')";
 
+/// An application is in one place.
+pub(super) fn application_has_one_target() -> Rule {
+    rule(
+        "has(self.service) != has(self.url)",
+        "'spec.applications ' + self.name + (has(self.url) ? ' has service and url' : ' has neither service nor url') + '; set \
+         exactly one of service and url'",
+    )
+}
+
+/// The prefix of an application is one that nothing else has.
+pub(super) fn application_prefix_is_its_own() -> Rule {
+    rule(
+        &format!(
+            "self.prefix.matches('^/[^/{{}}*#>]+(/([^/{{}}*#>]+|[{{][A-Za-z0-9_-]+[}}]))*$') && !(self.prefix + '/').{TAKEN_PREFIX}"
+        ),
+        "'spec.applications prefix ' + self.prefix + ' cannot be told from other destinations; write segments such as /app or \
+         /app/rooms/{room}'",
+    )
+}
+
+/// The address of an application has no secrets and no more than a path.
+pub(super) fn application_url_is_one() -> Rule {
+    rule(
+        "!has(self.url) || self.url.matches('^https?://[^/:@?#[:space:]][^/@?#[:space:]]*(/[^@?#[:space:]]*)?$')",
+        "'spec.applications url ' + self.url + ' is no address of a service; write for example http://orders:8080'",
+    )
+}
+
+/// TLS that would not be used is a mistake.
+pub(super) fn application_tls_is_used() -> Rule {
+    rule(
+        "!has(self.tls) || !has(self.url) || !self.url.startsWith('http://')",
+        "'spec.applications tls is set, but the url ' + self.url + ' is not https://; write it so, or remove tls'",
+    )
+}
+
+/// An application has some time.
+pub(super) fn application_has_time() -> Rule {
+    rule(
+        &unless_malformed(&["timeout"], "duration(self.timeout) > duration('0s')"),
+        "'spec.applications timeout is ' + self.timeout + ', which would end every request at once; make it some seconds'",
+    )
+}
+
 /// The prefix of user destinations is one that nothing else has.
 pub(super) fn user_prefix_is_a_name() -> Rule {
     rule(

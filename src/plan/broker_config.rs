@@ -55,6 +55,7 @@ pub(super) fn config(broker: &ValidatedBroker, pool: &Pool, settings: &Settings)
         engine: engine(broker),
         destinations: broker.destinations.clone(),
         user_destinations: broker.user_destinations.clone(),
+        applications: broker.applications.clone(),
         limits: config::Limits {
             connections_per_pod: broker.limits.connections_per_pod,
             connections_per_address: broker.limits.connections_per_address,

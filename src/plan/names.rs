@@ -59,6 +59,11 @@ pub fn issuer_folder(index: usize) -> String {
     format!("jwt-{index}")
 }
 
+/// Folder below [`MOUNT_PATH`] with authorities, certificate and key for the application of this name.
+pub fn application_folder(name: &str) -> String {
+    format!("application-{name}")
+}
+
 /// Name of the admin port.
 pub const ADMIN_PORT: &str = "admin";
 /// Name of the port where pods reach each other.

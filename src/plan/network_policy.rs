@@ -23,7 +23,7 @@ const DNS_PORTS: [u16; 2] = [53, 5353];
 
 /// Anybody may reach the client ports; only the operator and namespaces labelled for monitoring the admin port; only the
 /// pods of the same broker the port for peers. The pods may reach DNS, each other, and the ports of upstreams, of issuers'
-/// keys and of the collector of spans, and nothing at all where there are none.
+/// keys, of applications and of the collector of spans, and nothing at all where there are none.
 pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> NetworkPolicy {
     let clients = NetworkPolicyIngressRule {
         from: None,
@@ -62,8 +62,13 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
         Engine::Embedded(_) => Vec::new(),
     };
     let issuers = broker.authentication.jwt.iter().filter_map(|issuer| issuer.jwks_url.as_deref());
+    let applications = broker.spec.applications.iter().zip(&broker.applications).map(|(application, config)| {
+        let of_pods = application.service.as_ref().and_then(|service| service.target_port);
+        of_pods.unwrap_or_else(|| port_of(&config.url))
+    });
     let collector = broker.tracing.iter().map(|tracing| tracing.otlp_endpoint.as_str());
-    let ports: BTreeSet<u16> = upstreams.into_iter().chain(issuers.chain(collector).map(port_of)).collect();
+    let ports: BTreeSet<u16> =
+        upstreams.into_iter().chain(issuers.chain(collector).map(port_of)).chain(applications).collect();
     if ports.is_empty() {
         return None;
     }

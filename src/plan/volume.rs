@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::{
 
 use super::{names, persistent_volume_claim::persistence};
 use crate::{
-    api::{ExternalNats, ListenerTls, UpstreamTls},
+    api::{Application, ExternalNats, ListenerTls, UpstreamTls},
     validate::{
-        CA_KEYS, Engine, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker, further_login_keys,
-        nats_login_keys,
+        APPLICATION_KEYS, CA_KEYS, Engine, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker,
+        further_login_keys, nats_login_keys,
     },
 };
 
@@ -76,11 +76,22 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
     sources.extend(authentication.jwt.iter().enumerate().filter_map(|(index, issuer)| {
         Some(secret(issuer.jwks_secret_name.as_ref()?, &names::issuer_folder(index), &JWKS_KEYS))
     }));
+    sources.extend(broker.spec.applications.iter().flat_map(application));
     Volume {
         name: CONFIGURATION.to_owned(),
         projected: Some(ProjectedVolumeSource { default_mode: Some(MODE), sources: Some(sources) }),
         ..Volume::default()
     }
+}
+
+/// What requests to an application are trusted by, both ways.
+fn application(application: &Application) -> impl Iterator<Item = VolumeProjection> + use<> {
+    let folder = names::application_folder(&application.name);
+    let signature = application.signature.as_ref();
+    let signature = signature.map(|signature| secret(&signature.secret_name, &folder, &APPLICATION_KEYS));
+    let tls = application.tls.as_ref();
+    let tls = tls.map(|tls| shown_upstream(tls.ca_secret_name.as_ref(), tls.certificate_secret_name.as_ref(), &folder));
+    signature.into_iter().chain(tls.into_iter().flatten())
 }
 
 /// What pods log in to NATS with, and its certificates.

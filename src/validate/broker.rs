@@ -1,7 +1,7 @@
 //! A spec that can be put into effect.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use stompbroker_config::{Authorization, DestinationPolicy, GoDuration, UserDestinations};
+use stompbroker_config::{Application, Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
 use crate::api::{
     Authentication, Drain, EmbeddedEngine, JetStreamEngine, Limits, Listeners, Logging, RelayEngine, Resources,
@@ -45,6 +45,8 @@ pub struct ValidatedBroker {
     pub destinations: Vec<DestinationPolicy>,
     /// Destinations of users.
     pub user_destinations: UserDestinations,
+    /// HTTP services that handle what clients send.
+    pub applications: Vec<Application>,
     /// Bounds that protect a pod.
     pub limits: Limits,
     /// Heart-beat period.

@@ -4,6 +4,7 @@
 //! can see because it crosses objects. What comes out needs no further checks.
 
 mod access;
+mod applications;
 mod broker;
 mod destinations;
 mod error;
@@ -16,8 +17,8 @@ pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker, Wishes};
 pub use error::SpecError;
 use kube::Resource;
 pub use references::{
-    CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys, nats_login_keys,
-    referenced_secrets,
+    APPLICATION_KEYS, CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys,
+    nats_login_keys, referenced_secrets,
 };
 
 use crate::{
@@ -38,6 +39,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
     let authorization = access::authorization(broker, &mut errors);
     let destinations = destinations::policies(broker, &mut errors);
     let user_destinations = destinations::user_destinations(broker, &mut errors);
+    let applications = applications::applications(broker, &user_destinations.prefix, &mut errors);
     references::check(broker, observed, &mut errors);
     foreign(broker, observed, &mut errors);
     let Some(engine) = engine.filter(|_| errors.is_empty()) else {
@@ -64,6 +66,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         authorization,
         destinations,
         user_destinations,
+        applications,
         limits: spec.limits.clone(),
         heartbeat: spec.heartbeat,
         session_timeout: spec.session_timeout,

@@ -14,6 +14,8 @@ pub const LOGIN_KEYS: [&str; 2] = ["username", "password"];
 pub const TLS_KEYS: [&str; 2] = [stompbroker_config::TLS_CERTIFICATE_FILE, stompbroker_config::TLS_KEY_FILE];
 /// Keys of a Secret with authorities.
 pub const CA_KEYS: [&str; 1] = ["ca.crt"];
+/// Keys of a Secret with what requests to an application are signed with.
+pub const APPLICATION_KEYS: [&str; 1] = ["key"];
 /// Keys of a Secret with users.
 pub const USERS_KEYS: [&str; 1] = ["users.yaml"];
 /// Keys of a Secret with the keys of an issuer of tokens.
@@ -103,6 +105,7 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         .chain(certificates)
         .chain(users)
         .chain(issuers)
+        .chain(applications(spec))
         .map(|(field, name, keys)| SecretUse { field, secret_name: name.clone(), keys })
         .chain(cluster)
         .collect()
@@ -145,6 +148,24 @@ fn nats(spec: &StompBrokerSpec) -> impl Iterator<Item = (String, &String, &'stat
     let certificate = tls.and_then(|tls| tls.certificate_secret_name.as_ref());
     let certificate = certificate.map(|name| (field("tls.certificateSecretName"), name, &TLS_KEYS as &[&str]));
     login.into_iter().chain(authorities).chain(certificate)
+}
+
+/// The Secrets of applications.
+fn applications(spec: &StompBrokerSpec) -> impl Iterator<Item = (String, &String, &'static [&'static str])> {
+    spec.applications.iter().enumerate().flat_map(|(index, application)| {
+        let field = move |name: &str| format!("spec.applications[{index}].{name}");
+        let tls = application.tls.as_ref();
+        let authorities = tls.and_then(|tls| tls.ca_secret_name.as_ref());
+        let certificate = tls.and_then(|tls| tls.certificate_secret_name.as_ref());
+        let signature = application.signature.as_ref().map(|signature| &signature.secret_name);
+        [
+            ("tls.caSecretName", authorities, &CA_KEYS as &'static [&'static str]),
+            ("tls.certificateSecretName", certificate, &TLS_KEYS),
+            ("signature.secretName", signature, &APPLICATION_KEYS),
+        ]
+        .into_iter()
+        .filter_map(move |(name, secret, keys)| Some((field(name), secret?, keys)))
+    })
 }
 
 /// Errors for every Secret that is named but of no use.
@@ -258,7 +279,9 @@ mod tests {
                     listeners: {stomp: {tls: {secretName: cert, clientCertificates: {secretName: cert}}}}\n  \
                     engine: {relay: {upstreams: [{host: h}], systemCredentials: {secretName: s}, clientCredentials: \
                     {secretName: s}, tls: {caSecretName: roots, certificateSecretName: shown}}}\n  \
-                    authentication: {users: {secretName: people}, jwt: [{issuer: i, audiences: [a], jwksSecretName: keys}]}\n";
+                    authentication: {users: {secretName: people}, jwt: [{issuer: i, audiences: [a], jwksSecretName: keys}]}\n  \
+                    applications: [{name: shop, prefix: /app, url: 'https://shop', tls: {caSecretName: shop-ca, \
+                    certificateSecretName: shop-cert}, signature: {secretName: shop-key}}]\n";
         let broker = brokers(text).unwrap().remove(0);
         let mut observed = Observed::assuming_references(&broker);
         let errors = |observed: &Observed| errors(&broker, observed);
@@ -270,6 +293,9 @@ mod tests {
             ("shown", "tls.crt", "spec.engine.relay.tls.certificateSecretName"),
             ("people", "users.yaml", "spec.authentication.users.secretName"),
             ("keys", "jwks.json", "spec.authentication.jwt[0].jwksSecretName"),
+            ("shop-ca", "ca.crt", "spec.applications[0].tls.caSecretName"),
+            ("shop-cert", "tls.key", "spec.applications[0].tls.certificateSecretName"),
+            ("shop-key", "key", "spec.applications[0].signature.secretName"),
         ] {
             let whole = observed.referenced_secrets[secret].clone();
             if let Some(SecretView::Present(keys)) = observed.referenced_secrets.get_mut(secret) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls, Logging, Peers,
-    Tracing, TrustedProxies, UpstreamTls, UserDestinations,
+    Application, Authorization, ByteSize, DestinationPolicy, GoDuration, JetStreamEngine, JwtIssuer, ListenerTls,
+    Logging, Peers, Tracing, TrustedProxies, UpstreamTls, UserDestinations,
 };
 
 /// The whole of one broker pod's configuration.
@@ -43,6 +43,9 @@ pub struct Config {
     /// Destinations of users. Not with the relay.
     #[serde(default, skip_serializing_if = "UserDestinations::is_default")]
     pub user_destinations: UserDestinations,
+    /// HTTP services that handle what clients send below their prefixes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<Application>,
     /// Bounds that protect the pod.
     #[serde(default)]
     pub limits: Limits,

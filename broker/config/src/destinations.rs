@@ -70,7 +70,7 @@ impl Default for UserDestinations {
 }
 
 /// What destinations of other kinds begin with, so that no user destination may.
-const TAKEN_PREFIXES: [&str; 8] =
+pub(crate) const TAKEN_PREFIXES: [&str; 8] =
     ["/topic/", "/queue/", "/temp-queue/", "/temp-topic/", "/reply-queue/", "/reply-topic/", "/exchange/", "/amq/"];
 
 impl DestinationPolicy {

@@ -6,6 +6,7 @@
 //! Unknown keys are errors here: a configuration that was misspelled must not look as if it were in force.
 
 pub mod admin;
+mod applications;
 mod broadcasts;
 mod config;
 mod destinations;
@@ -24,6 +25,7 @@ mod size;
 mod tls;
 mod tracing;
 
+pub use applications::{Application, Reply, Retry, Signature, TemplatePiece, template_pieces, variable};
 pub use broadcasts::check_broadcasts;
 pub use config::{
     Admin, AllowedOrigin, Authentication, Compression, Config, CredentialDirectory, Credentials, Drain, EmbeddedEngine,

@@ -192,6 +192,7 @@ impl Config {
             let has_token = self.admin.token_file.is_some();
             peers.check(has_token).map_err(|(key, problem)| LoadError::new(&format!("peers{key}"), problem))?;
         }
+        self.check_applications()?;
         if let Some(tracing) = &self.tracing {
             tracing.check().map_err(|(key, problem)| LoadError::new(&format!("tracing.{key}"), problem))?;
         }
@@ -226,6 +227,11 @@ impl Config {
             relay.check().map_err(|(key, problem)| LoadError::new(&format!("engine.relay.{key}"), problem))?;
         }
         self.check_jetstream()
+    }
+
+    fn check_applications(&self) -> Result<(), LoadError> {
+        crate::Application::check_all(&self.applications, &self.user_destinations.prefix)
+            .map_err(|(key, problem)| LoadError::new(&format!("applications{key}"), problem))
     }
 
     fn check_jetstream(&self) -> Result<(), LoadError> {

@@ -21,6 +21,7 @@ pub use self::{
 };
 pub(crate) use self::{diff::changed_keys, reload::watch};
 use crate::{
+    applications::Table,
     engine::relay::check_tls as check_upstream_tls,
     security::{Authenticator, CredentialError, CredentialPair, Credentials, Policy, Users, jwt::Issuers},
     session::Settings,
@@ -41,6 +42,8 @@ pub struct Configuration {
     pub logins: LoginDigests,
     /// The certificates of the listeners.
     pub tls: TlsServers,
+    /// How applications are reached.
+    pub(crate) applications: Table,
     /// What sessions go by.
     pub settings: Arc<Settings>,
     /// What the admin port asks for; none: the endpoints that need it are closed.
@@ -141,11 +144,23 @@ impl Configuration {
         let tls = TlsServers::read(&config.listeners).map_err(|(listener, error)| {
             problem(&format!("listeners.{listener}.tls.{}", error.key), error.to_string()).located_in(text)
         })?;
+        let applications = Table::read(&config)
+            .map_err(|(key, error)| problem(&format!("applications{key}"), error).located_in(text))?;
         let settings = Arc::new(Settings::new(&config, Arc::new(policy)));
         let authenticator = Authenticator::new(credentials, users, issuers);
         let logins = logins(&config, admin_token.as_ref());
         let peer_token = admin_token.as_ref().map(AdminToken::peer_token);
-        Ok(Self { hash: config_hash(text), authenticator, logins, tls, settings, admin_token, peer_token, config })
+        Ok(Self {
+            hash: config_hash(text),
+            authenticator,
+            logins,
+            tls,
+            applications,
+            settings,
+            admin_token,
+            peer_token,
+            config,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use stompbroker_config::{Config, Engine, LOGIN_FILES, UpstreamTls};
+use stompbroker_config::{Application, Config, Engine, LOGIN_FILES, UpstreamTls};
 
 use super::{Configuration, ConfigurationError};
 
@@ -91,6 +91,7 @@ fn secrets(config: &Config) -> Vec<PathBuf> {
         .chain(issuers.flatten().cloned())
         .chain(certificates)
         .chain(upstream_tls.into_iter().flat_map(UpstreamTls::files))
+        .chain(config.applications.iter().flat_map(Application::files))
         .chain(config.admin.token_file.clone())
         .collect()
 }

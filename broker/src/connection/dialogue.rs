@@ -10,8 +10,10 @@ use stompbroker_config::ByteSize;
 
 use super::{Connection, Phase, Stream, Turn, bound_mailbox};
 use crate::{
+    applications::{ApplicationSession, Call},
     destination::masked,
-    engine::{Event, Operation, SessionInfo},
+    engine::{Event, Operation, SessionInfo, Ticket},
+    message::Message,
     security::{Decision, LoginRefused, Principal},
     session::{Close, CloseReason, Effects},
     stomp::{Command, DecodeError, Frame, Version},
@@ -38,8 +40,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             None => session.on_frame(frame, now, &mut sink, effects),
         }
         // What else was read may add to the same operations.
-        let Effects { operations, steps, login, close } = &turn.effects;
-        if operations.len().max(steps.len()) >= MOST_GATHERED || login.is_some() || close.is_some() {
+        let Effects { operations, calls, steps, login, close } = &turn.effects;
+        if operations.len().max(steps.len()).max(calls.len()) >= MOST_GATHERED || login.is_some() || close.is_some() {
             self.carry_out(turn);
         }
     }
@@ -194,6 +196,14 @@ impl<S: Stream, W: Wire> Connection<S, W> {
                 engine.submit(operation, ticket);
             }
         }
+        for (mut call, ticket) in turn.effects.calls.drain(..) {
+            if let (Some(actor), Call::Send(requests)) = (&actor, &mut call) {
+                for request in requests {
+                    self.broker().tracer.begin_message(&mut request.message, actor, &mut spans);
+                }
+            }
+            self.call(call, ticket);
+        }
         for (step, message) in turn.effects.steps.drain(..) {
             if let Some(actor) = &actor {
                 self.broker().tracer.step(step, &message, actor.clone());
@@ -212,6 +222,21 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         }
     }
 
+    /// Hands a call to applications.
+    fn call(&mut self, call: Call, ticket: Option<Ticket>) {
+        match &call {
+            Call::Send(requests) => requests.iter().for_each(|request| self.log_sent(&request.message)),
+            Call::Subscribe(_, request) => self.log_subscribed(&request.message.destination),
+            Call::Unsubscribe(_) => {}
+        }
+        let (Some(engine), Some(principal)) = (&self.engine, self.session.principal()) else { return };
+        let applications = self.applications.get_or_insert_with(|| {
+            let (applications, session) = (Arc::clone(&self.permit.broker().applications), Arc::clone(&self.id));
+            Box::new(ApplicationSession::new(applications, session, principal.clone(), Arc::clone(&self.mailbox)))
+        });
+        applications.submit(call, ticket, &**engine);
+    }
+
     /// This session, as spans name it.
     fn actor(&self) -> Actor {
         let record = self.registration.record();
@@ -219,23 +244,28 @@ impl<S: Stream, W: Wire> Connection<S, W> {
     }
 
     fn log_operation(&self, operation: &Operation) {
-        let (id, user) = (&*self.id, self.user.as_deref());
         match operation {
-            Operation::Subscribe(subscription) => {
-                let destination = &*masked(&subscription.destination);
-                tracing::info!(session.id = id, user, destination, "subscribed");
-            }
-            Operation::Send(message) => tracing::debug!(
-                session.id = id,
-                user,
-                destination = &*masked(&message.destination),
-                message.id = &*message.id,
-                octets = message.body.len(),
-                "sent"
-            ),
+            Operation::Subscribe(subscription) => self.log_subscribed(&subscription.destination),
+            Operation::Send(message) => self.log_sent(message),
             Operation::Commit(operations) => operations.iter().for_each(|operation| self.log_operation(operation)),
             Operation::Unsubscribe { .. } | Operation::Settle { .. } => {}
         }
+    }
+
+    fn log_subscribed(&self, destination: &str) {
+        let destination = &*masked(destination);
+        tracing::info!(session.id = &*self.id, user = self.user.as_deref(), destination, "subscribed");
+    }
+
+    fn log_sent(&self, message: &Message) {
+        tracing::debug!(
+            session.id = &*self.id,
+            user = self.user.as_deref(),
+            destination = &*masked(&message.destination),
+            message.id = &*message.id,
+            octets = message.body.len(),
+            "sent"
+        );
     }
 
     /// Goes on with a login whose decision takes time; says whether it is decided now.

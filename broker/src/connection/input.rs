@@ -121,6 +121,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             && self.paused_until.is_none_or(|until| turn.now >= until)
             && !self.output.is_full()
             && self.engine.as_ref().is_none_or(|engine| engine.is_ready())
+            && self.applications.as_ref().is_none_or(|applications| applications.is_ready())
             && self.broker().throttle.wait(turn.now).is_none()
     }
 

@@ -10,7 +10,7 @@
 //! holds no buffers. Lingering means: FIN is sent, and what the client still sends is read and dropped, for a socket that
 //! is closed with unread input makes the kernel send RST, and the client would lose the ERROR that explains the end.
 //!
-//! Back-pressure: nothing is read from the client while the engine takes no operations, while the client does not take
+//! Back-pressure: nothing is read from the client while the engine or applications take no operations, while the client does not take
 //! what waits for it, while a login is being decided, while the pod's message rate is used up, and for a while after each
 //! message when the process has little memory left.
 
@@ -50,6 +50,7 @@ pub(crate) use self::{
     throttle::Throttle,
 };
 use crate::{
+    applications::ApplicationSession,
     broker::Broker,
     engine::{EngineSession, Event},
     mailbox::Mailbox,
@@ -105,6 +106,8 @@ struct Connection<S: Stream, W: Wire> {
     user: Option<Arc<str>>,
     mailbox: Arc<Mailbox>,
     engine: Option<Box<dyn EngineSession>>,
+    /// There once the client has sent to an application.
+    applications: Option<Box<ApplicationSession>>,
     /// STOMP octets that are not decoded yet.
     input: BytesMut,
     /// Whether `input` may hold a whole frame.
@@ -179,6 +182,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
             user: None,
             mailbox,
             engine: None,
+            applications: None,
             input: BytesMut::new(),
             undecoded: false,
             eof: false,
@@ -256,6 +260,7 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         self.wire.close(close, self.output.buffer());
         self.report_end(close);
         self.engine = None;
+        self.applications = None;
         self.pending_login = None;
         self.backlog = VecDeque::new();
         self.input = BytesMut::new();

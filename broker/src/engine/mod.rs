@@ -130,6 +130,8 @@ pub enum Event {
         /// Why, in words for the client.
         error: EngineError,
     },
+    /// The operation with this ticket has come to nothing, which a message tells the client; the session goes on.
+    Refused(Ticket),
     /// The engine can serve this session no longer.
     Closed(EngineError),
     /// The engine, which was not [`EngineSession::is_ready`], takes operations again.
@@ -314,5 +316,11 @@ pub trait EngineSession: Send {
     /// Whether more operations are welcome. While not, the connection reads nothing from its client; `Event::Ready` follows.
     fn is_ready(&self) -> bool {
         true
+    }
+
+    /// How others call a temporary destination of this session, where the engine has such; none if it is no such destination.
+    fn reply_destination(&self, own: &str) -> Option<Box<str>> {
+        let _ = own;
+        None
     }
 }

@@ -1,6 +1,7 @@
 //! What `/metrics` shows. Everything counted per frame is resolved to its counter here, once, so that a frame costs a
 //! relaxed addition at most; connections add what one wake-up brought in one go.
 
+mod applications;
 mod engine;
 mod peers;
 mod process;
@@ -11,9 +12,10 @@ use std::collections::BTreeMap;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
-    registry::Registry,
+    registry::{Metric, Registry},
 };
 
+pub(crate) use self::applications::{ApplicationMetrics, Counted, RequestOutcome};
 pub use self::engine::EngineCollector;
 pub(crate) use self::peers::{HandOn, PeerMetrics};
 pub(crate) use self::spans::{DropReason, SpanMetrics};
@@ -59,6 +61,8 @@ pub struct Metrics {
     pub(crate) spans: SpanMetrics,
     /// The other pods.
     pub(crate) peers: PeerMetrics,
+    /// Requests to applications.
+    pub(crate) applications: ApplicationMetrics,
 }
 
 /// What is counted per transport.
@@ -188,10 +192,9 @@ impl Metrics {
         let registry = root.sub_registry_with_prefix("stompbroker");
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Version of the broker", build);
-        let connections = Family::<TransportLabel, Gauge>::default();
-        registry.register("connections", "Open connections, logged in or not", connections.clone());
-        let sessions = Family::<TransportLabel, Gauge>::default();
-        registry.register("sessions", "Sessions that have logged in", sessions.clone());
+        let connections: Family<TransportLabel, Gauge> =
+            family(registry, "connections", "Open connections, logged in or not");
+        let sessions: Family<TransportLabel, Gauge> = family(registry, "sessions", "Sessions that have logged in");
         let sessions_opened = Family::<TransportLabel, Counter>::default();
         registry.register("sessions_opened", "Sessions since the start", sessions_opened.clone());
         let received = Family::<TransportLabel, Counter>::default();
@@ -283,6 +286,7 @@ impl Metrics {
             closed_abnormally,
             spans: SpanMetrics::registered(registry),
             peers: PeerMetrics::registered(registry),
+            applications: ApplicationMetrics::registered(registry),
             registry: root,
         }
     }
@@ -361,6 +365,15 @@ impl Metrics {
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
+}
+
+fn family<L, M>(registry: &mut Registry, name: &str, help: &str) -> Family<L, M>
+where
+    Family<L, M>: Clone + Default + Metric,
+{
+    let family = Family::default();
+    registry.register(name, help, family.clone());
+    family
 }
 
 fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {

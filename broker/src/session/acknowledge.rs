@@ -7,6 +7,7 @@ use super::{
     live::{Context, Live},
     receipts::Outcome,
     subscriptions::{Named, names_by_ack},
+    transactions::Work,
 };
 use crate::{
     engine::{Operation, Settlement},
@@ -38,7 +39,7 @@ impl Live {
             operation =
                 (!deliveries.is_empty()).then_some(Operation::Settle { subscription: key, deliveries, settlement });
         }
-        transaction.add(operation, 0, receipt);
+        transaction.add(operation.map(Work::Operation), 0, receipt);
         Ok(())
     }
 

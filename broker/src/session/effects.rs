@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    applications::Call,
     engine::{DeliveryTag, Operation, Settlement, SubscriptionKey, Ticket},
     message::Message,
     trace::Step,
@@ -23,6 +24,8 @@ pub trait FrameSink {
 pub struct Effects {
     /// Operations for the engine, in order.
     pub operations: Vec<(Operation, Option<Ticket>)>,
+    /// Calls of applications, in order.
+    pub(crate) calls: Vec<(Call, Option<Ticket>)>,
     /// Steps of messages that may be traced. None where `Settings::traced` is false.
     pub(crate) steps: Vec<(Step, Arc<Message>)>,
     /// A login to decide; the answer goes to `Session::on_login`, and no further frame is handed in before.

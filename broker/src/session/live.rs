@@ -150,6 +150,11 @@ impl Live {
                 self.answers.complete(ticket);
                 self.answer(cx);
             }
+            Event::Refused(ticket) => {
+                // The client is told of it by a message; whatever waits for this answer waits no more.
+                drop(self.answers.fail(ticket));
+                self.answer(cx);
+            }
             Event::Failed { ticket, error } => {
                 let about = ticket.map(|ticket| self.about(ticket)).unwrap_or_default();
                 return Err(Failure { error: SessionError::Engine(error), about });

@@ -16,6 +16,7 @@
 //! * A RECEIPT is written only after the engine has taken what it is for, and in the order of the client's frames.
 
 mod acknowledge;
+mod applications;
 mod deliveries;
 mod effects;
 mod error;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use smol_str::{SmolStr, format_smolstr};
+use smol_str::SmolStr;
 use stompbroker_config::Action;
 
 use super::{
@@ -10,8 +10,10 @@ use super::{
     live::{Context, Live},
     receipts::Outcome,
     settings::octets,
+    transactions::Work,
 };
 use crate::{
+    applications::Call,
     engine::Operation,
     message::Message,
     stomp::{Command, Frame, Header, keep_first},
@@ -80,25 +82,31 @@ impl Live {
         }
         cx.check(Action::Send, &destination)?;
         self.subscribe_to_replies(&user, cx)?;
-        self.sent += 1;
-        let id = format_smolstr!("{}-{}", cx.id, self.sent);
+        let id = self.next_message_id(cx.id);
         let message = Message::new(id, destination, user, frame.body, content_length);
+        let size = message.size();
+        let settings = cx.settings;
+        let work = match settings.applications.of(&message.destination) {
+            Some(route) => Work::Request(Self::request(route, message, receipt.clone(), cx)?),
+            None => Work::Operation(Operation::Send(Arc::new(message))),
+        };
         match transaction {
             None => {
                 let ticket = receipt.map(|receipt| self.answers.owe(Some(receipt), Outcome::Done));
-                cx.submit(Operation::Send(Arc::new(message)), ticket);
+                match work {
+                    Work::Operation(send) => cx.submit(send, ticket),
+                    Work::Request(request) => cx.effects.calls.push((Call::Send(vec![request]), ticket)),
+                }
             }
             Some(id) => {
-                let size = message.size();
                 let limit = cx.settings.limits.transaction_size;
                 let held = self.transactions.octets();
                 // One message always fits, however large messages may be.
                 if held > 0 && held.saturating_add(size) > octets(limit) {
                     return Err(SessionError::limit("the messages of the open transactions", "transactionSize", limit));
                 }
-                let operation = Some(Operation::Send(Arc::new(message)));
                 if let Some(transaction) = self.transactions.get(&id) {
-                    transaction.add(operation, size, receipt);
+                    transaction.add(Some(work), size, receipt);
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use stompbroker_config::{ByteSize, Config, Engine, Limits};
 
-use crate::{security::Policy, stomp::DecodeLimits};
+use crate::{applications::Routes, security::Policy, stomp::DecodeLimits};
 
 /// What sessions go by; replaced as a whole when the configuration is reloaded.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub reply_queues: bool,
     /// Whether messages are traced.
     pub traced: bool,
+    /// Which destinations are of applications.
+    pub(crate) applications: Arc<Routes>,
     /// Who may send to what and subscribe to what.
     pub policy: Arc<Policy>,
 }
@@ -35,6 +37,7 @@ impl Settings {
             token_header: config.authentication.token_header.as_deref().map(Into::into),
             reply_queues: !matches!(config.engine, Engine::Relay(_)),
             traced: config.tracing.is_some(),
+            applications: Arc::new(Routes::new(config)),
             policy,
         }
     }

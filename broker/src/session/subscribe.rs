@@ -10,6 +10,7 @@ use super::{
     subscriptions::AckMode,
 };
 use crate::{
+    applications::Call,
     engine::{Operation, Subscription},
     stomp::{Command, Frame, Header, Version, keep_first},
 };
@@ -55,14 +56,12 @@ impl Live {
         self.check_room_for_subscription(cx)?;
         cx.check(Action::Subscribe, &destination)?;
 
+        let headers = passed_on(frame.headers);
+        if cx.settings.applications.of(&destination).is_some() {
+            return self.subscribe_to_application(id, destination, mode, headers, receipt, cx);
+        }
         let key = self.subscriptions.begin(self.version, id, destination.clone(), mode);
-        let subscription = Subscription {
-            key,
-            destination,
-            acknowledge: mode.acknowledge(),
-            prefetch,
-            headers: passed_on(frame.headers),
-        };
+        let subscription = Subscription { key, destination, acknowledge: mode.acknowledge(), prefetch, headers };
         // Always with a ticket, so that a failure names the subscription.
         let ticket = self.answers.owe(receipt, Outcome::Subscribed(key));
         cx.submit(Operation::Subscribe(subscription), Some(ticket));
@@ -95,8 +94,13 @@ impl Live {
         };
         let key = key.ok_or_else(|| SessionError::UnknownSubscription(name.into()))?;
         self.transactions.forget_subscription(key);
+        let is_of_application = self.subscriptions.get(key).is_some_and(|subscription| subscription.is_of_application);
         self.subscriptions.end(key);
         let ticket = self.answers.owe(receipt, Outcome::Unsubscribed(key));
+        if is_of_application {
+            cx.effects.calls.push((Call::Unsubscribe(key), Some(ticket)));
+            return Ok(());
+        }
         let headers = passed_on(frame.headers.clone());
         cx.submit(Operation::Unsubscribe { subscription: key, headers }, Some(ticket));
         Ok(())

@@ -39,6 +39,8 @@ pub(super) struct Subscription {
     pub(super) id: Option<Box<str>>,
     pub(super) destination: Box<str>,
     pub(super) mode: AckMode,
+    /// Whether an application answers it, and the engine knows nothing of it.
+    pub(super) is_of_application: bool,
     pub(super) deliveries: Deliveries,
     /// The beginning of its MESSAGE frames, up to `redelivered:false`. Where they carry `ack`, the number of the delivery
     /// and a line feed are missing before that.
@@ -177,6 +179,7 @@ impl Subscriptions {
             id,
             destination,
             mode,
+            is_of_application: false,
             deliveries: Deliveries::default(),
             head: head.into(),
             prefix,
@@ -188,6 +191,13 @@ impl Subscriptions {
             None => self.slots.push(slot),
         }
         key
+    }
+
+    /// Says that an application answers a subscription.
+    pub(super) fn set_of_application(&mut self, key: SubscriptionKey) {
+        if let Some(subscription) = self.get_mut(key) {
+            subscription.is_of_application = true;
+        }
     }
 
     /// Ends a live subscription; its key stays taken until [`Self::free`].

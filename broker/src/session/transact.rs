@@ -9,6 +9,7 @@ use super::{
     receipts::Outcome,
 };
 use crate::{
+    applications::Call,
     engine::Operation,
     stomp::{Command, Frame},
     trace::Step,
@@ -34,7 +35,8 @@ impl Live {
         Ok(())
     }
 
-    /// Hands the whole transaction to the engine as one operation; its receipts follow when the engine has taken it.
+    /// Hands the whole transaction to the engine as one operation, and to applications what is theirs; its receipts follow
+    /// when both are done.
     pub(super) fn commit(
         &mut self,
         frame: &Frame,
@@ -46,13 +48,23 @@ impl Live {
         for subscription in self.subscriptions.iter_mut() {
             subscription.deliveries.forget_claimed(transaction.key, cx.note(Step::Commit));
         }
-        let (inner, operations) = (transaction.receipts, transaction.operations);
-        if operations.is_empty() {
-            self.answers.owe_done(inner, receipt, Outcome::Done);
-        } else {
-            let is_awaited = receipt.is_some() || !inner.is_empty();
-            let ticket = is_awaited.then(|| self.answers.owe_with(inner, receipt, Outcome::Done));
-            cx.submit(Operation::Commit(operations), ticket);
+        let (inner, operations, requests) = (transaction.receipts, transaction.operations, transaction.requests);
+        let is_awaited = receipt.is_some() || !inner.is_empty();
+        match (operations.is_empty(), requests.is_empty()) {
+            (true, true) => self.answers.owe_done(inner, receipt, Outcome::Done),
+            (false, true) => {
+                let ticket = is_awaited.then(|| self.answers.owe_with(inner, receipt, Outcome::Done));
+                cx.submit(Operation::Commit(operations), ticket);
+            }
+            (has_no_operations, false) => {
+                if !has_no_operations {
+                    // Answers come in this order, so that those of the requests follow this one.
+                    let ticket = is_awaited.then(|| self.answers.owe(None, Outcome::Done));
+                    cx.submit(Operation::Commit(operations), ticket);
+                }
+                let ticket = is_awaited.then(|| self.answers.owe_with(inner, receipt, Outcome::Done));
+                cx.effects.calls.push((Call::Send(requests), ticket));
+            }
         }
         Ok(())
     }

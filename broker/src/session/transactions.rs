@@ -2,7 +2,10 @@
 
 use smol_str::SmolStr;
 
-use crate::engine::{Operation, SubscriptionKey};
+use crate::{
+    applications::Request,
+    engine::{Operation, SubscriptionKey},
+};
 
 /// The session's name for an open transaction; never reused, unlike the client's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +18,21 @@ pub(super) struct Transactions {
     opened: u32,
 }
 
+/// What a frame of a transaction does at COMMIT.
+#[derive(Debug)]
+pub(super) enum Work {
+    Operation(Operation),
+    Request(Request),
+}
+
 /// An open transaction.
 #[derive(Debug)]
 pub(super) struct Transaction {
     id: Box<str>,
     pub(super) key: TransactionKey,
     pub(super) operations: Vec<Operation>,
+    /// What applications are asked for, in order.
+    pub(super) requests: Vec<Request>,
     /// The receipts of its frames, owed once it is committed.
     pub(super) receipts: Vec<SmolStr>,
     /// Frames that it holds.
@@ -50,6 +62,7 @@ impl Transactions {
             id,
             key: TransactionKey(self.opened),
             operations: Vec::new(),
+            requests: Vec::new(),
             receipts: Vec::new(),
             frames: 0,
             octets: 0,
@@ -74,10 +87,14 @@ impl Transactions {
 
 impl Transaction {
     /// Adds a frame that was checked: what it does at COMMIT, how much memory it takes, and its receipt.
-    pub(super) fn add(&mut self, operation: Option<Operation>, octets: usize, receipt: Option<SmolStr>) {
+    pub(super) fn add(&mut self, work: Option<Work>, octets: usize, receipt: Option<SmolStr>) {
         self.frames += 1;
         self.octets += octets;
-        self.operations.extend(operation);
+        match work {
+            Some(Work::Operation(operation)) => self.operations.push(operation),
+            Some(Work::Request(request)) => self.requests.push(request),
+            None => {}
+        }
         self.receipts.extend(receipt);
     }
 }

@@ -33,7 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::context::{TRACEPARENT, TRACESTATE};
+pub(crate) use self::context::{TRACEPARENT, TRACESTATE};
 pub(crate) use self::{
     context::TraceContext,
     exporter::Origin,
@@ -113,17 +113,20 @@ impl Tracer {
     /// headers. Nobody else may have the messages yet.
     pub(crate) fn begin_sends(&self, operation: &mut Operation, actor: &Actor, spans: &mut Vec<Span>) {
         match operation {
-            Operation::Send(message) => {
-                if let Some(message) = Arc::get_mut(message) {
-                    spans.extend(self.begin_send(message, actor));
-                }
-            }
+            Operation::Send(message) => self.begin_message(message, actor, spans),
             Operation::Commit(operations) => {
                 for operation in operations {
                     self.begin_sends(operation, actor, spans);
                 }
             }
             Operation::Subscribe(_) | Operation::Unsubscribe { .. } | Operation::Settle { .. } => {}
+        }
+    }
+
+    /// The same for one message.
+    pub(crate) fn begin_message(&self, message: &mut Arc<Message>, actor: &Actor, spans: &mut Vec<Span>) {
+        if let Some(message) = Arc::get_mut(message) {
+            spans.extend(self.begin_send(message, actor));
         }
     }
 

@@ -43,6 +43,13 @@ pub(crate) fn secrets() -> TempDir {
     folder
 }
 
+/// The same with the token of the admin port.
+pub(crate) fn secrets_with_token() -> TempDir {
+    let folder = secrets();
+    fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
+    folder
+}
+
 /// Runs a client's script, which must print a line `ok`.
 pub(crate) async fn assert_ok(mut command: tokio::process::Command) {
     let command = command.stdin(Stdio::null()).kill_on_drop(true);
@@ -79,6 +86,29 @@ async fn stomp_py_works_over_tls() {
     let mut command = tokio::process::Command::new("python3");
     command.arg("-B").arg(script("stomp_py.py")).arg(broker.stomp().port().to_string()).arg(ca);
     command.env("PYTHONPATH", clients.join("python"));
+    assert_ok(command).await;
+}
+
+#[tokio::test]
+async fn an_application_in_python_verifies_what_stompjs_sends_it() {
+    let (clients, folder) = (clients(), secrets());
+    let key = "0123456789-0123456789-0123456789";
+    fs::write(folder.path().join("key"), key).unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/applications/app.py");
+    let mut command = tokio::process::Command::new("python3");
+    command.arg("-B").arg(example).arg("0").env("PYTHONPATH", clients.join("python"));
+    command.env("KEY_FILE", folder.path().join("key"));
+    let mut application = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(application.stdout.take().unwrap()).lines();
+    let line = within("the application to listen", lines.next_line()).await.unwrap().unwrap();
+    let port = line.strip_prefix("listening ").unwrap();
+    let config = format!(
+        "{CONFIG}applications: [{{name: greeter, prefix: /app, url: 'http://127.0.0.1:{port}', reply: {{destination: \
+         /user/queue/replies}}, signature: {{keyFile: FOLDER/key}}}}]\n"
+    );
+    let broker = BrokerUnderTest::start_in(folder, &config);
+    let mut command = tokio::process::Command::new("node");
+    command.arg(script("application.mjs")).arg(broker.websocket().port().to_string()).arg(clients.join("node"));
     assert_ok(command).await;
 }
 

@@ -64,6 +64,8 @@ fn the_readme_has_every_key_of_the_configuration_and_no_other() {
                   authorization: {rules: [{actions: [Send], destinations: [/a], allow: {nobody: {}}}]}\n\
                   destinations: [{match: /queue/a, autoDelete: true, expires: 1m, messageTtl: 1m, maxDeliveries: 3, \
                   nack: DeadLetter, deadLetter: /queue/d}]\n\
+                  applications: [{name: a, prefix: /app, url: 'https://a', path: /b, source: /c, ordered: false, \
+                  reply: {destination: /topic/a}, tls: {caFile: /a, serverName: n.test, directory: /t}, signature: {keyFile: /k}}]\n\
                   logging: {level: debug}\ntracing: {otlpEndpoint: 'http://a:1', protocol: grpc}\nuserDestinations: {prefix: /me/, unresolvedTopic: /topic/a}\n"
             .replace("TLS", tls);
     let relay = "engine: {relay: {destinationPrefixes: [/topic], upstreams: [{host: a, port: 1, zone: b}], \
@@ -154,8 +156,11 @@ async fn exposed() -> [String; 2] {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
     Authority::new().issue(&folder.path().join("tls"));
-    let embedded = config("engine: {embedded: {persistence: {directory: FOLDER/store}}}")
-        .replace("websocket: {port: 0", "websocket: {port: 0, tls: {directory: FOLDER/tls}");
+    let embedded = config(
+        "engine: {embedded: {persistence: {directory: FOLDER/store}}}\n\
+         applications: [{name: shop, prefix: /app, url: 'http://127.0.0.1:1'}]",
+    )
+    .replace("websocket: {port: 0", "websocket: {port: 0, tls: {directory: FOLDER/tls}");
     let embedded = BrokerUnderTest::start_in(folder, &embedded);
     let mut client = embedded.tcp_session().await;
     client.subscribe("0", "/topic/a").await;

@@ -242,3 +242,53 @@ fn proxies_that_are_trusted_reach_the_configuration() {
     ];
     assert_eq!(trusted.collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn applications_reach_the_configuration_with_what_they_are_trusted_by() {
+    let plan = planned(
+        "{applications: [{name: shop, prefix: '/app/{x}', service: {name: orders, namespace: eu, port: 8443}, path: '/s{path}', \
+         timeout: 1s, concurrency: 2, waiting: 3, ordered: false, retry: {attempts: 4, backoff: 5ms}, \
+         reply: {destination: /topic/a, replyTo: false}, tls: {caSecretName: roots, certificateSecretName: shown, serverName: n.test}, \
+         signature: {secretName: shared}}, {name: plain, prefix: /plain, service: {name: plain}}]}",
+    );
+    let text = &plan.objects.config_maps[0].data.as_ref().unwrap()["broker.yaml"];
+    let config = serde_saphyr::from_str::<Value>(text).unwrap();
+    let folder = "/etc/stompbroker/application-shop";
+    let source = "/apis/stompbroker.dev/v1alpha1/namespaces/markets/stompbrokers/trading";
+    assert_eq!(
+        config["applications"][0],
+        json!({
+            "name": "shop", "prefix": "/app/{x}", "url": "https://orders.eu.svc:8443", "path": "/s{path}", "source": source,
+            "timeout": "1s", "concurrency": 2, "waiting": 3, "ordered": false, "retry": {"attempts": 4, "backoff": "5ms"},
+            "reply": {"destination": "/topic/a", "replyTo": false},
+            "tls": {"caFile": format!("{folder}/ca.crt"), "serverName": "n.test", "directory": folder},
+            "signature": {"keyFile": format!("{folder}/key")},
+        })
+    );
+    assert_eq!(config["applications"][1]["url"], "http://plain.markets.svc:80");
+    let sources = pod(&plan).volumes.unwrap().remove(0).projected.unwrap().sources.unwrap();
+    let mounted = |name: &str| {
+        let secret = sources.iter().filter_map(|source| source.secret.as_ref()).find(|secret| secret.name == name);
+        secret.unwrap().items.as_ref().unwrap().iter().map(|item| item.path.clone()).collect::<Vec<_>>()
+    };
+    for (secret, files) in [
+        ("shared", vec!["application-shop/key"]),
+        ("roots", vec!["application-shop/ca.crt"]),
+        ("shown", vec!["application-shop/tls.crt", "application-shop/tls.key"]),
+    ] {
+        assert_eq!(mounted(secret), files, "{secret}");
+    }
+}
+
+#[test]
+fn applications_that_cannot_work_are_named_with_field_and_remedy() {
+    for (application, field, remedy) in [
+        ("prefix: /app, service: {name: a}, path: '/{id}'", "spec.applications[0].path", "no variable"),
+        ("prefix: /user/a, service: {name: a}", "spec.applications[0].prefix", "destinations of users"),
+        ("prefix: /app", "spec.applications[0]", "exactly one of service and url"),
+    ] {
+        let broker = broker(&format!("{{applications: [{{name: a, {application}}}]}}"));
+        let errors = validate(&broker, &Observed::assuming_references(&broker)).unwrap_err();
+        assert!(errors[0].field == field && errors[0].remedy.contains(remedy), "{errors:?}");
+    }
+}

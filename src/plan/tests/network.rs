@@ -99,3 +99,14 @@ fn pods_reach_dns_and_their_upstreams_and_nothing_with_the_embedded_engine() {
     assert!(ports[0].as_array().unwrap().contains(&json!({"port": 53, "protocol": "UDP"})));
     assert_eq!(ports[1], json!([{"port": 61614, "protocol": "TCP"}]));
 }
+
+#[test]
+fn pods_reach_the_pods_of_applications() {
+    let spec = "{applications: [{name: a, prefix: /app/a, service: {name: a, targetPort: 8080}}, \
+                {name: b, prefix: /app/b, service: {name: b, port: 8081}}, \
+                {name: c, prefix: /app/c, url: 'https://c.example.com/api'}]}";
+    let policy = serde_json::to_value(&planned(spec).objects.network_policies[0]).unwrap();
+    let ports: Vec<_> =
+        policy["spec"]["egress"][1]["ports"].as_array().unwrap().iter().map(|p| p["port"].clone()).collect();
+    assert_eq!(ports, [443, 8080, 8081]);
+}

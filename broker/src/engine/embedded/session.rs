@@ -199,7 +199,7 @@ impl EmbeddedSession {
     }
 
     /// How others call a temporary destination of this session; none if it is no such destination.
-    pub(super) fn reply_destination(&self, own: &str) -> Option<Box<str>> {
+    pub(in crate::engine) fn reply_destination(&self, own: &str) -> Option<Box<str>> {
         temporary::reply_destination(own, || {
             let make = || rand::rng().sample_iter(Alphanumeric).take(SECRET).map(char::from).collect::<String>().into();
             self.secret.get_or_init(make).to_string()
@@ -467,6 +467,10 @@ impl EngineSession for EmbeddedSession {
 
     fn flush(&mut self) {
         self.publish();
+    }
+
+    fn reply_destination(&self, own: &str) -> Option<Box<str>> {
+        Self::reply_destination(self, own)
     }
 
     fn is_ready(&self) -> bool {

@@ -84,6 +84,10 @@ impl EngineSession for JetStreamSession {
             && !half.busy
             && self.place.is_none_or(|place| self.shared.outgoing.is_ready(place, &self.mailbox))
     }
+
+    fn reply_destination(&self, own: &str) -> Option<Box<str>> {
+        self.half.lock().local.reply_destination(own)
+    }
 }
 
 impl Drop for JetStreamSession {

@@ -1,5 +1,6 @@
 //! What the tests talk with: a running broker, raw clients, and waits that end.
 
+mod application;
 mod authority;
 mod broker;
 mod collector;
@@ -11,6 +12,7 @@ mod websocket;
 use std::time::Duration;
 
 pub(crate) use self::{
+    application::{Application, Reply},
     authority::Authority,
     broker::{BrokerUnderTest, config},
     collector::{Collector, Otlp, attribute},
