@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, EvictParams, ListParams},
 };
 
@@ -107,7 +107,8 @@ impl Drop for Cordoned {
 
 /// Asks for an eviction; gives the answer's code.
 async fn evict(world: &World, pod: &Pod) -> u16 {
-    match world.api::<Pod>().evict(&pod.name_any(), &EvictParams::default()).await {
+    let pods: Api<Pod> = Api::namespaced(world.once.clone(), &world.namespace);
+    match pods.evict(&pod.name_any(), &EvictParams::default()).await {
         Ok(_) => 200,
         Err(kube::Error::Api(status)) => status.code,
         Err(error) => panic!("{error}"),

@@ -36,6 +36,8 @@ pub const ROLLOUT: Duration = Duration::from_mins(5);
 /// A namespace of its own on the cluster under test.
 pub struct World {
     pub client: Client,
+    /// The same, but it does not try again what it is refused.
+    pub once: Client,
     pub namespace: String,
 }
 
@@ -48,8 +50,10 @@ impl World {
         let kubeconfig = Kubeconfig::read_from(PathBuf::from(path)).expect("the kubeconfig must be readable");
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         config.read_timeout = Some(Duration::from_secs(30));
-        let client = Client::try_from(config).unwrap();
-        let world = Self { client, namespace: namespace.to_owned() };
+        let client = Client::try_from(config.clone()).unwrap();
+        config.default_retry = false;
+        let once = Client::try_from(config).unwrap();
+        let world = Self { client, once, namespace: namespace.to_owned() };
         world.remove().await;
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
         let labels = BTreeMap::from([("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())]);

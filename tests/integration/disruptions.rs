@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
 use kube::{
-    ResourceExt as _,
+    Api, Client, ResourceExt as _,
     api::{DeleteParams, EvictParams, Patch, PatchParams},
 };
 use serde_json::json;
@@ -50,8 +50,11 @@ async fn control(world: &World, expected: i32, healthy: i32) {
 
 /// Asks for an eviction; gives the answer's code.
 async fn evict(world: &World, pod: &str) -> u16 {
-    // Without a kubelet a pod that is to let its sessions go would stay until somebody says that it has ended.
-    match world.api::<Pod>().evict(pod, &EvictParams::default()).await {
+    // A client that tries again what it is refused would do so for minutes.
+    let mut config = world.plane.config.clone();
+    config.default_retry = false;
+    let pods: Api<Pod> = Api::namespaced(Client::try_from(config).unwrap(), &world.namespace);
+    match pods.evict(pod, &EvictParams::default()).await {
         Ok(_) => 200,
         Err(kube::Error::Api(status)) => status.code,
         Err(error) => panic!("{error}"),
