@@ -76,6 +76,12 @@ pub enum Error {
     /// The system has no random numbers.
     #[error("failed to generate a secret")]
     Random(#[source] rand::rand_core::OsError),
+    /// No certificate for NATS servers can be made.
+    #[error("failed to make a certificate for NATS servers")]
+    Certificate(#[source] rcgen::Error),
+    /// No login for NATS can be made.
+    #[error("failed to make a login for NATS")]
+    NKey(#[source] nkeys::error::Error),
     /// A child that is no longer wanted could not be deleted.
     #[error("failed to delete {kind} {name}, which is no longer wanted")]
     Prune {
@@ -108,6 +114,8 @@ impl Error {
             Self::SecretKeyLost { .. } => "SecretKeyLost",
             Self::SecretUnreadable { .. } => "SecretUnreadable",
             Self::Random(_) => "Random",
+            Self::Certificate(_) => "Certificate",
+            Self::NKey(_) => "NKey",
             Self::Prune { .. } => "Prune",
             Self::WriteStatus(_) => "WriteStatus",
             Self::Timeout(_) => "Timeout",

@@ -26,6 +26,7 @@ mod leader;
 pub mod metrics;
 pub mod observed;
 mod operator;
+mod pki;
 pub mod plan;
 mod random;
 pub mod rbac;

@@ -24,6 +24,12 @@ pub struct Observed {
     pub deployments: BTreeMap<String, DeploymentView>,
     /// The broker's own pods.
     pub pods: Vec<PodView>,
+    /// The broker's own StatefulSets of NATS servers, by name.
+    pub stateful_sets: BTreeMap<String, StatefulSetView>,
+    /// The broker's own NATS servers.
+    pub nats_servers: Vec<NatsServerView>,
+    /// [`crate::plan::nats::RENEWAL_KEY`] of the NATS servers' Secret; empty without one.
+    pub nats_renewal: String,
     /// The broker's own HorizontalPodAutoscalers, by name.
     pub autoscalers: BTreeMap<String, AutoscalerView>,
     /// The broker's own PodDisruptionBudget; absent while there is none.
@@ -130,6 +136,62 @@ pub struct DeploymentView {
 pub struct BudgetView {
     /// Its annotation [`crate::plan::DRAINED_ZONE`].
     pub drained_zone: Option<String>,
+}
+
+/// What is known of a StatefulSet of NATS servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatefulSetView {
+    /// Whether its controller has seen the newest spec, so that the rest speaks of it.
+    pub current: bool,
+    /// `status.updateRevision`.
+    pub update_revision: Option<String>,
+    /// Its annotation [`crate::plan::REVISION`].
+    pub revision: Option<String>,
+    /// Size in its template of claims, which cannot be changed.
+    pub storage: Option<String>,
+}
+
+/// What is known of a NATS server of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatsServerView {
+    /// Name of the server and its pod.
+    pub name: String,
+    /// UID of the pod.
+    pub uid: String,
+    /// Whether the pod's condition `Ready` is true.
+    pub ready: bool,
+    /// Whether the pod has a deletion timestamp.
+    pub terminating: bool,
+    /// Revision of the StatefulSet that the pod was made from.
+    pub revision: Option<String>,
+    /// Why the pod does not run; absent while it is merely being created.
+    pub failing: Option<String>,
+    /// What it said of itself, or why it said nothing; absent when it was not asked.
+    pub report: Option<Result<NatsReport, String>>,
+}
+
+/// What a NATS server says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NatsReport {
+    /// Its version.
+    pub version: String,
+    /// What it has not caught up with, or what else is wrong; absent when nothing is.
+    pub unhealthy: Option<String>,
+    /// Name of the server that it takes for the leader of JetStream's metadata; absent without a cluster.
+    pub leader: Option<String>,
+}
+
+impl NatsServerView {
+    /// Whether it is ready and has all that JetStream keeps on it.
+    pub fn is_well(&self) -> bool {
+        let healthy = matches!(&self.report, Some(Ok(report)) if report.unhealthy.is_none());
+        self.ready && !self.terminating && healthy
+    }
+
+    /// Whether it leads JetStream's metadata.
+    pub fn leads(&self) -> bool {
+        matches!(&self.report, Some(Ok(report)) if report.leader.as_ref() == Some(&self.name))
+    }
 }
 
 /// What is known of an autoscaler of ours.

@@ -11,8 +11,15 @@ use crate::{
     api::StompBroker,
     client::Clients,
     controller::{
-        self, Context, asked::Asked, memory::Memory, pods::Poller, reports::Reports, streams::Watches,
-        triggers::Triggers, world::World,
+        self, Context,
+        asked::Asked,
+        memory::Memory,
+        nats_pods::{NatsPoller, NatsReports},
+        pods::Poller,
+        reports::Reports,
+        streams::Watches,
+        triggers::Triggers,
+        world::World,
     },
     custom_metrics::CustomMetrics,
     error::chain,
@@ -119,6 +126,14 @@ async fn with_probes(
         asked: asked.clone(),
     };
     tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
+    let nats_reports = Arc::new(NatsReports::default());
+    let poller = NatsPoller {
+        world: watches.world.clone(),
+        reports: nats_reports.clone(),
+        triggers: watches.triggers.clone(),
+        metrics: metrics.clone(),
+    };
+    tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
     if let Some(custom_metrics) = settings.custom_metrics.clone() {
         let address = custom_metrics.address;
         let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
@@ -153,6 +168,7 @@ async fn with_probes(
         metrics: metrics.clone(),
         world: watches.world.clone(),
         reports,
+        nats_reports,
         memory: watches.memory.clone(),
         events,
     });

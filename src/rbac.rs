@@ -58,6 +58,7 @@ pub const RIGHTS: &[Right] = &[
     child("networking.k8s.io", "networkpolicies"),
     child("policy", "poddisruptionbudgets"),
     child("apps", "deployments"),
+    child("apps", "statefulsets"),
     child("autoscaling", "horizontalpodautoscalers"),
     Right {
         group: "keda.sh",
@@ -86,6 +87,13 @@ pub const RIGHTS: &[Right] = &[
         verbs: &["list", "watch", "patch"],
         place: Place::Watched,
         why: "where the admin ports are, and why a pod does not run; patch for the annotation that says which pods go first",
+    },
+    Right {
+        group: "",
+        resource: "pods/eviction",
+        verbs: &["create"],
+        place: Place::Watched,
+        why: "NATS servers to be replaced, one at a time: the API server refuses what their disruption budget does not allow",
     },
     Right {
         group: "events.k8s.io",

@@ -8,6 +8,9 @@ use stompbroker_config::GoDuration;
 
 use crate::plan;
 
+/// NATS image that is tried by the tests of this version.
+pub const NATS_IMAGE: &str = "docker.io/library/nats:2.15.2";
+
 /// Arguments of `stompbroker-operator run`. Every one can be given by its environment variable.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
@@ -20,6 +23,9 @@ pub struct RunArgs {
     /// Broker image of StompBrokers that name none.
     #[arg(long, env = "STOMPBROKER_BROKER_IMAGE")]
     broker_image: String,
+    /// NATS image of StompBrokers that leave NATS to the operator and name none.
+    #[arg(long, env = "STOMPBROKER_NATS_IMAGE", default_value = NATS_IMAGE)]
+    nats_image: String,
     /// DNS domain of the cluster.
     #[arg(long, env = "STOMPBROKER_CLUSTER_DOMAIN", default_value = "cluster.local")]
     cluster_domain: String,
@@ -157,6 +163,7 @@ impl TryFrom<RunArgs> for Settings {
             watch_namespaces,
             namespace,
             broker_image,
+            nats_image,
             cluster_domain,
             leader_election,
             lease_name,
@@ -180,6 +187,7 @@ impl TryFrom<RunArgs> for Settings {
             check(is_label(name), argument, name, "write names of namespaces such as markets")?;
         }
         check(!broker_image.trim().is_empty(), "broker-image", &broker_image, "name an image, registry/name:tag")?;
+        check(!nats_image.trim().is_empty(), "nats-image", &nats_image, "name an image, registry/name:tag")?;
         check(!pod_name.is_empty(), "pod-name", &pod_name, "give the pod's name by the downward API")?;
         let least = |argument, value: GoDuration, seconds: u64, remedy| {
             check(value.0 >= Duration::from_secs(seconds), argument, &value.to_string(), remedy).map(|()| value.0)
@@ -204,6 +212,7 @@ impl TryFrom<RunArgs> for Settings {
             scope: if namespaces.is_empty() { Scope::Cluster } else { Scope::Namespaces(namespaces) },
             plan: plan::Settings {
                 image: broker_image,
+                nats_image,
                 operator_namespace: namespace,
                 cluster_domain,
                 custom_metrics: custom_metrics.is_some(),

@@ -35,6 +35,10 @@ fn application(more: &str) -> String {
     format!("{{applications: [{{name: shop, prefix: '/app', service: {{name: shop}}{more}}}]}}")
 }
 
+fn managed(engine: &str, more: &str) -> String {
+    format!("{{engine: {{jetStream: {engine}}}{more}}}")
+}
+
 fn jetstream(server: &str, engine: &str, more: &str) -> String {
     format!("{{engine: {{jetStream: {{external: {{servers: ['{server}']}}{engine}}}}}{more}}}")
 }
@@ -121,6 +125,31 @@ fn cases() -> Vec<Case> {
             jetstream("nats://n", ", ackWait: 1s", ""),
             jetstream("nats://n", ", ackWait: 2s", ""),
             &["spec.engine.jetStream.ackWait", "1s", "at least 2s"],
+        ),
+        case(
+            managed("{}", ""),
+            managed("{managed: {}}", ""),
+            &["spec.engine.jetStream", "set managed", "external for one that somebody else runs"],
+        ),
+        case(
+            managed("{managed: {}, external: {servers: ['nats://n']}}", ""),
+            managed("{external: {servers: ['nats://n']}}", ""),
+            &["spec.engine.jetStream", "both managed and external", "remove one"],
+        ),
+        case(
+            managed("{replicas: 1, managed: {replicas: 2}}", ""),
+            managed("{replicas: 1, managed: {replicas: 1}}", ""),
+            &["spec.engine.jetStream.managed.replicas", "2", "write 1, 3 or 5"],
+        ),
+        case(
+            managed("{managed: {replicas: 1}}", ""),
+            managed("{managed: {replicas: 5}}", ""),
+            &["spec.engine.jetStream.replicas", "3", "1 servers of managed.replicas", "lower"],
+        ),
+        case(
+            managed("{managed: {storage: {size: 100Mi}}}", ""),
+            managed("{managed: {storage: {size: 256Mi}}}", ""),
+            &["spec.engine.jetStream.managed.storage.size", "100Mi", "at least 256Mi"],
         ),
         case(
             jetstream("nats://n", "", ", destinations: [{match: /queue/a, expires: 1m}]"),
@@ -413,6 +442,11 @@ fn malformed() -> Vec<Case> {
             format!("{{engine: {{relay: {{heartbeat: {{send: 0s, receive: 5s}}, {RELAY}}}}}}}"),
             duration,
         ),
+        case(
+            managed("{managed: {storage: {size: 64KiB}}}", ""),
+            managed("{managed: {storage: {size: 1Gi}}}", ""),
+            size,
+        ),
         case("{limits: {messageSize: 64KiB}}", "{limits: {messageSize: 65536}}", size),
         case("{engine: {embedded: {queueSize: 64KiB}}}", "{engine: {embedded: {queueSize: 1Gi}}}", size),
     ]
@@ -421,7 +455,49 @@ fn malformed() -> Vec<Case> {
 /// Changes of a stored spec that a rule refuses, each with one that it does not.
 fn changes() -> Vec<(String, Case)> {
     let persistence = |fields: &str| format!("{{engine: {{embedded: {{persistence: {{{fields}}}}}}}}}");
+    let storage = |more: &str| managed(&format!("{{managed: {{storage: {{{more}}}}}}}"), "");
+    let zones = |names: &str| managed("{managed: {}}", &format!(", zones: [{names}]"));
     vec![
+        (
+            storage("size: 2Gi"),
+            case(
+                storage("size: 1Gi"),
+                storage("size: 3Gi"),
+                &["spec.engine.jetStream.managed.storage.size", "1Gi", "2Gi", "leave it"],
+            ),
+        ),
+        (
+            storage("storageClassName: fast"),
+            case(
+                storage("storageClassName: slow"),
+                storage("size: 20Gi, storageClassName: fast"),
+                &["spec.engine.jetStream.managed.storage.storageClassName", "from fast", "leave it"],
+            ),
+        ),
+        (
+            managed("{managed: {replicas: 3}}", ""),
+            case(
+                managed("{managed: {replicas: 5}}", ""),
+                managed("{external: {servers: ['nats://n']}}", ""),
+                &["spec.engine.jetStream.managed.replicas", "from 3 to 5", "another StompBroker"],
+            ),
+        ),
+        (
+            zones("{name: a}, {name: b}, {name: c}"),
+            case(
+                zones("{name: b}, {name: a}, {name: c}"),
+                zones("{name: a}, {name: b}, {name: c}, {name: d}"),
+                &["spec.zones", "spec.engine.jetStream.managed", "leave the first ones"],
+            ),
+        ),
+        (
+            zones("{name: a}, {name: b}"),
+            case(
+                managed("{managed: {}}", ""),
+                managed("{external: {servers: ['nats://n']}}", ""),
+                &["spec.zones", "leave the first ones"],
+            ),
+        ),
         (
             persistence("size: 2Gi"),
             case(
@@ -511,6 +587,23 @@ fn names_that_children_cannot_carry_are_refused() {
     }
 }
 
+/// A name and a spec that together leave no room for the names of StatefulSets.
+const LONG: (&str, &str) = ("a-name-of-exactly-thirty-characters", "{name: a-long-zone1}");
+
+#[test]
+fn names_of_brokers_and_zones_that_are_too_long_for_servers_are_refused() {
+    let (name, zone) = LONG;
+    let spec = managed("{managed: {}}", &format!(", zones: [{zone}]"));
+    let text = check(name, &spec).unwrap_err().to_string();
+    assert!(text.contains("metadata.name") && text.contains("46 characters") && text.contains("shorter"), "{text}");
+    assert!(validate(&broker(name, &spec), &assume_references(&broker(name, &spec))).is_err());
+    let short = managed("{managed: {}}", ", zones: [{name: a-long-zone}]");
+    assert!(
+        check(name, &short).is_ok()
+            && validate(&broker(name, &short), &assume_references(&broker(name, &short))).is_ok()
+    );
+}
+
 #[test]
 fn every_rule_of_the_schema_has_a_case_that_breaks_it() {
     let mut rules = BTreeSet::new();
@@ -525,6 +618,9 @@ fn every_rule_of_the_schema_has_a_case_that_breaks_it() {
     for name in ["1st", "a-name-that-is-longer-than-thirty-five"] {
         broken.extend(check(name, "{}").unwrap_err().into_vec().into_iter().map(|error| error.rule));
     }
+    let (name, zone) = LONG;
+    let spec = managed("{managed: {}}", &format!(", zones: [{zone}]"));
+    broken.extend(check(name, &spec).unwrap_err().into_vec().into_iter().map(|error| error.rule));
     assert!(rules.len() > 20, "{rules:?}");
     assert_eq!(rules.difference(&broken).collect::<Vec<_>>(), Vec::<&String>::new());
 }

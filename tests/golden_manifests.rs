@@ -14,6 +14,7 @@ fn args(file: PathBuf) -> RenderArgs {
         files: vec![file],
         namespace: "markets".to_owned(),
         broker_image: "registry.example/stompbroker:1".to_owned(),
+        nats_image: "registry.example/nats:2".to_owned(),
         operator_namespace: "operators".to_owned(),
         custom_metrics: true,
         cluster_domain: "cluster.local".to_owned(),

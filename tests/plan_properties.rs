@@ -19,6 +19,7 @@ use stompbroker_operator::{
 fn planned(broker: &StompBroker) -> (ValidatedBroker, Plan) {
     let settings = Settings {
         image: "image".to_owned(),
+        nats_image: "registry.example/nats:2".to_owned(),
         operator_namespace: "operators".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
         custom_metrics: true,

@@ -31,7 +31,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::json;
 use stompbroker_config::admin::SessionStatus;
-use stompbroker_operator::{api::StompBroker, cli as manifests, plan::Settings};
+use stompbroker_operator::{api::StompBroker, cli as manifests, plan::Settings, settings::NATS_IMAGE};
 
 pub use crate::error::Failure;
 use crate::{
@@ -227,6 +227,7 @@ fn settings(live: Option<&StompBroker>) -> Settings {
     let image = live.and_then(|live| live.status.as_ref()?.image.clone());
     Settings {
         image: image.unwrap_or_else(|| concat!("stompbroker:", env!("CARGO_PKG_VERSION")).to_owned()),
+        nats_image: NATS_IMAGE.to_owned(),
         operator_namespace: "stompbroker-system".to_owned(),
         cluster_domain: "cluster.local".to_owned(),
         custom_metrics: true,

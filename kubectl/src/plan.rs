@@ -244,6 +244,7 @@ mod tests {
     fn settings() -> Settings {
         Settings {
             image: "stompbroker:test".to_owned(),
+            nats_image: "registry.example/nats:2".to_owned(),
             operator_namespace: "stompbroker-system".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             custom_metrics: true,

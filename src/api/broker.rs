@@ -53,7 +53,8 @@ use super::{
     ),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
     validation = rules::name_is_short(),
-    validation = rules::name_is_a_service_name()
+    validation = rules::name_is_a_service_name(),
+    validation = rules::names_of_servers_are_short()
 )]
 #[x_kube(
     validation = rules::one_pod_when_embedded(),
@@ -64,7 +65,8 @@ use super::{
     validation = rules::session_outlives_heartbeat(),
     validation = rules::policies_differ(),
     validation = rules::destinations_are_ours(),
-    validation = rules::queues_in_nats_stay()
+    validation = rules::queues_in_nats_stay(),
+    validation = rules::zones_of_servers_stay()
 )]
 pub struct StompBrokerSpec {
     /// Broker image. Absent: the one that the operator was installed with.
@@ -200,6 +202,12 @@ impl StompBrokerSpec {
     /// Whether nothing but the status may be written.
     pub fn is_hands_off(&self) -> bool {
         self.suspend || self.management_policy == ManagementPolicy::Observe
+    }
+
+    /// Whether the operator runs NATS.
+    pub fn manages_nats(&self) -> bool {
+        let engine = self.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref());
+        engine.is_some_and(|engine| engine.managed.is_some())
     }
 
     /// Whether the numbers of pods are left to KEDA.

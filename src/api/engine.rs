@@ -49,9 +49,9 @@ pub struct EmbeddedEngine {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = rules::volume_is_large_enough(),
-    validation = rules::volume_only_grows(),
-    validation = rules::storage_class_is_kept()
+    validation = rules::volume_is_large_enough(Persistence::FIELD, "128Mi"),
+    validation = rules::volume_only_grows(Persistence::FIELD, Persistence::ANEW),
+    validation = rules::storage_class_is_kept(Persistence::FIELD, Persistence::ANEW)
 )]
 pub struct Persistence {
     /// Size of the volume; three quarters of it are for messages. It can grow later if the storage class allows that, never
@@ -66,6 +66,10 @@ pub struct Persistence {
 }
 
 impl Persistence {
+    /// Where it is in the spec.
+    const FIELD: &str = "spec.engine.embedded.persistence";
+    /// What to do about a volume that cannot be changed.
+    const ANEW: &str = "leave it, or remove persistence, delete the PersistentVolumeClaim and set it again";
     /// The smallest volume that leaves room for messages.
     pub const MIN_SIZE: ByteSize = ByteSize(128 << 20);
 

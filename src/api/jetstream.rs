@@ -4,15 +4,24 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use stompbroker_config::{ByteSize, GoDuration};
 
-use super::{rules, scalars};
+use super::{ManagedNats, rules, scalars};
 
 /// Topics over NATS, queues in JetStream; any number of pods in any zones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::copies_have_a_majority(), validation = rules::ack_wait_is_long_enough())]
+#[x_kube(
+    validation = rules::one_nats(),
+    validation = rules::copies_have_a_majority(),
+    validation = rules::copies_have_servers(),
+    validation = rules::ack_wait_is_long_enough()
+)]
 pub struct JetStreamEngine {
-    /// A NATS that somebody else runs, of version 2.10 or newer and with JetStream.
-    pub external: ExternalNats,
+    /// A NATS that somebody else runs, of version 2.10 or newer and with JetStream. Either this or `managed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalNats>,
+    /// A NATS that the operator runs for this StompBroker alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedNats>,
     /// Copies that JetStream keeps of each queue, on as many servers: 1, 3 or 5.
     #[serde(default = "replicas")]
     #[schemars(with = "i32", range(min = 1, max = 5))]

@@ -8,6 +8,7 @@
 //! | `destinations` | what destinations keep, and whose they are |
 //! | `engine` | embedded and relay |
 //! | `jetstream` | the engine over NATS |
+//! | `nats` | NATS servers that the operator runs |
 //! | `listeners` | where clients connect |
 //! | `applications` | HTTP services that handle what clients send |
 //! | `access` | credentials, authentication, authorization |
@@ -34,6 +35,7 @@ mod jwt;
 mod listeners;
 mod management;
 mod monitoring;
+mod nats;
 mod rollout;
 mod rotation;
 mod rules;
@@ -68,6 +70,7 @@ pub use listeners::{
 };
 pub use management::{ManagementPolicy, PlannedAction, PlannedChange};
 pub use monitoring::{Logging, Monitoring, Tracing};
+pub use nats::{ManagedNats, NatsServerStatus, NatsStatus, NatsStorage};
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };

@@ -560,34 +560,105 @@ pub(super) fn drain_deadline_after_delay() -> Rule {
     )
 }
 
-/// The store needs room before it takes the first message.
-pub(super) fn volume_is_large_enough() -> Rule {
+/// A store needs room before it takes the first message.
+pub(super) fn volume_is_large_enough(field: &str, least: &str) -> Rule {
     rule(
-        "!isQuantity(string(self.size)) || quantity(string(self.size)).compareTo(quantity('128Mi')) >= 0",
-        "'spec.engine.embedded.persistence.size is ' + string(self.size) + ', which leaves no room for messages; make it at \
-         least 128Mi'",
+        &format!("!isQuantity(string(self.size)) || quantity(string(self.size)).compareTo(quantity('{least}')) >= 0"),
+        &format!(
+            "'{field}.size is ' + string(self.size) + ', which leaves no room for messages; make it at least {least}'"
+        ),
     )
 }
 
 /// No storage class takes room back.
-pub(super) fn volume_only_grows() -> Rule {
+pub(super) fn volume_only_grows(field: &str, remedy: &str) -> Rule {
     rule(
         "!isQuantity(string(self.size)) || !isQuantity(string(oldSelf.size)) || \
          quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
-        "'spec.engine.embedded.persistence.size is ' + string(self.size) + ', less than the ' + string(oldSelf.size) + ' that \
-         the volume has, and volumes only grow; leave it, or remove persistence, delete the PersistentVolumeClaim and set \
-         it again'",
+        &format!(
+            "'{field}.size is ' + string(self.size) + ', less than the ' + string(oldSelf.size) + ' that the volume has, and \
+             volumes only grow; {remedy}'"
+        ),
     )
 }
 
 /// A claim is bound to its class.
-pub(super) fn storage_class_is_kept() -> Rule {
+pub(super) fn storage_class_is_kept(field: &str, remedy: &str) -> Rule {
     rule(
         "has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || \
          self.storageClassName == oldSelf.storageClassName)",
-        "'spec.engine.embedded.persistence.storageClassName cannot change from ' + (has(oldSelf.storageClassName) ? \
-         oldSelf.storageClassName : 'the default') + ' while there is a volume; leave it, or remove persistence, delete the \
-         PersistentVolumeClaim and set it again'",
+        &format!(
+            "'{field}.storageClassName cannot change from ' + (has(oldSelf.storageClassName) ? oldSelf.storageClassName : \
+             'the default') + ' while there is a volume; {remedy}'"
+        ),
+    )
+}
+
+/// Somebody runs NATS.
+pub(super) fn one_nats() -> Rule {
+    rule(
+        "has(self.managed) != has(self.external)",
+        "has(self.managed) ? 'spec.engine.jetStream has both managed and external; remove one of them' : \
+         'spec.engine.jetStream names no NATS; set managed for one that the operator runs, or external for one that somebody \
+         else runs'",
+    )
+}
+
+/// Each copy is on a server of its own.
+pub(super) fn copies_have_servers() -> Rule {
+    rule(
+        "!has(self.managed) || self.replicas <= self.managed.replicas",
+        "'spec.engine.jetStream.replicas is %d, more copies than the %d servers of managed.replicas; lower the one, or have more \
+         servers from the beginning'.format([self.replicas, self.managed.replicas])",
+    )
+}
+
+/// Whoever is to decide needs a majority.
+pub(super) fn servers_have_a_majority() -> Rule {
+    rule(
+        "self.replicas in [1, 3, 5]",
+        "'spec.engine.jetStream.managed.replicas is %d, of which there is no good majority; write 1, 3 or \
+         5'.format([self.replicas])",
+    )
+}
+
+/// Queues are on the volumes of the servers that there were when they were made.
+pub(super) fn servers_stay() -> Rule {
+    rule(
+        "self.replicas == oldSelf.replicas",
+        "'spec.engine.jetStream.managed.replicas cannot change from %d to %d, for queues stay with the servers that they were \
+         made on; leave it, or move to another StompBroker'.format([oldSelf.replicas, self.replicas])",
+    )
+}
+
+/// Whether the operator runs NATS, of a spec.
+const MANAGED: &str = "(has(self.engine) && has(self.engine.jetStream) && has(self.engine.jetStream.managed))";
+
+/// The volumes of servers are in the zones that the servers were made in.
+pub(super) fn zones_of_servers_stay() -> Rule {
+    const KEPT: &str = "[0, 1, 2, 3, 4].all(i, i >= self.engine.jetStream.managed.replicas || \
+         (i >= size(self.zones) && i >= size(oldSelf.zones)) || \
+         (i < size(self.zones) && i < size(oldSelf.zones) && self.zones[i].name == oldSelf.zones[i].name))";
+    let was_managed = MANAGED.replace("self.", "oldSelf.");
+    Rule::new(format!(
+        "!{MANAGED} || !{was_managed} || (!has(self.zones) && !has(oldSelf.zones)) || \
+         (has(self.zones) && has(oldSelf.zones) && {KEPT})"
+    ))
+    .message(
+        "spec.zones cannot change where NATS servers of spec.engine.jetStream.managed are, for their volumes are in these \
+         zones; leave the first ones as they are, or move to another StompBroker",
+    )
+}
+
+/// StatefulSets are called `<name>-nats-<zone>`, and the labels of their pods must stay within 63 characters.
+pub(super) fn names_of_servers_are_short() -> Rule {
+    let managed = MANAGED.replace("self.", "self.spec.");
+    Rule::new(format!(
+        "!{managed} || !has(self.spec.zones) || self.spec.zones.all(z, size(self.metadata.name) + size(z.name) <= 46)"
+    ))
+    .message(
+        "metadata.name and a spec.zones[].name together have more than 46 characters, but the names of the StatefulSets of \
+         spec.engine.jetStream.managed have no room for more; choose a shorter metadata.name",
     )
 }
 

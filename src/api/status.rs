@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoscalingStatus, PlannedChange, RolloutStatus, RotationStatus};
+use super::{AutoscalingStatus, NatsStatus, PlannedChange, RolloutStatus, RotationStatus};
 
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -36,7 +36,10 @@ pub struct StompBrokerStatus {
     /// How far the pods are that let their sessions go, over all zones; absent when none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<DrainProgress>,
-    /// The engine in force: embedded or relay.
+    /// The NATS servers that the operator runs; absent where it runs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nats: Option<NatsStatus>,
+    /// The engine in force: embedded, relay or jetStream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<String>,
     /// Zones that have all their pods ready, of all zones, for example `3/3`.

@@ -25,6 +25,9 @@ pub struct RenderArgs {
     /// Broker image of manifests that name none.
     #[arg(long, env = "STOMPBROKER_BROKER_IMAGE", default_value = concat!("stompbroker:", env!("CARGO_PKG_VERSION")))]
     pub broker_image: String,
+    /// NATS image of manifests that leave NATS to the operator and name none.
+    #[arg(long, env = "STOMPBROKER_NATS_IMAGE", default_value = crate::settings::NATS_IMAGE)]
+    pub nats_image: String,
     /// Namespace that the operator runs in, for the NetworkPolicy.
     #[arg(long, env = "STOMPBROKER_NAMESPACE", default_value = "stompbroker-system")]
     pub operator_namespace: String,
@@ -96,6 +99,7 @@ pub enum RenderError {
 pub fn render(args: &RenderArgs, out: &mut impl io::Write) -> Result<(), RenderError> {
     let settings = Settings {
         image: args.broker_image.clone(),
+        nats_image: args.nats_image.clone(),
         operator_namespace: args.operator_namespace.clone(),
         cluster_domain: args.cluster_domain.clone(),
         custom_metrics: args.custom_metrics,

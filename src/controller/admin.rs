@@ -69,31 +69,55 @@ impl AdminClient {
 
     /// Asks the pod at `address` for its state.
     pub(super) async fn status(&self, address: &str, token: &Token) -> Result<Status, AskError> {
-        timeout(DEADLINE, self.ask(address, token)).await.unwrap_or_else(|_| {
-            Err(AskError::Failed(format!("the pod did not answer within {} s", DEADLINE.as_secs())))
-        })
+        timeout(DEADLINE, self.ask(address, token)).await.unwrap_or_else(|_| Err(AskError::late()))
     }
 
     async fn ask(&self, address: &str, token: &Token) -> Result<Status, AskError> {
-        let failed = |error: &(dyn std::error::Error + 'static)| AskError::Failed(crate::error::chain(error));
+        let (status, body) = self.request(address, Admin::default().port, "/status", Some(token)).await?;
+        match status {
+            StatusCode::OK => {}
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(AskError::Unauthorized),
+            status => return Err(AskError::Failed(format!("the pod answered {status}"))),
+        }
+        serde_json::from_slice(&body).map_err(|error| failed(&error))
+    }
+
+    /// Asks the pod at `address` for anything.
+    pub(super) async fn get(&self, address: &str, port: u16, path: &str) -> Result<(StatusCode, Bytes), AskError> {
+        timeout(DEADLINE, self.request(address, port, path, None)).await.unwrap_or_else(|_| Err(AskError::late()))
+    }
+
+    async fn request(
+        &self,
+        address: &str,
+        port: u16,
+        path: &str,
+        token: Option<&Token>,
+    ) -> Result<(StatusCode, Bytes), AskError> {
         let host = match address.parse() {
             Ok(IpAddr::V4(address)) => address.to_string(),
             Ok(IpAddr::V6(address)) => format!("[{address}]"),
             Err(error) => return Err(failed(&error)),
         };
-        let request = Request::get(format!("http://{host}:{}/status", Admin::default().port))
-            .header(header::AUTHORIZATION, token.0.clone())
-            .body(Empty::new())
-            .map_err(|error| failed(&error))?;
-        let response = self.0.request(request).await.map_err(|error| failed(&error))?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(AskError::Unauthorized),
-            status => return Err(AskError::Failed(format!("the pod answered {status}"))),
+        let mut request = Request::get(format!("http://{host}:{port}{path}"));
+        if let Some(Token(token)) = token {
+            request = request.header(header::AUTHORIZATION, token.clone());
         }
+        let request = request.body(Empty::new()).map_err(|error| failed(&error))?;
+        let response = self.0.request(request).await.map_err(|error| failed(&error))?;
+        let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER).collect().await;
-        let body = body.map_err(|error| AskError::Failed(error.to_string()))?.to_bytes();
-        serde_json::from_slice(&body).map_err(|error| failed(&error))
+        Ok((status, body.map_err(|error| AskError::Failed(error.to_string()))?.to_bytes()))
+    }
+}
+
+fn failed(error: &(dyn std::error::Error + 'static)) -> AskError {
+    AskError::Failed(crate::error::chain(error))
+}
+
+impl AskError {
+    fn late() -> Self {
+        Self::Failed(format!("the pod did not answer within {} s", DEADLINE.as_secs()))
     }
 }
 

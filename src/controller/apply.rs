@@ -15,18 +15,19 @@ use std::{
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams, Preconditions},
 };
 use serde::Serialize;
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Context, budget,
     cache::Key,
     kinds::{Child, ChildKind},
     logins,
-    memory::{Applied, GeneratedSight},
+    memory::{Applied, BrokerMemory, GeneratedSight},
+    nats_secret,
     observe::Sites,
     secrets,
     views::ChildEntry,
@@ -37,7 +38,7 @@ use crate::{
     error::{Error, chain},
     metrics::ReasonLabel,
     observed::Observed,
-    plan::{DELETION_COST, DeletionCost, Objects, Plan, ZoneStep, gate::Act, rotation::Step},
+    plan::{DELETION_COST, DeletionCost, Objects, Plan, ZoneStep, gate::Act, names, nats::Evicted, rotation::Step},
 };
 
 /// The children that are to exist now, and what became of them.
@@ -48,6 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) created: usize,
     /// A decision was made on a world that had changed by then; it has to be made again.
     pub(crate) outdated: bool,
+    /// A NATS server is being replaced, or is to be as soon as its disruption budget allows it.
+    pub(crate) evicting: bool,
     /// The steps of rotations that were done, by the login's Secret.
     pub(crate) steps: BTreeMap<String, Step>,
 }
@@ -65,11 +68,13 @@ pub(crate) async fn apply(
         service_accounts,
         logins,
         secrets: generated,
+        nats_secrets,
         persistent_volume_claims,
         config_maps,
         services,
         network_policies,
         pod_disruption_budgets,
+        stateful_sets,
         deployments,
         horizontal_pod_autoscalers,
         scaled_objects,
@@ -84,6 +89,10 @@ pub(crate) async fn apply(
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         secrets::apply(&mut pass, secret, secrets.get(name)).await?;
     }
+    for secret in nats_secrets {
+        let name = secret.metadata.name.as_deref().unwrap_or_default();
+        nats_secret::apply(&mut pass, secret, secrets.get(name), observed.now).await?;
+    }
     for claim in persistent_volume_claims {
         pass.one(claim, sites.claims.get(&claim.name_any())).await?;
     }
@@ -91,7 +100,15 @@ pub(crate) async fn apply(
     pass.all(services).await?;
     pass.all(network_policies).await?;
     for disruption_budget in pod_disruption_budgets {
-        budget::apply(&mut pass, disruption_budget, plan, observed).await?;
+        if disruption_budget.name_any() == names::nats(&pass.broker) {
+            pass.all(std::slice::from_ref(disruption_budget)).await?;
+        } else {
+            budget::apply(&mut pass, disruption_budget, plan, observed).await?;
+        }
+    }
+    pass.all(stateful_sets).await?;
+    if let Some(server) = plan.nats.as_ref().and_then(|nats| nats.evicted.as_ref()) {
+        pass.evict(server).await?;
     }
     pass.deletion_costs(&plan.deletion_costs).await;
     for (deployment, zone) in deployments.iter().zip(&plan.rollout.zones) {
@@ -136,6 +153,33 @@ impl<'a> Pass<'a> {
             self.one(object, live.as_ref()).await?;
         }
         Ok(())
+    }
+
+    /// Has a NATS server replaced, unless that would leave too few of them.
+    async fn evict(&mut self, server: &Evicted) -> Result<(), Error> {
+        let Evicted { pod, uid } = server;
+        let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let preconditions = Some(Preconditions { uid: Some(uid.clone()), resource_version: None });
+        let parameters = EvictParams {
+            delete_options: Some(DeleteParams { preconditions, ..DeleteParams::default() }),
+            ..EvictParams::default()
+        };
+        match pods.evict(pod, &parameters).await {
+            Ok(_) => info!(pod, "replacing a NATS server"),
+            // Gone already, or another one by now.
+            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            Err(kube::Error::Api(status)) if status.code == 429 => {
+                debug!(pod, why = status.message, "a NATS server cannot be replaced yet");
+            }
+            Err(source) => return Err(Error::Apply { kind: "Eviction", name: pod.clone(), source }),
+        }
+        self.outcome.evicting = true;
+        Ok(())
+    }
+
+    /// The next pass reads the Secrets again.
+    pub(crate) fn forget_secrets(&self) {
+        self.context.memory.of(&self.uid, BrokerMemory::forget_secrets);
     }
 
     /// Tells ReplicaSets which pods go first. Should it fail, others go: no reason to hold everything else up.

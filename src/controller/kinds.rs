@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
@@ -28,6 +28,7 @@ pub(crate) enum ChildKind {
     Service,
     NetworkPolicy,
     PodDisruptionBudget,
+    StatefulSet,
     Deployment,
     HorizontalPodAutoscaler,
     ScaledObject,
@@ -44,6 +45,7 @@ impl ChildKind {
             Self::Service => "Service",
             Self::NetworkPolicy => "NetworkPolicy",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::StatefulSet => "StatefulSet",
             Self::Deployment => "Deployment",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
             Self::ScaledObject => "ScaledObject",
@@ -91,6 +93,15 @@ impl Child for Deployment {
     /// Its status is kept as well.
     fn entry(&self) -> ChildEntry {
         ChildEntry::from_deployment(self)
+    }
+}
+
+impl Child for StatefulSet {
+    const KIND: ChildKind = ChildKind::StatefulSet;
+
+    /// Its status is kept as well.
+    fn entry(&self) -> ChildEntry {
+        ChildEntry::from_stateful_set(self)
     }
 }
 

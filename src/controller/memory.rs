@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::kinds::ChildKind;
+use super::{kinds::ChildKind, nats_secret::NatsSight};
 use crate::{
     api::StompBrokerStatus,
     backoff::Backoff,
@@ -66,6 +66,8 @@ pub(crate) struct GeneratedSight {
     pub(crate) entry: Option<super::views::ChildEntry>,
     /// What the pure steps see of a login.
     pub(crate) login: Option<LoginView>,
+    /// What is seen of the Secret of NATS servers.
+    pub(crate) nats: Option<NatsSight>,
 }
 
 #[derive(Debug)]

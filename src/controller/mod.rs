@@ -3,10 +3,10 @@
 //! | module | step | holds a client |
 //! |---|---|---|
 //! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `world` | what the watches show | `streams` |
-//! | `pods`, `admin`, `reports`, `asked` | what the pods say | `pods` |
+//! | `pods`, `admin`, `reports`, `asked`, `nats_pods` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
-//! | `observe`, `apply`, `budget`, `secrets`, `logins`, `prune`, `preview`, `status` | the steps that are not pure | yes |
+//! | `observe`, `apply`, `budget`, `secrets`, `logins`, `nats_secret`, `prune`, `preview`, `status` | the steps that are not pure | yes |
 //! | `memory` | what is remembered between passes | no |
 
 mod admin;
@@ -19,6 +19,8 @@ pub(crate) mod cache;
 mod kinds;
 mod logins;
 pub(crate) mod memory;
+pub(crate) mod nats_pods;
+mod nats_secret;
 mod observe;
 pub(crate) mod pods;
 mod preview;
@@ -52,6 +54,7 @@ use tracing::{debug, warn};
 
 use crate::{error::chain, events::Events, health::Health, metrics::Metrics, settings::Settings};
 use memory::Memory;
+use nats_pods::NatsReports;
 use reports::Reports;
 use streams::GuardedBroker;
 use triggers::{BrokerRef, Triggers};
@@ -67,6 +70,7 @@ pub(crate) struct Context {
     pub(crate) metrics: Metrics,
     pub(crate) world: Arc<World>,
     pub(crate) reports: Arc<Reports>,
+    pub(crate) nats_reports: Arc<NatsReports>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) events: Events,
 }

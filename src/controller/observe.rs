@@ -15,12 +15,15 @@ use super::{
     kinds::{Child, ChildKind},
     logins,
     memory::{GeneratedSight, SecretSight},
+    nats_secret::NatsSight,
     views::ChildEntry,
 };
 use crate::{
     api::StompBroker,
     error::Error,
-    observed::{AutoscalerView, BudgetView, DeploymentView, ForeignObject, Observed, SecretView},
+    observed::{
+        AutoscalerView, BudgetView, DeploymentView, ForeignObject, NatsServerView, Observed, SecretView, StatefulSetView,
+    },
     plan::{Objects, ScaledObject, labels, names},
     validate::referenced_secrets,
 };
@@ -58,7 +61,16 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
             view.silent_since = context.reports.silent_since(uid);
         }
     }
+    let servers = {
+        let cache = context.world.nats_pods.lock();
+        let servers: Vec<_> = cache.of_broker(&key).map(|(_, pod)| pod.view.clone()).collect();
+        servers.into_iter().map(|view| NatsServerView { report: context.nats_reports.of(&view.uid), ..view }).collect()
+    };
+    let nats = sight.generated.get(&names::nats(&key.name)).and_then(|seen| seen.nats.as_ref());
     let observed = Observed {
+        stateful_sets: stateful_sets(broker, context),
+        nats_servers: servers,
+        nats_renewal: nats.map(|nats| nats.renewal.clone()).unwrap_or_default(),
         referenced_secrets: sight.referenced,
         generated_secrets: sight.generated.iter().map(|(name, seen)| (name.clone(), seen.view.clone())).collect(),
         logins: sight.generated.iter().filter_map(|(name, seen)| Some((name.clone(), seen.login.clone()?))).collect(),
@@ -86,6 +98,16 @@ pub(crate) fn deployments(broker: &StompBroker, context: &Context) -> BTreeMap<S
         Some((name.to_owned(), DeploymentView { version: entry.version, ..view }))
     })
     .collect()
+}
+
+/// The broker's own StatefulSets as last seen.
+fn stateful_sets(broker: &StompBroker, context: &Context) -> BTreeMap<String, StatefulSetView> {
+    let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+    let uid = broker.uid().unwrap_or_default();
+    let Some(cache) = context.world.children(ChildKind::StatefulSet) else { return BTreeMap::new() };
+    let cache = cache.lock();
+    let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
+    own.filter_map(|(name, entry)| Some((name.to_owned(), entry.stateful_set.as_deref()?.clone()))).collect()
 }
 
 /// The broker's own autoscalers as last seen.
@@ -148,6 +170,12 @@ async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Resu
         }
         sight.generated.insert(name, seen);
     }
+    if broker.spec.manages_nats() {
+        let secret = secret(&api, &names::nats(&name)).await?;
+        let mut seen = GeneratedSight::new(&secret);
+        seen.nats = secret.ok().flatten().as_ref().map(NatsSight::of);
+        sight.generated.insert(names::nats(&name), seen);
+    }
     Ok(sight)
 }
 
@@ -176,7 +204,7 @@ fn view(secret: &Result<Option<Secret>, String>) -> SecretView {
 impl GeneratedSight {
     fn new(secret: &Result<Option<Secret>, String>) -> Self {
         let entry = secret.as_ref().ok().and_then(Option::as_ref).map(|secret| ChildEntry::from_meta(&secret.metadata));
-        Self { view: view(secret), entry, login: None }
+        Self { view: view(secret), entry, login: None, nats: None }
     }
 }
 
@@ -202,11 +230,13 @@ pub(crate) async fn sites(
         service_accounts,
         logins,
         secrets: generated,
+        nats_secrets,
         persistent_volume_claims,
         config_maps,
         services,
         network_policies,
         pod_disruption_budgets,
+        stateful_sets,
         deployments,
         horizontal_pod_autoscalers,
         scaled_objects,
@@ -214,7 +244,9 @@ pub(crate) async fn sites(
     let mut search = Search { broker, context, found: Sites::default() };
     search.all(service_accounts).await?;
     let login_names = logins.iter().map(|login| &login.metadata.name);
-    for name in login_names.chain(generated.iter().map(|secret| &secret.metadata.name)) {
+    let generated_names = generated.iter().map(|secret| &secret.metadata.name);
+    let nats_names = nats_secrets.iter().map(|secret| &secret.metadata.name);
+    for name in login_names.chain(generated_names).chain(nats_names) {
         let name = name.as_deref().unwrap_or_default();
         let seen = secrets.get(name).and_then(|seen| seen.entry.as_ref());
         search.judge(ChildKind::Secret, name, seen)?;
@@ -224,6 +256,7 @@ pub(crate) async fn sites(
     search.all(services).await?;
     search.all(network_policies).await?;
     search.all(pod_disruption_budgets).await?;
+    search.all(stateful_sets).await?;
     search.all(deployments).await?;
     search.all(horizontal_pod_autoscalers).await?;
     search.scaled_objects(scaled_objects).await?;
@@ -288,8 +321,10 @@ impl Search<'_> {
             let Some(live) = metadata::<PersistentVolumeClaim>(self.broker, &name, self.context).await? else {
                 continue;
             };
-            let ours = labels::common(&self.broker.name_any());
-            if ours.iter().all(|(key, value)| live.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value)) {
+            // But for the zone: a claim stays where it is.
+            let ours = claim.labels().iter().filter(|(key, _)| *key != labels::ZONE);
+            let has = |key: &String, value| live.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value);
+            if ours.into_iter().all(|(key, value)| has(key, value)) {
                 self.found.claims.insert(name, ChildEntry::from_meta(&live));
             } else {
                 let kind = ChildKind::PersistentVolumeClaim.name().to_owned();

@@ -43,11 +43,13 @@ pub(super) async fn preview(
         service_accounts,
         logins,
         secrets: generated,
+        nats_secrets,
         persistent_volume_claims,
         config_maps,
         services,
         network_policies,
         pod_disruption_budgets,
+        stateful_sets,
         deployments,
         horizontal_pod_autoscalers,
         scaled_objects,
@@ -60,6 +62,9 @@ pub(super) async fn preview(
     for secret in generated {
         look.secret(secret.metadata.name.as_deref(), Step::Keep, secrets);
     }
+    for secret in nats_secrets {
+        look.secret(secret.metadata.name.as_deref(), Step::Keep, secrets);
+    }
     for claim in persistent_volume_claims {
         look.one(claim, sites.claims.get(&claim.name_any())).await?;
     }
@@ -67,6 +72,7 @@ pub(super) async fn preview(
     look.all(services).await?;
     look.all(network_policies).await?;
     look.all(pod_disruption_budgets).await?;
+    look.all(stateful_sets).await?;
     look.all(deployments).await?;
     look.all(horizontal_pod_autoscalers).await?;
     for scaled in scaled_objects {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::{
-    apps::v1::Deployment,
+    apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
@@ -41,6 +41,7 @@ pub(crate) async fn prune(broker: &StompBroker, outcome: &Outcome, context: &Con
     pass.scaled_objects().await?;
     pass.kind::<HorizontalPodAutoscaler>().await?;
     pass.kind::<Deployment>().await?;
+    pass.kind::<StatefulSet>().await?;
     pass.kind::<PodDisruptionBudget>().await?;
     pass.kind::<NetworkPolicy>().await?;
     pass.kind::<Service>().await?;

@@ -26,6 +26,8 @@ const UNRESOLVED: Duration = Duration::from_secs(5);
 const KEDA: Duration = Duration::from_secs(30);
 /// When to look again at a Secret whose content is followed: nothing is watched that could tell.
 const FOLLOWED: Duration = Duration::from_mins(1);
+/// When to ask again for an eviction that a disruption budget refuses: nothing that is watched tells when it would not.
+const EVICTING: Duration = Duration::from_secs(5);
 /// A pass comes at most so often for the sake of time that goes by.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// Deadline of the status write; it comes after the pass and has its own.
@@ -40,6 +42,7 @@ struct Attempt {
     created: usize,
     outdated: bool,
     stepped: bool,
+    evicting: bool,
     /// What would be done, where the spec wants to be told only.
     changes: Vec<PlannedChange>,
 }
@@ -129,6 +132,7 @@ impl Attempt {
         let outcome = apply::apply(broker, plan, observed, &gathered.secrets, &sites, context).await?;
         self.created = outcome.created;
         self.outdated = outcome.outdated;
+        self.evicting = outcome.evicting;
         prune::prune(broker, &outcome, context).await?;
         for (name, step) in &outcome.steps {
             if let Some(login) = observed.logins.get_mut(name) {
@@ -187,7 +191,8 @@ impl Attempt {
             let keda = self.observed.as_ref().is_some_and(|observed| !observed.keda) && broker.spec.wants_keda();
             let keda = keda.then_some(KEDA);
             let silence = self.observed.as_ref().and_then(|observed| silence::due_in(broker, observed));
-            let due = due.chain(sessions).chain(followed).chain(keda).chain(silence);
+            let evicting = self.evicting.then_some(EVICTING);
+            let due = due.chain(sessions).chain(followed).chain(keda).chain(silence).chain(evicting);
             return due.min().map(|wait| wait.max(LEAST_WAIT));
         }
         let waits =

@@ -6,7 +6,10 @@ use std::{fmt::Debug, future::Future, sync::Arc};
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{apps::v1::Deployment, core::v1::Pod},
+    api::{
+        apps::v1::{Deployment, StatefulSet},
+        core::v1::Pod,
+    },
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -21,7 +24,7 @@ use super::{
     kinds::{Child, ChildKind},
     memory::Memory,
     triggers::Triggers,
-    views::{ChildEntry, PodEntry, version},
+    views::{AnyPod, ChildEntry, version},
     world::World,
 };
 use crate::{
@@ -74,6 +77,7 @@ impl Watches {
                     ChildKind::NetworkPolicy => Box::pin(this.metadata::<NetworkPolicy>()),
                     ChildKind::PodDisruptionBudget => Box::pin(this.metadata::<PodDisruptionBudget>()),
                     ChildKind::HorizontalPodAutoscaler => Box::pin(this.whole::<HorizontalPodAutoscaler>()),
+                    ChildKind::StatefulSet => Box::pin(this.whole::<StatefulSet>()),
                     ChildKind::Deployment => Box::pin(this.whole::<Deployment>()),
                     ChildKind::Secret | ChildKind::PersistentVolumeClaim | ChildKind::ScaledObject => return None,
                 };
@@ -148,12 +152,12 @@ impl Watches {
     async fn pods(self) {
         let mut events = self.events::<DeserializeGuard<Pod>>("Pod", selected(FIELD_MANAGER));
         let entry = |object: DeserializeGuard<Pod>| match object.0 {
-            Ok(pod) => Some(PodEntry::from_pod(&pod)),
+            Ok(pod) => Some(AnyPod::from_pod(&pod)),
             Err(invalid) => unreadable("Pod", &invalid),
         };
         while let Some((scope, event)) = events.next().await {
             if let Some(step) = step(event, &entry) {
-                let touched = self.world.pods.lock().step(scope.as_deref(), step);
+                let touched = self.world.step_pods(scope.as_deref(), step);
                 self.triggers.reconcile(touched).await;
             }
         }

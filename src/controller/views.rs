@@ -7,7 +7,7 @@ use std::{
 
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{Pod, PodStatus},
     },
@@ -19,12 +19,14 @@ use super::{autoscalers, cache::Entry};
 use crate::{
     FIELD_MANAGER,
     api::StompBroker,
-    observed::{AutoscalerView, DeploymentView, PodView, Reading},
+    observed::{AutoscalerView, DeploymentView, NatsServerView, PodView, Reading, StatefulSetView},
     plan::{DELETION_COST, DRAINED_ZONE, FAILED, PREVIOUS, REVISION, labels},
 };
 
 /// Label by which a ReplicaSet knows its pods.
 const TEMPLATE_HASH: &str = "pod-template-hash";
+/// Label by which a StatefulSet knows what its pods were made from.
+const CONTROLLER_REVISION: &str = "controller-revision-hash";
 
 /// What is kept of a child.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,8 @@ pub(crate) struct ChildEntry {
     pub(crate) deployment: Option<Box<DeploymentView>>,
     /// A PodDisruptionBudget's annotation [`DRAINED_ZONE`].
     pub(crate) drained_zone: Option<Box<str>>,
+    /// What a StatefulSet says of itself.
+    pub(crate) stateful_set: Option<Box<StatefulSetView>>,
     /// What a HorizontalPodAutoscaler says of itself, without its readings.
     pub(crate) autoscaler: Option<Box<AutoscalerView>>,
     /// What a HorizontalPodAutoscaler has measured.
@@ -79,6 +83,7 @@ impl ChildEntry {
             fields: own_fields(metadata),
             deployment: None,
             drained_zone: drained_zone.map(|zone| zone.as_str().into()),
+            stateful_set: None,
             autoscaler: None,
             readings: Vec::new(),
         }
@@ -86,6 +91,11 @@ impl ChildEntry {
 
     pub(crate) fn from_deployment(deployment: &Deployment) -> Self {
         Self { deployment: Some(Box::new(deployment_view(deployment))), ..Self::from_meta(&deployment.metadata) }
+    }
+
+    pub(crate) fn from_stateful_set(stateful_set: &StatefulSet) -> Self {
+        let view = Some(Box::new(stateful_set_view(stateful_set)));
+        Self { stateful_set: view, ..Self::from_meta(&stateful_set.metadata) }
     }
 
     pub(crate) fn from_autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Self {
@@ -117,9 +127,11 @@ impl Entry for ChildEntry {
 
     fn differs(&self, other: &Self) -> bool {
         // Measurements differ all the time; they are read when there is a decision to explain.
-        let Self { uid, version: _, owner, deleting, fields, deployment, drained_zone, autoscaler, readings: _ } = self;
+        let Self { uid, version: _, owner, deleting, fields, deployment, drained_zone, stateful_set, autoscaler, readings: _ } =
+            self;
         (uid, owner, deleting, fields) != (&other.uid, &other.owner, &other.deleting, &other.fields)
-            || (deployment, drained_zone, autoscaler) != (&other.deployment, &other.drained_zone, &other.autoscaler)
+            || (deployment, drained_zone) != (&other.deployment, &other.drained_zone)
+            || (stateful_set, autoscaler) != (&other.stateful_set, &other.autoscaler)
     }
 }
 
@@ -181,6 +193,69 @@ impl Entry for PodEntry {
     }
 }
 
+/// A pod of ours.
+pub(crate) enum AnyPod {
+    Broker(Box<PodEntry>),
+    Nats(Box<NatsPodEntry>),
+}
+
+impl AnyPod {
+    pub(crate) fn from_pod(pod: &Pod) -> Self {
+        let component = pod.metadata.labels.as_ref().and_then(|labels| labels.get(labels::COMPONENT));
+        if component.is_some_and(|component| component == labels::NATS) {
+            Self::Nats(Box::new(NatsPodEntry::from_pod(pod)))
+        } else {
+            Self::Broker(Box::new(PodEntry::from_pod(pod)))
+        }
+    }
+}
+
+/// What is kept of the pod of a NATS server.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NatsPodEntry {
+    pub(crate) version: u64,
+    /// The StompBroker that its labels name.
+    pub(crate) broker: Option<String>,
+    /// Where its monitoring port is, while its container runs.
+    pub(crate) address: Option<String>,
+    /// What the pure steps see of it.
+    pub(crate) view: NatsServerView,
+}
+
+impl NatsPodEntry {
+    fn from_pod(pod: &Pod) -> Self {
+        let PodEntry { uid, version, broker, template_hash: _, address, view } = PodEntry::from_pod(pod);
+        let revision = pod.metadata.labels.as_ref().and_then(|labels| labels.get(CONTROLLER_REVISION)).cloned();
+        let PodView { name, ready, terminating, waiting, unschedulable, .. } = view;
+        let failing = waiting.or(unschedulable);
+        Self {
+            version,
+            broker,
+            address,
+            view: NatsServerView { name, uid, ready, terminating, revision, failing, report: None },
+        }
+    }
+}
+
+impl Entry for NatsPodEntry {
+    fn uid(&self) -> &str {
+        &self.view.uid
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn broker(&self) -> Option<&str> {
+        self.broker.as_deref()
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let Self { version: _, broker, address: _, view } = self;
+        (broker, view) != (&other.broker, &other.view)
+    }
+}
+
 /// `resourceVersion` as a number.
 pub(crate) fn version(metadata: &ObjectMeta) -> u64 {
     metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
@@ -234,6 +309,19 @@ fn deployment_view(deployment: &Deployment) -> DeploymentView {
         stalled: condition("Progressing", &|_, reason| reason == Some("ProgressDeadlineExceeded")),
         owns_replicas,
         scaled_by,
+    }
+}
+
+fn stateful_set_view(stateful_set: &StatefulSet) -> StatefulSetView {
+    let status = stateful_set.status.as_ref();
+    let claim =
+        stateful_set.spec.as_ref().and_then(|spec| spec.volume_claim_templates.as_ref()?.first()?.spec.as_ref());
+    let requests = claim.and_then(|claim| claim.resources.as_ref()?.requests.as_ref());
+    StatefulSetView {
+        current: status.and_then(|status| status.observed_generation) >= stateful_set.metadata.generation,
+        update_revision: status.and_then(|status| status.update_revision.clone()),
+        revision: stateful_set.metadata.annotations.as_ref().and_then(|all| all.get(REVISION)).cloned(),
+        storage: requests.and_then(|requests| requests.get("storage")).map(|size| size.0.clone()),
     }
 }
 

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::{
     cache::{Cache, Key, Step},
     kinds::ChildKind,
-    views::{ChildEntry, PodEntry},
+    views::{AnyPod, ChildEntry, NatsPodEntry, PodEntry},
 };
 
 /// All that the watches have shown of children and pods. Secrets, PersistentVolumeClaims and
@@ -19,20 +19,24 @@ pub(crate) struct World {
     services: Mutex<Cache<ChildEntry>>,
     network_policies: Mutex<Cache<ChildEntry>>,
     pod_disruption_budgets: Mutex<Cache<ChildEntry>>,
+    stateful_sets: Mutex<Cache<ChildEntry>>,
     deployments: Mutex<Cache<ChildEntry>>,
     horizontal_pod_autoscalers: Mutex<Cache<ChildEntry>>,
-    /// The pods.
+    /// The pods of brokers.
     pub(crate) pods: Mutex<Cache<PodEntry>>,
+    /// The pods of NATS servers.
+    pub(crate) nats_pods: Mutex<Cache<NatsPodEntry>>,
 }
 
 impl World {
     /// The kinds that are watched.
-    pub(crate) const WATCHED: [ChildKind; 7] = [
+    pub(crate) const WATCHED: [ChildKind; 8] = [
         ChildKind::ServiceAccount,
         ChildKind::ConfigMap,
         ChildKind::Service,
         ChildKind::NetworkPolicy,
         ChildKind::PodDisruptionBudget,
+        ChildKind::StatefulSet,
         ChildKind::Deployment,
         ChildKind::HorizontalPodAutoscaler,
     ];
@@ -46,6 +50,7 @@ impl World {
             ChildKind::Service => Some(&self.services),
             ChildKind::NetworkPolicy => Some(&self.network_policies),
             ChildKind::PodDisruptionBudget => Some(&self.pod_disruption_budgets),
+            ChildKind::StatefulSet => Some(&self.stateful_sets),
             ChildKind::Deployment => Some(&self.deployments),
             ChildKind::HorizontalPodAutoscaler => Some(&self.horizontal_pod_autoscalers),
         }
@@ -67,5 +72,19 @@ impl World {
     /// Takes one step of the watch of `kind`; gives the brokers to which it matters.
     pub(crate) fn step(&self, kind: ChildKind, scope: Option<&str>, step: Step<ChildEntry>) -> BTreeSet<Key> {
         self.children(kind).map(|cache| cache.lock().step(scope, step)).unwrap_or_default()
+    }
+
+    /// Takes one step of the watch of pods, which shows those of brokers and those of NATS servers.
+    pub(crate) fn step_pods(&self, scope: Option<&str>, step: Step<AnyPod>) -> BTreeSet<Key> {
+        let (brokers, nats) = match step {
+            Step::Init => (Some(Step::Init), Some(Step::Init)),
+            Step::InitDone => (Some(Step::InitDone), Some(Step::InitDone)),
+            Step::Upsert(key, AnyPod::Broker(pod)) => (Some(Step::Upsert(key, *pod)), None),
+            Step::Upsert(key, AnyPod::Nats(pod)) => (None, Some(Step::Upsert(key, *pod))),
+            Step::Delete(key, uid) => (Some(Step::Delete(key.clone(), uid.clone())), Some(Step::Delete(key, uid))),
+        };
+        let mut touched = brokers.map(|step| self.pods.lock().step(scope, step)).unwrap_or_default();
+        touched.extend(nats.map(|step| self.nats_pods.lock().step(scope, step)).unwrap_or_default());
+        touched
     }
 }

@@ -9,8 +9,10 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tracing::info;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::certificate::{DAY, set_validity};
-use crate::FIELD_MANAGER;
+use crate::{
+    FIELD_MANAGER,
+    pki::{DAY, set_validity},
+};
 
 /// Key of the certificate in the Secret.
 const CERTIFICATE: &str = "tls.crt";

@@ -1,9 +1,9 @@
 //! The serving certificate of this replica, in its memory only, and what TLS is spoken with.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::{
     RootCertStore, ServerConfig,
     crypto::ring,
@@ -12,9 +12,8 @@ use rustls::{
 };
 
 use super::authority::{self, Authority};
+use crate::pki::{DAY, set_validity};
 
-/// Seconds of a day.
-pub(super) const DAY: i64 = 86_400;
 /// Days for which a certificate is good.
 const DAYS: u64 = 30;
 /// Seconds after which a new one is made.
@@ -61,12 +60,4 @@ pub(super) fn tls(
         .with_single_cert(vec![certificate.der().clone()], key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-/// From an hour ago, for clocks that are slow, until so many days from `now`.
-pub(super) fn set_validity(params: &mut CertificateParams, now: Timestamp, days: u64) {
-    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
-    let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
-    params.not_before = now - Duration::from_hours(1);
-    params.not_after = now + Duration::from_secs(days * DAY.unsigned_abs());
 }

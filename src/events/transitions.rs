@@ -60,18 +60,25 @@ impl Transition {
 }
 
 /// Conditions that are fine when true; in order of cause and effect. `Ready` comes last as it sums up.
-pub(crate) const GOOD: [ConditionType; 6] = [
+pub(crate) const GOOD: [ConditionType; 7] = [
     ConditionType::Accepted,
     ConditionType::ResolvedRefs,
     ConditionType::ConfigApplied,
+    ConditionType::NatsReady,
     ConditionType::RelayConnected,
     ConditionType::ZonesSatisfied,
     ConditionType::Ready,
 ];
 
 /// Reasons that a pass towards the wanted state always has; they say nothing that is worth an event.
-const ON_THE_WAY: [Reason; 5] =
-    [Reason::ConfigPending, Reason::RollingOut, Reason::PodsNotReady, Reason::PodsNotAnswering, Reason::NotAccepted];
+const ON_THE_WAY: [Reason; 6] = [
+    Reason::ConfigPending,
+    Reason::RollingOut,
+    Reason::PodsNotReady,
+    Reason::PodsNotAnswering,
+    Reason::CatchingUp,
+    Reason::NotAccepted,
+];
 
 /// What turned from `old` to `new`; empty when nothing did.
 pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStatus) -> Vec<Transition> {

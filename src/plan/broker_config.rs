@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use stompbroker_config as config;
 
-use super::{Settings, names, service};
+use super::{Settings, names, nats, service};
 use crate::{
     api::{
         ADMIN_PORT, Authentication, CertificateName, Compression, ExternalNats, HeartbeatPair, JetStreamEngine,
@@ -191,17 +191,18 @@ fn engine(broker: &ValidatedBroker) -> config::Engine {
 
 /// Names of Kubernetes have no underscore, so no two brokers of a cluster share a prefix.
 fn jetstream(broker: &ValidatedBroker, engine: &JetStreamEngine) -> config::JetStreamEngine {
-    let JetStreamEngine {
-        external: ExternalNats { servers, credentials, tls },
-        replicas,
-        durable_topics,
-        prefetch,
-        ack_wait,
-    } = engine;
+    let JetStreamEngine { external, managed, replicas, durable_topics, prefetch, ack_wait } = engine;
+    let (servers, login, tls) = match (external, managed) {
+        (Some(ExternalNats { servers, credentials, tls }), _) => {
+            (servers.clone(), credentials.is_some(), tls.is_some())
+        }
+        (None, Some(_)) => (vec![nats::url(broker)], true, true),
+        (None, None) => (Vec::new(), false, false),
+    };
     config::JetStreamEngine {
-        servers: servers.clone(),
-        credentials: credentials.as_ref().map(|_| directory(names::NATS_FOLDER)),
-        tls: tls.as_ref().map(|_| config::NatsTls { directory: mounted(names::NATS_TLS_FOLDER) }),
+        servers,
+        credentials: login.then(|| directory(names::NATS_FOLDER)),
+        tls: tls.then(|| config::NatsTls { directory: mounted(names::NATS_TLS_FOLDER) }),
         replicas: *replicas,
         durable_topics: durable_topics.as_ref().map(Into::into),
         prefetch: *prefetch,

@@ -40,7 +40,7 @@ pub(super) fn container(broker: &ValidatedBroker, pool: &Pool, image: &str) -> C
         startup_probe: Some(probe("/livez", 1, 60)),
         liveness_probe: Some(probe("/livez", 10, 3)),
         readiness_probe: Some(probe("/readyz", 3, 2)),
-        resources: resources(broker),
+        resources: requirements(&broker.resources),
         security_context: Some(security_context()),
         volume_mounts: Some(volume::mounts(broker, pool)),
         ..Container::default()
@@ -48,8 +48,8 @@ pub(super) fn container(broker: &ValidatedBroker, pool: &Pool, image: &str) -> C
 }
 
 /// What the spec says of CPU and memory, when it says anything.
-fn resources(broker: &ValidatedBroker) -> Option<ResourceRequirements> {
-    let Resources { requests, limits } = &broker.resources;
+pub(super) fn requirements(resources: &Resources) -> Option<ResourceRequirements> {
+    let Resources { requests, limits } = resources;
     let some = |map: &BTreeMap<String, Quantity>| (!map.is_empty()).then(|| map.clone());
     let requirements = ResourceRequirements { requests: some(requests), limits: some(limits), claims: None };
     (requirements != ResourceRequirements::default()).then_some(requirements)
@@ -71,7 +71,7 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
 }
 
 /// The Pod Security level `restricted`, and a root file system that cannot be written.
-fn security_context() -> SecurityContext {
+pub(super) fn security_context() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".to_owned()]) }),

@@ -111,7 +111,7 @@ fn pod(broker: &ValidatedBroker, pool: &Pool, image: &str, grace: i64) -> PodSpe
     let pull_secrets: Vec<_> =
         broker.image_pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() }).collect();
     PodSpec {
-        affinity: placement::affinity(pool),
+        affinity: placement::affinity(pool.zone.as_deref()),
         automount_service_account_token: Some(false),
         containers: vec![container::container(broker, pool, image)],
         enable_service_links: Some(false),

@@ -30,6 +30,8 @@ pub struct ZoneFacts<'a> {
     pub broken: bool,
     /// The Deployment's progress deadline is over.
     pub stalled: bool,
+    /// What the pods need is being replaced in another zone.
+    pub blocked: bool,
 }
 
 /// What is done with one zone.
@@ -106,7 +108,7 @@ pub fn decide(zones: &[ZoneFacts<'_>], newest: &str, on_failure: OnFailure, sess
         let zone = &zones[chosen];
         let busy = (0..zones.len()).any(|index| index != chosen && !needs[index] && in_hand(&zones[index]));
         let urgent = in_hand(zone) || zone.broken;
-        if !busy && (urgent || others_well(chosen)) {
+        if !busy && (urgent || !zone.blocked && others_well(chosen)) {
             awaits_sessions = !urgent && !sessions_back;
             if !awaits_sessions {
                 acts[chosen] = act(zone);

@@ -22,9 +22,20 @@ pub const PRODUCT: &str = "stompbroker";
 /// Value of [`COMPONENT`] of everything that a `StompBroker` has.
 pub const BROKER: &str = "broker";
 
+/// Value of [`NAME`] and [`COMPONENT`] of the NATS servers that the operator runs, and of what is there for them.
+pub const NATS: &str = "nats";
+
 /// Labels of every child.
 pub fn common(broker: &str) -> BTreeMap<String, String> {
-    let mut labels = selector(broker);
+    managed(selector(broker))
+}
+
+/// Labels of what is there for NATS servers.
+pub fn nats_common(broker: &str) -> BTreeMap<String, String> {
+    managed(nats_selector(broker))
+}
+
+fn managed(mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
     labels.insert(MANAGED_BY.to_owned(), crate::FIELD_MANAGER.to_owned());
     labels.insert(PART_OF.to_owned(), PRODUCT.to_owned());
     labels
@@ -32,7 +43,16 @@ pub fn common(broker: &str) -> BTreeMap<String, String> {
 
 /// Labels by which all pods of a broker are selected; they never change.
 pub fn selector(broker: &str) -> BTreeMap<String, String> {
-    [(NAME, PRODUCT), (INSTANCE, broker), (COMPONENT, BROKER)]
+    select(PRODUCT, broker, BROKER)
+}
+
+/// Labels by which all NATS servers of a broker are selected; they never change.
+pub fn nats_selector(broker: &str) -> BTreeMap<String, String> {
+    select(NATS, broker, NATS)
+}
+
+fn select(name: &str, broker: &str, component: &str) -> BTreeMap<String, String> {
+    [(NAME, name), (INSTANCE, broker), (COMPONENT, component)]
         .into_iter()
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .collect()

@@ -16,6 +16,11 @@ pub(super) fn shared(broker: &ValidatedBroker, name: impl Into<String>) -> Objec
     }
 }
 
+/// Metadata of a child called `name` that is there for NATS servers.
+pub(super) fn nats(broker: &ValidatedBroker, name: impl Into<String>) -> ObjectMeta {
+    ObjectMeta { labels: Some(labels::nats_common(&broker.name)), ..shared(broker, name) }
+}
+
 /// Metadata of a child of one pool, which has the pool's name.
 pub(super) fn of_pool(broker: &ValidatedBroker, pool: &Pool) -> ObjectMeta {
     let mut metadata = shared(broker, pool.name.as_str());
@@ -33,6 +38,11 @@ pub(super) fn zone_label(pool: &Pool) -> String {
 /// Selects all pods of the broker.
 pub(super) fn all_pods(broker: &ValidatedBroker) -> LabelSelector {
     LabelSelector { match_labels: Some(labels::selector(&broker.name)), match_expressions: None }
+}
+
+/// Selects all NATS servers of the broker.
+pub(super) fn all_nats(broker: &ValidatedBroker) -> LabelSelector {
+    LabelSelector { match_labels: Some(labels::nats_selector(&broker.name)), match_expressions: None }
 }
 
 /// Selects the pods of one pool; never changes, for a Deployment's selector cannot.

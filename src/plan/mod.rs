@@ -8,6 +8,7 @@
 //! | `rotation` | what is done with a login now |
 //! | `disruption_budget` | which pods may be evicted now |
 //! | `silence` | how long a pod that says nothing is waited for |
+//! | `nats` | NATS servers that the operator runs |
 //! | all others | one kind of objects, or a part of one |
 //!
 //! Invariants: the same input gives the same octets; nothing is derived from the time; nothing that a running pod can
@@ -26,6 +27,7 @@ pub mod labels;
 mod logins;
 mod metadata;
 pub mod names;
+pub mod nats;
 mod network_policy;
 mod objects;
 mod persistent_volume_claim;
@@ -68,6 +70,8 @@ use crate::{
 pub struct Settings {
     /// Broker image of specs that name none.
     pub image: String,
+    /// NATS image of specs that name none.
+    pub nats_image: String,
     /// Namespace that the operator runs in and polls the pods from.
     pub operator_namespace: String,
     /// DNS domain of the cluster, customarily `cluster.local`.
@@ -97,6 +101,8 @@ pub struct Plan {
     pub rollout: RolloutStep,
     /// What is done with the logins in this pass, in the order of [`Login::ALL`].
     pub logins: Vec<LoginStep>,
+    /// Where NATS servers stand, and what is done about it in this pass; absent where the operator runs none.
+    pub nats: Option<nats::NatsStep>,
 }
 
 /// Why there is no plan; no user error, those end in `validate`.
@@ -138,11 +144,13 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         service_accounts: vec![service_account::service_account(broker)],
         logins: login_secrets,
         secrets: secrets::secrets(broker),
+        nats_secrets: Vec::new(),
         persistent_volume_claims: Vec::new(),
         config_maps: Vec::new(),
         services: [service::service(broker)].into_iter().chain(service::peers(broker)).collect(),
         network_policies: vec![network_policy::network_policy(broker, settings)],
         pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker, &budget)],
+        stateful_sets: Vec::new(),
         deployments: Vec::new(),
         horizontal_pod_autoscalers: Vec::new(),
         scaled_objects: Vec::new(),
@@ -165,6 +173,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         let live = observed.deployments.get(&pool.name);
         objects.deployments.push(deployment::deployment(broker, pool, step, live));
     }
+    let nats = nats::add(&mut objects, broker, observed, settings, &rollout)?;
     let sizes: Vec<_> = objects.deployments.iter().map(|deployment| deployment.spec.as_ref()?.replicas).collect();
     let deletion_costs = deletion_costs::deletion_costs(broker, observed, &rollout.zones, &sizes);
     let image = rollout.zones.first().and_then(|zone| zone.revision.image()).unwrap_or_default().to_owned();
@@ -178,5 +187,6 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         deletion_costs,
         rollout,
         logins,
+        nats,
     })
 }

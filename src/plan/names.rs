@@ -20,6 +20,21 @@ pub fn peers_service(broker: &str) -> String {
     format!("{broker}-peers")
 }
 
+/// Secret, Service, NetworkPolicy and so on of the NATS servers that the operator runs; StatefulSets add a zone.
+pub fn nats(broker: &str) -> String {
+    format!("{broker}-nats")
+}
+
+/// ConfigMap with the configuration of these servers. No pool's is called so, for the names of zones have no dots.
+pub fn nats_config(broker: &str) -> String {
+    format!("{broker}.nats")
+}
+
+/// Service by which these servers find each other.
+pub fn nats_peers(broker: &str) -> String {
+    format!("{broker}-nats-peers")
+}
+
 /// Key of the admin token in its Secret.
 pub const ADMIN_TOKEN_KEY: &str = "token";
 /// Key of the configuration in its ConfigMap.

@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use super::{Settings, labels, metadata};
+use super::{Settings, labels, metadata, nats};
 use crate::{
     api::{ADMIN_PORT, PEERS_PORT},
     validate::{Engine, ValidatedBroker},
@@ -29,13 +29,8 @@ pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> N
         from: None,
         ports: Some(broker.listeners.ports().map(|listener| port("TCP", listener.number)).collect()),
     };
-    let admins = NetworkPolicyIngressRule {
-        from: Some(vec![
-            namespaces(NAMESPACE_NAME, &settings.operator_namespace),
-            namespaces(labels::MONITORING, "true"),
-        ]),
-        ports: Some(vec![port("TCP", ADMIN_PORT)]),
-    };
+    let admins =
+        NetworkPolicyIngressRule { from: Some(administrators(settings)), ports: Some(vec![port("TCP", ADMIN_PORT)]) };
     let peers = broker.engine.has_peers().then(|| NetworkPolicyIngressRule {
         from: Some(vec![pods(broker)]),
         ports: Some(vec![port("TCP", PEERS_PORT)]),
@@ -51,6 +46,17 @@ pub(super) fn network_policy(broker: &ValidatedBroker, settings: &Settings) -> N
     }
 }
 
+/// Who may ask pods for their state: the operator, and namespaces labelled for monitoring.
+pub(super) fn administrators(settings: &Settings) -> Vec<NetworkPolicyPeer> {
+    vec![namespaces(NAMESPACE_NAME, &settings.operator_namespace), namespaces(labels::MONITORING, "true")]
+}
+
+/// What lets pods out to DNS.
+pub(super) fn dns() -> NetworkPolicyEgressRule {
+    let ports = DNS_PORTS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
+    NetworkPolicyEgressRule { to: None, ports: Some(ports.collect()) }
+}
+
 /// No rules at all rather than an empty list of them: both allow nothing, but the API server drops an empty list, and then
 /// counts every further apply as a change.
 fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
@@ -58,7 +64,9 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
         Engine::Relay(relay) => {
             relay.resolved_upstreams(&broker.namespace).iter().map(|upstream| upstream.port).collect()
         }
-        Engine::JetStream(engine) => engine.external.servers.iter().map(|server| nats_port(server)).collect(),
+        Engine::JetStream(engine) => {
+            engine.external.iter().flat_map(|nats| &nats.servers).map(|server| nats_port(server)).collect()
+        }
         Engine::Embedded(_) => Vec::new(),
     };
     let issuers = broker.authentication.jwt.iter().filter_map(|issuer| issuer.jwks_url.as_deref());
@@ -69,17 +77,20 @@ fn egress(broker: &ValidatedBroker) -> Option<Vec<NetworkPolicyEgressRule>> {
     let collector = broker.tracing.iter().map(|tracing| tracing.otlp_endpoint.as_str());
     let ports: BTreeSet<u16> =
         upstreams.into_iter().chain(issuers.chain(collector).map(port_of)).chain(applications).collect();
-    if ports.is_empty() {
+    let anywhere = (!ports.is_empty()).then(|| NetworkPolicyEgressRule {
+        to: None,
+        ports: Some(ports.into_iter().map(|number| port("TCP", number)).collect()),
+    });
+    let nats = broker.managed_nats().map(|_| nats::broker_egress(broker));
+    let rules: Vec<_> = anywhere.into_iter().chain(nats).collect();
+    if rules.is_empty() {
         return None;
     }
-    let dns = DNS_PORTS.into_iter().flat_map(|number| [port("UDP", number), port("TCP", number)]);
-    let rule = |ports| NetworkPolicyEgressRule { to: None, ports: Some(ports) };
     let peers = broker
         .engine
         .has_peers()
         .then(|| NetworkPolicyEgressRule { to: Some(vec![pods(broker)]), ports: Some(vec![port("TCP", PEERS_PORT)]) });
-    let outside = rule(ports.into_iter().map(|number| port("TCP", number)).collect());
-    Some([rule(dns.collect()), outside].into_iter().chain(peers).collect())
+    Some([dns()].into_iter().chain(rules).chain(peers).collect())
 }
 
 /// The port of a NATS server.
@@ -97,7 +108,7 @@ fn port_of(url: &str) -> u16 {
     }
 }
 
-fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
+pub(super) fn port(protocol: &str, number: u16) -> NetworkPolicyPort {
     NetworkPolicyPort {
         protocol: Some(protocol.to_owned()),
         port: Some(IntOrString::Int(i32::from(number))),

@@ -2,7 +2,7 @@
 
 use k8s_openapi::{
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
@@ -12,7 +12,10 @@ use k8s_openapi::{
 };
 use serde::Serialize;
 
-use super::{LoginSecret, Origin, ScaledObject};
+use super::{
+    LoginSecret, Origin, ScaledObject,
+    nats::{self, NatsSecret},
+};
 use crate::validate::LOGIN_KEYS;
 
 /// The desired objects of one broker, by kind.
@@ -26,6 +29,8 @@ pub struct Objects {
     pub logins: Vec<LoginSecret>,
     /// Secrets whose values are made once.
     pub secrets: Vec<GeneratedSecret>,
+    /// Secrets of NATS servers.
+    pub nats_secrets: Vec<NatsSecret>,
     /// What pods keep over restarts; never deleted.
     pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     /// One `broker.yaml` for each pool.
@@ -36,6 +41,8 @@ pub struct Objects {
     pub network_policies: Vec<NetworkPolicy>,
     /// How many pods may be evicted at once.
     pub pod_disruption_budgets: Vec<PodDisruptionBudget>,
+    /// NATS servers, one StatefulSet for each zone.
+    pub stateful_sets: Vec<StatefulSet>,
     /// The pods, one Deployment for each pool.
     pub deployments: Vec<Deployment>,
     /// The pools' sizes, when autoscaled by the API server.
@@ -69,11 +76,13 @@ impl Objects {
             service_accounts,
             logins,
             secrets,
+            nats_secrets,
             persistent_volume_claims,
             config_maps,
             services,
             network_policies,
             pod_disruption_budgets,
+            stateful_sets,
             deployments,
             horizontal_pod_autoscalers,
             scaled_objects,
@@ -96,11 +105,18 @@ impl Objects {
                 text.extend(["# ", key, ": random, made when the Secret is created\n"]);
             }
         }
+        for secret in nats_secrets {
+            write(&mut text, &secret.without_values())?;
+            for key in nats::SECRET_KEYS {
+                text.extend(["# ", key, ": made with the Secret\n"]);
+            }
+        }
         write_all(&mut text, persistent_volume_claims)?;
         write_all(&mut text, config_maps)?;
         write_all(&mut text, services)?;
         write_all(&mut text, network_policies)?;
         write_all(&mut text, pod_disruption_budgets)?;
+        write_all(&mut text, stateful_sets)?;
         write_all(&mut text, deployments)?;
         write_all(&mut text, horizontal_pod_autoscalers)?;
         write_all(&mut text, scaled_objects)?;
@@ -111,8 +127,19 @@ impl Objects {
 impl GeneratedSecret {
     /// The Secret without its values.
     pub fn without_values(&self) -> Secret {
-        Secret { metadata: self.metadata.clone(), type_: Some("Opaque".to_owned()), ..Secret::default() }
+        opaque(&self.metadata)
     }
+}
+
+impl NatsSecret {
+    /// The Secret without its values.
+    pub fn without_values(&self) -> Secret {
+        opaque(&self.metadata)
+    }
+}
+
+fn opaque(metadata: &ObjectMeta) -> Secret {
+    Secret { metadata: metadata.clone(), type_: Some("Opaque".to_owned()), ..Secret::default() }
 }
 
 impl LoginSecret {

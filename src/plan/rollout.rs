@@ -7,6 +7,7 @@ use k8s_openapi::jiff::SignedDuration;
 use super::{
     PlanError, Settings,
     gate::{Act, Decision, ZoneFacts, decide},
+    nats,
     revision::{Fresh, Revision, id_of},
     silence::Patience,
     window,
@@ -50,6 +51,10 @@ pub struct ZoneStep {
     pub previous: Option<String>,
     /// Its annotation [`super::revision::FAILED`].
     pub failed: Option<String>,
+    /// No pod is ready, so that nothing is lost by replacing them.
+    pub empty: bool,
+    /// All wanted pods are there, of one revision, and ready.
+    pub ready: bool,
 }
 
 /// What is known of the revisions of one pool.
@@ -70,6 +75,7 @@ struct Facts {
     ready: bool,
     verified: bool,
     broken: bool,
+    blocked: bool,
 }
 
 /// Decides the step of `broker`, whose pools have configurations with these hashes.
@@ -85,8 +91,10 @@ pub(super) fn step(
         || spec.maintenance_window.as_ref().is_some_and(|open| window::is_open(open, observed.now));
     let patience = Patience::of_rollout(broker, observed.now);
     let mut known = Vec::with_capacity(broker.pools.len());
-    for pool in &broker.pools {
-        known.push(look(pool, observed, &fresh, patience, upgrade, &config_hash(pool))?);
+    for (pool, blocked) in broker.pools.iter().zip(nats::holds_up(broker, observed)) {
+        let mut zone = look(pool, observed, &fresh, patience, upgrade, &config_hash(pool))?;
+        zone.facts.blocked = blocked;
+        known.push(zone);
     }
     let facts: Vec<ZoneFacts<'_>> = known.iter().map(|known| known.facts(&fresh.id)).collect();
     let decision = decide(&facts, &fresh.id, spec.rollout.on_failure, sessions_back(broker, observed));
@@ -125,7 +133,7 @@ fn look<'a>(
     let zone = pool.zone.as_deref().unwrap_or_default();
     let pods: Vec<&PodView> = observed.pods.iter().filter(|pod| pod.zone == zone && !pod.terminating).collect();
     let facts = match live {
-        None => Facts { empty: true, mixed: false, ready: false, verified: false, broken: false },
+        None => Facts { empty: true, mixed: false, ready: false, verified: false, broken: false, blocked: false },
         Some(live) => Facts {
             empty: live.ready == 0 && !pods.iter().any(|pod| pod.ready),
             mixed: !live.current || live.updated != live.replicas,
@@ -138,6 +146,7 @@ fn look<'a>(
             broken: live.stalled.is_some()
                 || live.replica_failure.is_some()
                 || pods.iter().any(|pod| pod.waiting.is_some() || pod.unschedulable.is_some()),
+            blocked: false,
         },
     };
     Ok(Known { pool, live, at, good, target, facts })
@@ -167,7 +176,7 @@ fn sessions_back(broker: &ValidatedBroker, observed: &Observed) -> bool {
 
 impl Known<'_> {
     fn facts(&self, newest: &str) -> ZoneFacts<'_> {
-        let Facts { empty, mixed, ready, verified, broken } = self.facts;
+        let Facts { empty, mixed, ready, verified, broken, blocked } = self.facts;
         let failed = self.live.and_then(|live| live.failed.as_deref());
         ZoneFacts {
             at: self.at.as_ref().map(|(at, _)| at.id.as_str()),
@@ -180,15 +189,17 @@ impl Known<'_> {
             verified,
             broken,
             stalled: self.live.is_some_and(|live| live.current && live.stalled.is_some()),
+            blocked,
         }
     }
 
     fn step(&self, act: Act, decision: &Decision, fresh: &Fresh<'_>) -> Result<ZoneStep, PlanError> {
         let at = self.at.as_ref();
+        let Facts { empty, ready, .. } = self.facts;
         let failed = self.live.and_then(|live| live.failed.clone()).filter(|failed| *failed == fresh.id);
         let made = |revision: Revision, previous: Option<String>, failed: Option<String>| {
             let reasons = revision.reasons.clone();
-            Ok(ZoneStep { act, annotation: revision.annotation()?, revision, reasons, previous, failed })
+            Ok(ZoneStep { act, annotation: revision.annotation()?, revision, reasons, previous, failed, empty, ready })
         };
         match (act, at, &self.good) {
             (Act::Keep, Some((revision, annotation)), good) => Ok(ZoneStep {
@@ -198,6 +209,8 @@ impl Known<'_> {
                 annotation: (*annotation).to_owned(),
                 previous: good.as_ref().map(|(_, text)| (*text).to_owned()).filter(|_| !decision.complete),
                 failed,
+                empty,
+                ready,
             }),
             (Act::Return, _, Some((good, text))) => {
                 let revision = Revision { reasons: vec![RestartReason::RolledBack], ..good.clone() };

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::{names, persistent_volume_claim::persistence};
 use crate::{
-    api::{Application, ExternalNats, ListenerTls, UpstreamTls},
+    api::{Application, ExternalNats, ListenerTls, NatsLogin, UpstreamTls},
     validate::{
         APPLICATION_KEYS, CA_KEYS, Engine, JWKS_KEYS, LOGIN_KEYS, Pool, TLS_KEYS, USERS_KEYS, ValidatedBroker,
         further_login_keys, nats_login_keys,
@@ -64,7 +64,8 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
         sources.extend(relay.tls.iter().flat_map(upstream_certificates));
     }
     if let Engine::JetStream(engine) = &broker.engine {
-        sources.extend(nats(&engine.external));
+        sources.extend(engine.external.iter().flat_map(nats));
+        sources.extend(engine.managed.iter().flat_map(|_| managed_nats(&names::nats(&broker.name))));
     }
     let stomp = broker.listeners.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());
     let websocket = broker.listeners.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
@@ -103,6 +104,14 @@ fn nats(external: &ExternalNats) -> Vec<VolumeProjection> {
         shown_upstream(tls.ca_secret_name.as_ref(), tls.certificate_secret_name.as_ref(), names::NATS_TLS_FOLDER)
     });
     login.chain(tls).collect()
+}
+
+/// The same for NATS that the operator runs: one Secret has it all.
+fn managed_nats(secret_name: &str) -> [VolumeProjection; 2] {
+    [
+        secret(secret_name, names::NATS_FOLDER, nats_login_keys(NatsLogin::NKey)),
+        secret(secret_name, names::NATS_TLS_FOLDER, &CA_KEYS),
+    ]
 }
 
 /// The same, whether the Secret has these keys or not.

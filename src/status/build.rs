@@ -11,6 +11,7 @@ use super::{
     drains,
     logins::{credentials, credentials_settled},
     management,
+    nats,
     pools::PoolFacts,
     relay::relay_connected,
     rollout::{last_rollout, update_available},
@@ -88,6 +89,7 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         status.last_rollout = last_rollout(before, &plan.rollout, &pools, &observed.pods, input.now);
         let before = previous.autoscaling.as_ref();
         let wanted = input.broker.spec.autoscaling.as_ref();
+        status.nats = plan.nats.as_ref().map(nats::report);
         status.autoscaling = wanted.map(|wanted| autoscaling::report(wanted, before, &pools, observed, input.now));
     }
     if input.planned.is_some() || !input.broker.spec.is_hands_off() {
@@ -156,7 +158,13 @@ fn verdicts(
         _ => unknown.clone(),
     });
     let managed = management::managed(input);
+    let nats = input.broker.spec.manages_nats().then(|| {
+        let step = input.planned.and_then(|(_, plan)| plan.nats.as_ref());
+        step.map_or_else(|| unknown.clone(), nats::nats_ready)
+    });
     let parts = Parts {
+        nats: nats.as_ref(),
+        nats_waiting: input.planned.and_then(|(_, plan)| nats::waiting(plan.nats.as_ref()?)),
         errors: input.errors,
         failure: input.failure,
         pools,
@@ -182,6 +190,7 @@ fn verdicts(
                 ConditionType::ResolvedRefs => resolved_refs(input),
                 ConditionType::ConfigApplied => config.clone(),
                 ConditionType::RelayConnected => relay.take()?,
+                ConditionType::NatsReady => nats.clone()?,
                 ConditionType::ZonesSatisfied => zones.clone(),
                 ConditionType::Autoscaled => autoscaled.take()?,
                 ConditionType::CredentialsSettled => logins.map_or_else(|| unknown.clone(), credentials_settled),

@@ -59,6 +59,8 @@ names! {
         ConfigApplied,
         /// Every pod has an upstream: a broker with the relay engine, NATS with the engine jetStream.
         RelayConnected,
+        /// Every NATS server that the operator runs is there and has caught up; with `engine.jetStream.managed` only.
+        NatsReady,
         /// Every zone has the pods that it is to have.
         ZonesSatisfied,
         /// The numbers of pods follow the load, as far as the spec wants that; with autoscaling only.
@@ -101,7 +103,7 @@ impl ConditionType {
                 Self::Progressing => {
                     of_what_was_not_reached
                         || matches!(reason, R::RollingOut | R::ProgressDeadlineExceeded | R::PodsNotReady | R::Idle)
-                        || matches!(reason, R::ConfigPending | R::RestartNeeded | R::PodsNotAnswering)
+                        || matches!(reason, R::ConfigPending | R::RestartNeeded | R::PodsNotAnswering | R::CatchingUp)
                         || Self::Managed.can_have(reason)
                 }
                 Self::Degraded => {
@@ -121,6 +123,10 @@ impl ConditionType {
                 }
                 Self::RelayConnected => {
                     of_what_was_not_reached || of_pods || of_upstreams || matches!(reason, R::Idle | R::Connected)
+                }
+                Self::NatsReady => {
+                    of_what_was_not_reached
+                        || matches!(reason, R::PodsNotReady | R::PodsNotAnswering | R::PodsFailing | R::CatchingUp)
                 }
                 Self::ZonesSatisfied => {
                     of_what_was_not_reached
@@ -171,6 +177,8 @@ names! {
         PodsNotCreated,
         /// Pods do not start.
         PodsFailing,
+        /// A NATS server does not have yet what the others have.
+        CatchingUp,
         /// A rollout has not come forward for too long.
         ProgressDeadlineExceeded,
         /// A zone does not come up, and the others keep the revision that they have.
@@ -245,6 +253,7 @@ impl Reason {
             Self::PodsNotReady => "`kubectl stompbroker why` names the pods and what they wait for",
             Self::PodsNotCreated => "raise the quota or lower what the spec asks for",
             Self::PodsFailing => "read the kubelet's words in the message, and `kubectl logs --previous`",
+            Self::CatchingUp => "wait; if it lasts, read the log of the server that the message names",
             Self::ProgressDeadlineExceeded => {
                 "look at the zone's pods; broken pods are replaced as soon as the spec is corrected"
             }

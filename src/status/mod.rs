@@ -10,6 +10,7 @@ mod config;
 mod drains;
 mod logins;
 mod management;
+mod nats;
 mod pools;
 mod relay;
 mod rollout;

@@ -21,6 +21,8 @@ pub(super) struct Parts<'a> {
     pub(super) autoscaled: Option<&'a Verdict>,
     /// That the spec wants nothing to be written, when it does.
     pub(super) managed: Option<&'a Verdict>,
+    pub(super) nats: Option<&'a Verdict>,
+    pub(super) nats_waiting: Option<Verdict>,
 }
 
 /// All errors of the spec in one text.
@@ -31,7 +33,7 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled, managed: _ } = parts;
+    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled, managed: _, nats, nats_waiting: _ } = parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
     if let Some(first) = errors.first() {
         return yes(first.reason, list(errors.iter()));
@@ -49,6 +51,10 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
     }
     if zones.is_false() && matches!(zones.reason, Reason::ZoneLost | Reason::ZoneUnschedulable) {
         return yes(zones.reason, zones.message.clone());
+    }
+    // Brokers that have no NATS are not ready for no other reason.
+    if let Some(nats) = nats.filter(|nats| nats.is_false() && nats.reason == Reason::PodsFailing) {
+        return yes(nats.reason, nats.message.clone());
     }
     for pool in *pools {
         if let Some((pod, why)) = pool.staying().find_map(|pod| pod.waiting.as_ref().map(|why| (pod, why))) {
@@ -75,7 +81,7 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
 
 /// Something is on its way: pods, or a configuration to them.
 pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _, managed } = parts;
+    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _, managed, nats, nats_waiting } = parts;
     if !errors.is_empty() {
         return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
     }
@@ -91,6 +97,12 @@ pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
             Reason::ProgressDeadlineExceeded,
             format!("the rollout of {} does not come forward", pool.label()),
         );
+    }
+    if let Some(waiting) = nats_waiting {
+        return waiting.clone();
+    }
+    if let Some(nats) = nats.filter(|nats| nats.is_false() && nats.reason != Reason::PodsFailing) {
+        return Verdict::new(Holds::True, nats.reason, nats.message.clone());
     }
     if let Some(pool) = pools.iter().find(|pool| !pool.is_rolled_out()) {
         let text = format!("{} has {} of {} pods of the newest revision", pool.label(), pool.updated(), pool.desired);

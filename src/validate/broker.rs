@@ -4,8 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Application, Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
 use crate::api::{
-    Authentication, Drain, EmbeddedEngine, JetStreamEngine, Limits, Listeners, Logging, RelayEngine, Resources,
-    StompBrokerSpec, Tracing,
+    Authentication, Drain, EmbeddedEngine, JetStreamEngine, Limits, Listeners, Logging, ManagedNats, RelayEngine,
+    Resources, StompBrokerSpec, Tracing,
 };
 
 /// A spec that can be put into effect, with everything decided that the spec leaves open.
@@ -120,6 +120,16 @@ pub struct Wishes {
     pub rotate: Option<String>,
     /// The rotation that is under way is to be taken back.
     pub revert: Option<String>,
+}
+
+impl ValidatedBroker {
+    /// The NATS that the operator runs, when it does.
+    pub fn managed_nats(&self) -> Option<&ManagedNats> {
+        match &self.engine {
+            Engine::JetStream(engine) => engine.managed.as_ref(),
+            Engine::Embedded(_) | Engine::Relay(_) => None,
+        }
+    }
 }
 
 impl Engine {

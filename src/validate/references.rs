@@ -138,7 +138,8 @@ fn cluster_remedy(secret_name: &str, namespace: &str, missing: &[&str]) -> Strin
 
 /// The Secrets for NATS.
 fn nats(spec: &StompBrokerSpec) -> impl Iterator<Item = (String, &String, &'static [&'static str])> {
-    let external = spec.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref()).map(|engine| &engine.external);
+    let external =
+        spec.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref()).and_then(|engine| engine.external.as_ref());
     let field = |name: &str| format!("spec.engine.jetStream.external.{name}");
     let login = external.and_then(|external| external.credentials.as_ref());
     let login = login.map(|login| (field("credentials.secretName"), &login.secret_name, nats_login_keys(login.kind)));
@@ -172,7 +173,8 @@ fn applications(spec: &StompBrokerSpec) -> impl Iterator<Item = (String, &String
 pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<SpecError>) {
     let namespace = broker.metadata.namespace.as_deref().unwrap_or_default();
     let name = broker.metadata.name.as_deref().unwrap_or_default();
-    let generated = [names::system_secret(name), names::client_secret(name), names::admin_secret(name)];
+    let generated =
+        [names::system_secret(name), names::client_secret(name), names::admin_secret(name), names::nats(name)];
     for SecretUse { field, secret_name, keys: needed } in referenced_secrets(broker) {
         if generated.contains(&secret_name) {
             errors.push(SpecError::invalid(

@@ -6,7 +6,7 @@ use stompbroker_config::GoDuration;
 
 use crate::{
     api::{
-        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, PEERS_PORT, Persistence, StompBroker,
+        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, NatsStorage, PEERS_PORT, Persistence, StompBroker,
         StompBrokerSpec, Tracing,
     },
     validate::SpecError,
@@ -16,6 +16,8 @@ use crate::{
 const NAME_LENGTH: usize = 35;
 /// Room for a zone's name in the names of its Deployments.
 const ZONE_LENGTH: usize = 27;
+/// Room for the broker's and a zone's name in the names of StatefulSets.
+const SERVER_NAME_LENGTH: usize = 46;
 
 /// Shortest and longest maintenance window.
 const WINDOW: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(24));
@@ -26,6 +28,7 @@ pub(super) fn check(broker: &StompBroker, errors: &mut Vec<SpecError>) {
         errors.push(SpecError::invalid(field, value, remedy));
     };
     name(broker.metadata.name.as_deref().unwrap_or_default(), &mut refuse);
+    names_of_servers(broker, &mut refuse);
     size(&broker.spec, &mut refuse);
     zones(&broker.spec, &mut refuse);
     persistence(&broker.spec, &mut refuse);
@@ -54,6 +57,26 @@ fn name(name: &str, refuse: &mut impl FnMut(&str, String, String)) {
             name.to_owned(),
             "it cannot be the name of a Service; begin with a letter and use only lower-case letters, digits and hyphens"
                 .to_owned(),
+        );
+    }
+}
+
+/// StatefulSets of NATS are called `<name>-nats-<zone>`.
+fn names_of_servers(broker: &StompBroker, refuse: &mut impl FnMut(&str, String, String)) {
+    let engine = broker.spec.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref());
+    if engine.is_none_or(|engine| engine.managed.is_none()) {
+        return;
+    }
+    let name = broker.metadata.name.as_deref().unwrap_or_default();
+    for zone in broker.spec.zones.iter().filter(|zone| name.len() + zone.name.len() > SERVER_NAME_LENGTH) {
+        refuse(
+            "metadata.name",
+            name.to_owned(),
+            format!(
+                "with the zone {} it is too long for the names of the StatefulSets of spec.engine.jetStream.managed, which have \
+                 room for {SERVER_NAME_LENGTH} characters of both; choose a shorter name",
+                zone.name
+            ),
         );
     }
 }
@@ -215,17 +238,16 @@ fn relay(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) 
 
 fn jetstream(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
     let Some(engine) = spec.engine.as_ref().and_then(|engine| engine.jet_stream.as_ref()) else { return };
-    let servers = &engine.external.servers;
-    if servers.is_empty() {
-        refuse("spec.engine.jetStream.external.servers", "empty".to_owned(), "name at least one".to_owned());
+    if engine.external.is_some() == engine.managed.is_some() {
+        let (is, remedy) = if engine.managed.is_some() {
+            ("with both managed and external", "remove one of them")
+        } else {
+            ("without NATS", "set managed for one that the operator runs, or external for one that somebody else runs")
+        };
+        refuse("spec.engine.jetStream", is.to_owned(), remedy.to_owned());
     }
-    for server in servers.iter().filter(|server| !ExternalNats::is_url(server)) {
-        refuse(
-            "spec.engine.jetStream.external.servers",
-            server.clone(),
-            "write nats://host:4222 or tls://host:4222, and the login into a Secret".to_owned(),
-        );
-    }
+    external_nats(engine.external.as_ref(), refuse);
+    managed_nats(engine, refuse);
     if !JetStreamEngine::REPLICAS.contains(&engine.replicas) {
         refuse(
             "spec.engine.jetStream.replicas",
@@ -243,6 +265,48 @@ fn jetstream(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
             "spec.engine.jetStream.ackWait",
             engine.ack_wait.to_string(),
             "it would deliver slow messages twice; make it at least 2s".to_owned(),
+        );
+    }
+}
+
+fn external_nats(external: Option<&ExternalNats>, refuse: &mut impl FnMut(&str, String, String)) {
+    let Some(ExternalNats { servers, .. }) = external else { return };
+    if servers.is_empty() {
+        refuse("spec.engine.jetStream.external.servers", "empty".to_owned(), "name at least one".to_owned());
+    }
+    for server in servers.iter().filter(|server| !ExternalNats::is_url(server)) {
+        refuse(
+            "spec.engine.jetStream.external.servers",
+            server.clone(),
+            "write nats://host:4222 or tls://host:4222, and the login into a Secret".to_owned(),
+        );
+    }
+}
+
+fn managed_nats(engine: &JetStreamEngine, refuse: &mut impl FnMut(&str, String, String)) {
+    let Some(managed) = &engine.managed else { return };
+    if !JetStreamEngine::REPLICAS.contains(&managed.replicas) {
+        refuse(
+            "spec.engine.jetStream.managed.replicas",
+            managed.replicas.to_string(),
+            "there is no good majority of so many; write 1, 3 or 5".to_owned(),
+        );
+    }
+    if engine.replicas > managed.replicas {
+        refuse(
+            "spec.engine.jetStream.replicas",
+            engine.replicas.to_string(),
+            format!(
+                "more copies than the {} servers of managed.replicas; lower the one, or have more servers from the beginning",
+                managed.replicas
+            ),
+        );
+    }
+    if managed.storage.size < NatsStorage::MIN_SIZE {
+        refuse(
+            "spec.engine.jetStream.managed.storage.size",
+            managed.storage.size.to_string(),
+            format!("it leaves no room for messages; make it at least {}", NatsStorage::MIN_SIZE),
         );
     }
 }

@@ -16,6 +16,7 @@ mod faults;
 mod leadership;
 mod loose_schema;
 mod management;
+mod nats;
 mod persistence;
 mod pods;
 mod rollouts;

@@ -78,6 +78,11 @@ pub enum LocalError {
     /// The file holds no StompBroker, or several.
     #[error("the file holds {0} StompBrokers; one pod runs one, so give a file with exactly one")]
     NotOne(usize),
+    /// The spec leaves NATS to the operator.
+    #[error(
+        "spec.engine.jetStream.managed: there is no cluster to run NATS in; set external.servers to a NATS on this machine"
+    )]
+    ManagedNats,
     /// A Secret that the spec names is not in the file.
     #[error(
         "{field}: {name:?}: there is no cluster to look for this Secret in; put a Secret of this name into the file"
@@ -144,6 +149,7 @@ impl LocalError {
             self,
             Self::Manifest(_)
                 | Self::NotOne(_)
+                | Self::ManagedNats
                 | Self::SecretMissing { .. }
                 | Self::SecretKeyMissing { .. }
                 | Self::Refused { .. }
@@ -273,8 +279,12 @@ fn prepare(text: &str, args: &LocalArgs, state: &State) -> Result<Prepared, Loca
         observed.referenced_secrets.insert(used.secret_name, SecretView::Present(values.keys().cloned().collect()));
     }
     let validated = validate(&broker, &observed).map_err(|errors| LocalError::Refused { errors })?;
+    if validated.managed_nats().is_some() {
+        return Err(LocalError::ManagedNats);
+    }
     let settings = Settings {
         image: String::new(),
+        nats_image: String::new(),
         operator_namespace: String::new(),
         cluster_domain: "cluster.local".to_owned(),
         custom_metrics: true,

@@ -155,6 +155,7 @@ mod tests {
         );
         let settings = plan::Settings {
             image: String::new(),
+            nats_image: String::new(),
             operator_namespace: String::new(),
             cluster_domain: "cluster.local".to_owned(),
             custom_metrics: true,

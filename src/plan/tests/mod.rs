@@ -4,6 +4,7 @@ mod autoscaling;
 mod budget;
 mod cluster;
 mod configuration;
+mod nats;
 mod network;
 mod objects;
 mod pods;
@@ -33,6 +34,7 @@ const RELAY: &str = "engine: {relay: {upstreams: [{host: rabbitmq, port: 61614}]
 fn settings() -> Settings {
     Settings {
         image: "registry.example/stompbroker:1".to_owned(),
+        nats_image: "registry.example/nats:2".to_owned(),
         operator_namespace: "operators".to_owned(),
         cluster_domain: "corp.example".to_owned(),
         custom_metrics: true,

@@ -71,6 +71,7 @@ impl Zone {
             verified: self.pods.len() >= PODS && self.pods.iter().all(|pod| pod.verified),
             broken: self.stalled || self.pods.iter().any(|pod| bad[pod.revision]),
             stalled: self.current && self.stalled,
+            blocked: false,
         }
     }
 }

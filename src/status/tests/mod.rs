@@ -84,6 +84,7 @@ impl World {
     fn planned(&self) -> Result<(ValidatedBroker, Plan), Vec<SpecError>> {
         let settings = Settings {
             image: "image".to_owned(),
+            nats_image: "registry.example/nats:2".to_owned(),
             operator_namespace: "operators".to_owned(),
             cluster_domain: "cluster.local".to_owned(),
             custom_metrics: self.custom_metrics,

@@ -42,21 +42,8 @@ impl AdminServer {
     pub async fn start(status: Status, token: String) -> Self {
         let (listener, address) = admin_listener().await;
         let (status, token) = (Arc::new(Mutex::new(status)), Arc::new(Mutex::new(token)));
-        let mut task = JoinSet::new();
         let state = (status.clone(), token.clone());
-        task.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = state.clone();
-                connections.spawn(async move {
-                    let service = service_fn(move |request| {
-                        let answer = answer(&request, &state.0.lock().unwrap(), &state.1.lock().unwrap());
-                        async { Ok::<_, Infallible>(answer) }
-                    });
-                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
+        let task = serve(listener, move |request| answer(request, &state.0.lock().unwrap(), &state.1.lock().unwrap()));
         Self { address, status, token, _task: task }
     }
 
@@ -71,14 +58,41 @@ impl AdminServer {
     }
 }
 
-/// An admin port on a loopback address of its own: each test process has a part of 127.0.0.0/8, each server in it an address.
+/// Answers all requests on `listener`.
+pub fn serve(
+    listener: TcpListener,
+    answer: impl Fn(&Request<Incoming>) -> Response<Full<Bytes>> + Clone + Send + 'static,
+) -> JoinSet<()> {
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            connections.spawn(async move {
+                let service = service_fn(move |request| {
+                    let answer = answer(&request);
+                    async { Ok::<_, Infallible>(answer) }
+                });
+                let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            });
+        }
+    });
+    task
+}
+
+/// An admin port on a loopback address of its own.
 pub async fn admin_listener() -> (TcpListener, Ipv4Addr) {
+    listener(Admin::default().port).await
+}
+
+/// A port on a loopback address of its own: each test process has a part of 127.0.0.0/8, each server in it an address.
+pub async fn listener(port: u16) -> (TcpListener, Ipv4Addr) {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let process = std::process::id() % 250 + 1;
     loop {
         let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
         let address = Ipv4Addr::new(127, u8::try_from(process).unwrap(), high, low);
-        if let Ok(listener) = TcpListener::bind(SocketAddr::from((address, Admin::default().port))).await {
+        if let Ok(listener) = TcpListener::bind(SocketAddr::from((address, port))).await {
             return (listener, address);
         }
     }

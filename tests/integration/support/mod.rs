@@ -3,6 +3,7 @@
 mod apiserver;
 mod broker;
 mod kubelet;
+mod nats;
 mod operator;
 mod wire;
 
@@ -13,7 +14,7 @@ pub use broker::BrokerPod;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
-        apps::v1::Deployment,
+        apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
@@ -26,6 +27,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 pub use kubelet::{AdminServer, Kubelet};
+pub use nats::NatsMonitor;
 pub use operator::Operator;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -187,6 +189,7 @@ impl World {
         self.collect::<Service>(&mut children).await;
         self.collect::<NetworkPolicy>(&mut children).await;
         self.collect::<PodDisruptionBudget>(&mut children).await;
+        self.collect::<StatefulSet>(&mut children).await;
         self.collect::<Deployment>(&mut children).await;
         self.collect::<HorizontalPodAutoscaler>(&mut children).await;
         children

@@ -57,6 +57,7 @@ impl Operator {
             scope: Scope::Namespaces([world.namespace.clone()].into()),
             plan: plan::Settings {
                 image: "registry.test/stompbroker:1".to_owned(),
+                nats_image: "registry.example/nats:2".to_owned(),
                 operator_namespace: "operator".to_owned(),
                 cluster_domain: "cluster.local".to_owned(),
                 custom_metrics: true,
