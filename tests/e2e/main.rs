@@ -11,6 +11,7 @@ mod autoscaling;
 mod clients;
 mod disturbances;
 mod embedded;
+mod jetstream;
 mod plugin;
 mod refusals;
 mod relay;
