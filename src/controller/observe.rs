@@ -22,7 +22,8 @@ use crate::{
     api::StompBroker,
     error::Error,
     observed::{
-        AutoscalerView, BudgetView, DeploymentView, ForeignObject, NatsServerView, Observed, SecretView, StatefulSetView,
+        AutoscalerView, BudgetView, DeploymentView, ForeignObject, NatsServerView, Observed, SecretView,
+        StatefulSetView,
     },
     plan::{Objects, ScaledObject, labels, names},
     validate::referenced_secrets,

@@ -127,8 +127,18 @@ impl Entry for ChildEntry {
 
     fn differs(&self, other: &Self) -> bool {
         // Measurements differ all the time; they are read when there is a decision to explain.
-        let Self { uid, version: _, owner, deleting, fields, deployment, drained_zone, stateful_set, autoscaler, readings: _ } =
-            self;
+        let Self {
+            uid,
+            version: _,
+            owner,
+            deleting,
+            fields,
+            deployment,
+            drained_zone,
+            stateful_set,
+            autoscaler,
+            readings: _,
+        } = self;
         (uid, owner, deleting, fields) != (&other.uid, &other.owner, &other.deleting, &other.fields)
             || (deployment, drained_zone) != (&other.deployment, &other.drained_zone)
             || (stateful_set, autoscaler) != (&other.stateful_set, &other.autoscaler)

@@ -33,7 +33,8 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled, managed: _, nats, nats_waiting: _ } = parts;
+    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled, managed: _, nats, nats_waiting: _ } =
+        parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
     if let Some(first) = errors.first() {
         return yes(first.reason, list(errors.iter()));
@@ -81,7 +82,8 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
 
 /// Something is on its way: pods, or a configuration to them.
 pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _, managed, nats, nats_waiting } = parts;
+    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _, managed, nats, nats_waiting } =
+        parts;
     if !errors.is_empty() {
         return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
     }
