@@ -35,10 +35,11 @@ pub(crate) fn condition(status: &StompBrokerStatus, kind: ConditionType) -> Opti
     status.conditions.iter().find(|condition| condition.type_ == kind.as_str())
 }
 
-/// The conditions that are not as they are when all is well.
+/// The conditions that are not as they are when all is well; `Stalled` says nothing that `Degraded` does not.
 pub(crate) fn unwell(status: &StompBrokerStatus) -> impl Iterator<Item = &Condition> {
     ConditionType::ALL
         .iter()
+        .filter(|kind| **kind != ConditionType::Stalled)
         .filter_map(|kind| condition(status, *kind).filter(|condition| condition.status != kind.healthy()))
 }
 

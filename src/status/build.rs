@@ -185,6 +185,7 @@ fn verdicts(
                 ConditionType::Ready => ready.clone(),
                 ConditionType::Progressing => progressing.clone(),
                 ConditionType::Degraded => degraded.clone(),
+                ConditionType::Stalled => summary::stalled(&degraded)?,
                 ConditionType::Accepted => accepted(input),
                 ConditionType::ResolvedRefs => resolved_refs(input),
                 ConditionType::ConfigApplied => config.clone(),

@@ -51,6 +51,8 @@ names! {
         Progressing,
         /// Something is wrong that does not pass by itself.
         Degraded,
+        /// Nothing goes on until somebody changes the spec, or an object in the way; only there while it is so.
+        Stalled,
         /// The spec can be put into effect.
         Accepted,
         /// Everything that the spec refers to exists.
@@ -78,7 +80,7 @@ impl ConditionType {
     /// The status that it has when all is well.
     pub fn healthy(self) -> &'static str {
         match self {
-            Self::Progressing | Self::Degraded | Self::UpdateAvailable => "False",
+            Self::Progressing | Self::Degraded | Self::Stalled | Self::UpdateAvailable => "False",
             _ => "True",
         }
     }
@@ -94,7 +96,7 @@ impl ConditionType {
         let of_failures = matches!(reason, R::ObserveFailed | R::ApplyFailed);
         let of_what_was_not_reached = of_failures || reason == R::NotAccepted;
         let of_pods = matches!(reason, R::PodsNotAnswering | R::PodsNotReady | R::ScaledToZero);
-        reason == R::AsExpected && !matches!(self, Self::RelayConnected | Self::Managed)
+        reason == R::AsExpected && !matches!(self, Self::RelayConnected | Self::Managed | Self::Stalled)
             || match self {
                 Self::Ready => {
                     reason == R::ScaledToZero || Self::Degraded.can_have(reason) || Self::Progressing.can_have(reason)
@@ -113,6 +115,9 @@ impl ConditionType {
                         || matches!(reason, R::Invalid | R::NameConflict | R::ConfigRejected | R::KedaMissing)
                         || matches!(reason, R::ZoneLost | R::ZoneUnschedulable | R::PodsNotCreated | R::PodsFailing)
                         || matches!(reason, R::ProgressDeadlineExceeded | R::RolloutHalted | R::RolledBack)
+                }
+                Self::Stalled => {
+                    matches!(reason, R::Invalid | R::NameConflict | R::RolloutHalted | R::RolledBack)
                 }
                 Self::Accepted => of_what_was_not_reached || matches!(reason, R::Invalid | R::NameConflict),
                 Self::ResolvedRefs => of_what_was_not_reached || of_references,

@@ -1,7 +1,7 @@
 //! `Progressing`, `Degraded` and `Ready`: the sums of the other conditions.
 
 use super::{
-    Reason,
+    ConditionType, Reason,
     build::Failure,
     pools::PoolFacts,
     rollout,
@@ -78,6 +78,12 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
         }
     }
     Verdict::new(Holds::False, Reason::AsExpected, "nothing is wrong")
+}
+
+/// What is wrong needs somebody to change the spec, or an object in the way: what kstatus calls stalled. Absent otherwise.
+pub(super) fn stalled(degraded: &Verdict) -> Option<Verdict> {
+    let stalled = degraded.is_true() && ConditionType::Stalled.can_have(degraded.reason);
+    stalled.then(|| degraded.clone())
 }
 
 /// Something is on its way: pods, or a configuration to them.

@@ -12,6 +12,7 @@ mod clients;
 mod disturbances;
 mod embedded;
 mod jetstream;
+mod gitops;
 mod plugin;
 mod refusals;
 mod relay;

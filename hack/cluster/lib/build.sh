@@ -6,14 +6,16 @@
 
 MODULES=(kubernetes etcd coredns metrics-server helm pause)
 # Built when asked for: no part of a cluster.
-OTHER_MODULES=(nats-server)
+OTHER_MODULES=(nats-server argocd source-controller kustomize-controller)
 BUILD_FLAGS=(-trimpath -buildvcs=false)
 
 # What to build in a module's folder.
 module_package() {
   case $1 in
+    argocd) echo github.com/argoproj/argo-cd/v3/cmd ;;
     etcd) echo go.etcd.io/etcd/server/v3 ;;
     helm) echo helm.sh/helm/v3/cmd/helm ;;
+    kustomize-controller | source-controller) echo "github.com/fluxcd/$1" ;;
     metrics-server) echo sigs.k8s.io/metrics-server/cmd/metrics-server ;;
     nats-server) echo github.com/nats-io/nats-server/v2 ;;
     *) echo . ;;
@@ -96,6 +98,14 @@ build_times() {
     dir=$(module_dir "$module")
     [[ ! -s $dir/seconds ]] || echo "$module $(<"$dir/seconds")"
   done
+}
+
+# Where the source of the program that a module builds is, for what else it brings, such as CRDs.
+module_source() { # MODULE
+  need_go
+  cd "$HERE/go/$1"
+  export GOCACHE=${GOCACHE:-$CACHE/go/build} GOMODCACHE=${GOMODCACHE:-$CACHE/go/mod}
+  GOTOOLCHAIN=local GOFLAGS="-mod=readonly -modcacherw" GOWORK=off go list -f '{{.Module.Dir}}' "$(module_package "$1")"
 }
 
 # Where a program is; builds its module when it is missing.

@@ -1,6 +1,7 @@
 //! What users read in which situation.
 
 mod autoscaling;
+mod fixtures;
 mod pods;
 mod reports;
 mod spec;

@@ -1,0 +1,4 @@
+-- Any new text in the annotation starts a rotation.
+obj.metadata.annotations = obj.metadata.annotations or {}
+obj.metadata.annotations["stompbroker.dev/rotate-credentials"] = os.date("!%Y-%m-%dT%XZ")
+return obj
