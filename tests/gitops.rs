@@ -125,10 +125,11 @@ fn argo_cd_waits_for_the_operator_and_knows_what_is_suspended() {
 #[test]
 fn argo_cds_actions_write_what_the_operator_acts_on() {
     let healthy = fixture("healthy");
+    // The list says of each whether it is disabled.
     let Some(listed) = argocd(&["list-actions"], &healthy) else { return };
     for (action, written) in [("restart", "restart: "), ("rotate-credentials", "stompbroker.dev/rotate-credentials: ")]
     {
-        assert!(listed.lines().any(|line| line.contains(action) && line.contains("true")), "{action}: {listed}");
+        assert!(listed.lines().any(|line| line.contains(action) && line.contains("false")), "{action}: {listed}");
         let changes = argocd(&["run-action", action], &healthy).unwrap();
         assert!(changes.contains(written), "{action}: {changes}");
     }

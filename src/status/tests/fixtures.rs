@@ -18,7 +18,7 @@ const FIXTURES: [(&str, Spoil); 9] = [
     }),
     ("rolling-out", |world| world.zone_a().updated = 1),
     ("pods-not-answering", |world| world.observed.pods[3].admin = Some(Err("connection refused".to_owned()))),
-    ("invalid", |world| world.broker.spec.image = Some("not an image".to_owned())),
+    ("invalid", |world| world.broker.spec.heartbeat = "20s".parse().unwrap()),
     ("secret-not-found", |world| {
         world.observed.referenced_secrets.insert("s".to_owned(), SecretView::Missing);
     }),
