@@ -101,7 +101,7 @@ pub enum Engine {
     /// To an upstream broker.
     Relay(Box<RelayEngine>),
     /// Over NATS.
-    JetStream(JetStreamEngine),
+    JetStream(Box<JetStreamEngine>),
 }
 
 /// A Secret that clients log in with.

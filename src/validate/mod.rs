@@ -83,7 +83,7 @@ fn engine(broker: &StompBroker, errors: &mut Vec<SpecError>) -> Option<Engine> {
     match (engine.embedded, engine.relay, engine.jet_stream) {
         (Some(embedded), None, None) => Some(Engine::Embedded(embedded)),
         (None, Some(relay), None) => Some(Engine::Relay(Box::new(relay))),
-        (None, None, Some(engine)) => Some(Engine::JetStream(engine)),
+        (None, None, Some(engine)) => Some(Engine::JetStream(Box::new(engine))),
         (Some(_), _, _) | (_, Some(_), _) => {
             errors.push(SpecError::invalid(
                 "spec.engine",

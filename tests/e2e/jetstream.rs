@@ -21,7 +21,7 @@ use crate::{
 /// Volumes for the NATS servers: a folder of this machine in each zone, as the default StorageClass.
 struct Volumes {
     class: Api<StorageClass>,
-    volumes: Api<PersistentVolume>,
+    api: Api<PersistentVolume>,
     folder: PathBuf,
 }
 
@@ -30,7 +30,7 @@ const CLASS: &str = "e2e-local";
 impl Volumes {
     async fn new(world: &World) -> Self {
         let folder = env::temp_dir().join("stompbroker-e2e-nats");
-        let this = Self { class: Api::all(world.client.clone()), volumes: Api::all(world.client.clone()), folder };
+        let this = Self { class: Api::all(world.client.clone()), api: Api::all(world.client.clone()), folder };
         this.remove().await;
         let parameters = PatchParams::apply("e2e").force();
         let default = json!({"storageclass.kubernetes.io/is-default-class": "true"});
@@ -49,7 +49,7 @@ impl Volumes {
                 "capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": CLASS,
                 "persistentVolumeReclaimPolicy": "Retain", "local": {"path": path},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [in_zone]}]}}}});
-            this.volumes.patch(&name, &parameters, &Patch::Apply(volume)).await.unwrap();
+            this.api.patch(&name, &parameters, &Patch::Apply(volume)).await.unwrap();
         }
         this
     }
@@ -58,9 +58,9 @@ impl Volumes {
         let _ = self.class.delete(CLASS, &DeleteParams::default()).await;
         for zone in ZONES {
             let name = format!("{CLASS}-{zone}");
-            let _ = self.volumes.delete(&name, &DeleteParams::default()).await;
+            let _ = self.api.delete(&name, &DeleteParams::default()).await;
             eventually(SOON, &format!("the volume {name} to go"), || async {
-                match self.volumes.get_opt(&name).await.unwrap() {
+                match self.api.get_opt(&name).await.unwrap() {
                     None => Ok(()),
                     Some(volume) => Err(volume.status),
                 }

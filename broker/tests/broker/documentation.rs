@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::Path,
 };
 
@@ -205,7 +207,8 @@ fn the_reference_of_the_configuration_is_current() {
          file\nhas changed. `[]` stands for the members of a list.\n",
     );
     for (part, rows) in parts {
-        page += &format!("\n## {part}\n\n| key | read | default | meaning |\n|---|---|---|---|\n{}", rows.concat());
+        write!(page, "\n## {part}\n\n| key | read | default | meaning |\n|---|---|---|---|\n{}", rows.concat())
+            .unwrap();
     }
     assert_current("broker-config.md", &page);
 }
@@ -223,7 +226,7 @@ async fn the_reference_of_metrics_is_current() {
         let kind = kinds[name];
         let series = sample(name, kind);
         let of = labels.get(&series).into_iter().flatten().map(|label| format!("`{label}`")).collect::<Vec<_>>();
-        page += &format!("| `{series}` | {kind} | {} | {help} |\n", of.join(" "));
+        writeln!(page, "| `{series}` | {kind} | {} | {help} |", of.join(" ")).unwrap();
     }
     assert_current("metrics.md", &page);
 }
