@@ -53,6 +53,14 @@ module_dir() { # MODULE -> its folder in bin/
   echo "$CACHE/bin/$1-${hash:0:12}"
 }
 
+# Go in a module's folder, as it is pinned there. Go's own caches live with ours, unless the user has set them.
+go_in() { # MODULE ARGS...
+  local module=$1
+  shift
+  env -C "$HERE/go/$module" GOCACHE="${GOCACHE:-$CACHE/go/build}" GOMODCACHE="${GOMODCACHE:-$CACHE/go/mod}" \
+    CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-mod=readonly -modcacherw" GOWORK=off go "$@"
+}
+
 build_module() { # MODULE
   local module=$1 dir scratch started program lock
   dir=$(module_dir "$module")
@@ -67,11 +75,7 @@ build_module() { # MODULE
     scratch=$(mktemp -d "$CACHE/bin/.$module.XXXXXX")
     (
       exec {lock}>&- # an orphaned compiler must not hold up the next build
-      cd "$HERE/go/$module"
-      # Go's own caches live with ours, unless the user has set them.
-      export GOCACHE=${GOCACHE:-$CACHE/go/build} GOMODCACHE=${GOMODCACHE:-$CACHE/go/mod}
-      export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS="-mod=readonly -modcacherw" GOWORK=off
-      go build "${BUILD_FLAGS[@]}" -ldflags "$(module_ldflags "$module")" \
+      go_in "$module" build "${BUILD_FLAGS[@]}" -ldflags "$(module_ldflags "$module")" \
         -o "$scratch/$module" "$(module_package "$module")" >"$scratch/build.log" 2>&1
     ) || { cat "$scratch/build.log" >&2; rm -rf "$scratch"; die "building $module failed"; }
     for program in $(module_programs "$module"); do
@@ -103,9 +107,7 @@ build_times() {
 # Where the source of the program that a module builds is, for what else it brings, such as CRDs.
 module_source() { # MODULE
   need_go
-  cd "$HERE/go/$1"
-  export GOCACHE=${GOCACHE:-$CACHE/go/build} GOMODCACHE=${GOMODCACHE:-$CACHE/go/mod}
-  GOTOOLCHAIN=local GOFLAGS="-mod=readonly -modcacherw" GOWORK=off go list -f '{{.Module.Dir}}' "$(module_package "$1")"
+  go_in "$1" list -f '{{.Module.Dir}}' "$(module_package "$1")"
 }
 
 # Where a program is; builds its module when it is missing.
