@@ -11,14 +11,14 @@ use std::{
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
-    Api, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::world::{ROLLOUT, SOON, World, eventually, example};
+use crate::world::{ROLLOUT, SOON, World, client, eventually, example};
 
 const NAMESPACE: &str = "e2e-gitops";
 const SYNC: &str = "messaging";
@@ -117,9 +117,45 @@ fn example_of_flux(url: &str) -> (Value, Value) {
     (source, sync)
 }
 
-fn api(world: &World, group: &str, kind: &str) -> Api<DynamicObject> {
+fn api(client: &Client, group: &str, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
-    Api::namespaced_with(world.client.clone(), NAMESPACE, &resource)
+    Api::namespaced_with(client.clone(), NAMESPACE, &resource)
+}
+
+fn sources(client: &Client) -> Api<DynamicObject> {
+    api(client, "source.toolkit.fluxcd.io", "GitRepository")
+}
+
+fn syncs(client: &Client) -> Api<DynamicObject> {
+    api(client, "kustomize.toolkit.fluxcd.io", "Kustomization")
+}
+
+/// Takes the finalizers off that only running controllers would take off, also after a run that failed.
+async fn let_go(client: &Client) {
+    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    for api in [syncs(client), sources(client)] {
+        // There may be neither object nor kind.
+        let _ = api.patch(SYNC, &PatchParams::default(), &free).await;
+    }
+}
+
+/// Asks a controller to look now, and waits for what it says then: the status and message of `Ready`.
+async fn settled(api: &Api<DynamicObject>, token: &str) -> (String, String) {
+    let ask = Patch::Merge(json!({"metadata": {"annotations": {REQUESTED: token}}}));
+    api.patch(SYNC, &PatchParams::default(), &ask).await.unwrap();
+    eventually(ROLLOUT, &format!("an answer to {token}"), || async {
+        let seen = api.get(SYNC).await.unwrap().data["status"].clone();
+        let conditions = seen["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match ready {
+            Some(ready) if seen["lastHandledReconcileAt"] == json!(token) && ready["status"] != "Unknown" => {
+                Ok((text(&ready["status"]), text(&ready["message"])))
+            }
+            _ => Err(seen),
+        }
+    })
+    .await
 }
 
 struct Flux<'a> {
@@ -134,26 +170,9 @@ impl Flux<'_> {
     async fn sync(&mut self) -> (String, String) {
         self.asked += 1;
         let token = format!("request-{}", self.asked);
-        let ask = Patch::Merge(json!({"metadata": {"annotations": {REQUESTED: token}}}));
-        for (kind, api) in [("GitRepository", &self.sources), ("Kustomization", &self.syncs)] {
-            api.patch(SYNC, &PatchParams::default(), &ask).await.unwrap();
-            eventually(ROLLOUT, &format!("the {kind} to be looked at"), || async {
-                let seen = api.get(SYNC).await.unwrap().data["status"].clone();
-                if seen["lastHandledReconcileAt"] == json!(token) { Ok(()) } else { Err(seen) }
-            })
-            .await;
-        }
-        eventually(ROLLOUT, "the sync to end", || async {
-            let seen = self.syncs.get(SYNC).await.unwrap().data["status"].clone();
-            let conditions = seen["conditions"].as_array().cloned().unwrap_or_default();
-            let ready = conditions.iter().find(|condition| condition["type"] == "Ready");
-            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            match ready {
-                Some(ready) if ready["status"] != "Unknown" => Ok((text(&ready["status"]), text(&ready["message"]))),
-                _ => Err(seen),
-            }
-        })
-        .await
+        let (source, message) = settled(&self.sources, &token).await;
+        assert_eq!(source, "True", "{message}");
+        settled(&self.syncs, &token).await
     }
 
     async fn generation(&self, name: &str) -> i64 {
@@ -163,6 +182,7 @@ impl Flux<'_> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flux_syncs_heals_drift_once_fails_early_and_prunes() {
+    let_go(&client().await).await;
     let world = World::new(NAMESPACE).await;
     let git = Git::new();
     let logs = tempfile::tempdir().unwrap();
@@ -175,8 +195,7 @@ async fn flux_syncs_heals_drift_once_fails_early_and_prunes() {
     let name = broker["metadata"]["name"].as_str().unwrap().to_owned();
     git.publish(&[&broker]);
     let (source, sync) = example_of_flux(&git.url());
-    let sources = api(&world, "source.toolkit.fluxcd.io", "GitRepository");
-    let syncs = api(&world, "kustomize.toolkit.fluxcd.io", "Kustomization");
+    let (sources, syncs) = (sources(&world.client), syncs(&world.client));
     let parameters = PatchParams::apply("e2e");
     sources.patch(SYNC, &parameters, &Patch::Apply(&source)).await.unwrap();
     syncs.patch(SYNC, &parameters, &Patch::Apply(&sync)).await.unwrap();
@@ -218,10 +237,6 @@ async fn flux_syncs_heals_drift_once_fails_early_and_prunes() {
     git.publish(&[&broker]);
     assert_eq!(flux.sync().await.0, "True");
     assert!(world.brokers().get_opt("taken").await.unwrap().is_none(), "what is no longer in Git is still there");
-    // Without finalizers of controllers that are about to go.
-    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    for api in [&flux.syncs, &flux.sources] {
-        api.patch(SYNC, &PatchParams::default(), &free).await.unwrap();
-    }
+    let_go(&world.client).await;
     world.remove().await;
 }

@@ -44,12 +44,7 @@ pub struct World {
 impl World {
     /// Connects, and makes the namespace anew.
     pub async fn new(namespace: &str) -> Self {
-        let path = env::var("STOMPBROKER_E2E_KUBECONFIG").expect(
-            "STOMPBROKER_E2E_KUBECONFIG must name the kubeconfig of a cluster with the operator: run `make test-e2e`",
-        );
-        let kubeconfig = Kubeconfig::read_from(PathBuf::from(path)).expect("the kubeconfig must be readable");
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        config.read_timeout = Some(Duration::from_secs(30));
+        let mut config = config().await;
         let client = Client::try_from(config.clone()).unwrap();
         config.default_retry = false;
         let once = Client::try_from(config).unwrap();
@@ -188,6 +183,21 @@ impl World {
     pub async fn deployment(&self, name: &str) -> Option<Deployment> {
         self.api::<Deployment>().get_opt(name).await.unwrap()
     }
+}
+
+async fn config() -> Config {
+    let path = env::var("STOMPBROKER_E2E_KUBECONFIG").expect(
+        "STOMPBROKER_E2E_KUBECONFIG must name the kubeconfig of a cluster with the operator: run `make test-e2e`",
+    );
+    let kubeconfig = Kubeconfig::read_from(PathBuf::from(path)).expect("the kubeconfig must be readable");
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.read_timeout = Some(Duration::from_secs(30));
+    config
+}
+
+/// Connects to the cluster under test.
+pub async fn client() -> Client {
+    Client::try_from(config().await).unwrap()
 }
 
 fn key(secret: &Secret, name: &str) -> String {
