@@ -208,14 +208,8 @@ impl<'a> Pass<'a> {
             return self.one(object, live.as_ref()).await;
         }
         let seen = observed.deployments.get(&name).map(|seen| seen.version.to_string());
-        match self.guarded(object, seen, live.as_ref()).await {
-            Err(Error::Apply { source: kube::Error::Api(status), .. }) if status.is_conflict() => {
-                self.outcome.outdated = true;
-                return Ok(());
-            }
-            written => written?,
-        }
-        if !replaces {
+        let written = self.guarded(object, seen, live.as_ref()).await;
+        if !self.unless_outdated(written)? || !replaces {
             return Ok(());
         }
         let names: Vec<_> = zone.reasons.iter().map(|reason| reason.as_str()).collect();
@@ -224,6 +218,18 @@ impl<'a> Pass<'a> {
             self.context.metrics.zone_restarts.get_or_create(&ReasonLabel { reason }).inc();
         }
         Ok(())
+    }
+
+    /// Whether a write that names the version that was seen was made. An object that has another one by now is left for the
+    /// next pass.
+    pub(crate) fn unless_outdated(&mut self, written: Result<(), Error>) -> Result<bool, Error> {
+        match written {
+            Err(Error::Apply { source: kube::Error::Api(status), .. }) if status.is_conflict() => {
+                self.outcome.outdated = true;
+                Ok(false)
+            }
+            written => written.map(|()| true),
+        }
     }
 
     /// Writes `object` unless `live` still is what was made of it before.

@@ -64,14 +64,10 @@ async fn open(
         pass.outcome.outdated = true;
         return Ok(());
     }
-    match pass.guarded(wanted, version, live).await {
-        Err(Error::Apply { source: kube::Error::Api(status), .. }) if status.is_conflict() => {
-            pass.outcome.outdated = true;
-            return Ok(());
-        }
-        written => written?,
+    let written = pass.guarded(wanted, version, live).await;
+    if pass.unless_outdated(written)? {
+        info!(name, zone, "all pods of a zone may be evicted");
     }
-    info!(name, zone, "all pods of a zone may be evicted");
     Ok(())
 }
 

@@ -174,14 +174,8 @@ pub(super) async fn apply(
     let remembered = Remembered::of(&live).after(login);
     let mut body = secret(login, values.after(login.step, fresh), remembered);
     body.metadata.resource_version = live.resource_version();
-    match pass.write(body, desired, Some(entry)).await {
-        Err(Error::Apply { source: kube::Error::Api(status), .. }) if status.is_conflict() => {
-            pass.outcome.outdated = true;
-            return Ok(());
-        }
-        written => written?,
-    }
-    if login.step != Step::Keep {
+    let written = pass.write(body, desired, Some(entry)).await;
+    if pass.unless_outdated(written)? && login.step != Step::Keep {
         let reason = login.step.as_str();
         info!(name, step = reason, "a login is rotated");
         pass.context.metrics.rotation_steps.get_or_create(&ReasonLabel { reason }).inc();

@@ -59,11 +59,9 @@ pub(super) async fn preview(
     for login in logins {
         look.secret(login.metadata.name.as_deref(), login.step, secrets);
     }
-    for secret in generated {
-        look.secret(secret.metadata.name.as_deref(), Step::Keep, secrets);
-    }
-    for secret in nats_secrets {
-        look.secret(secret.metadata.name.as_deref(), Step::Keep, secrets);
+    let generated = generated.iter().map(|secret| &secret.metadata);
+    for metadata in generated.chain(nats_secrets.iter().map(|secret| &secret.metadata)) {
+        look.secret(metadata.name.as_deref(), Step::Keep, secrets);
     }
     for claim in persistent_volume_claims {
         look.one(claim, sites.claims.get(&claim.name_any())).await?;

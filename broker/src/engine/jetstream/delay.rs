@@ -39,11 +39,7 @@ impl Delayer {
 
     /// Runs until `stop` is cancelled.
     pub(super) async fn run(self, stop: CancellationToken) {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.serve() => {}
-        }
+        stop.run_until_cancelled(self.serve()).await;
     }
 
     async fn serve(&self) {

@@ -44,11 +44,7 @@ impl Spreader {
 
     /// Runs until `stop` is cancelled.
     pub(super) async fn run(self, stop: CancellationToken) {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            () = self.look_again_and_again() => {}
-        }
+        stop.run_until_cancelled(self.look_again_and_again()).await;
     }
 
     async fn look_again_and_again(&self) {
