@@ -142,6 +142,9 @@ impl Mailbox {
     /// Does with a delivery that nobody accounts for, and that found the box full, what the policy says. As with
     /// [`Self::deliver_while`], nothing is put in once `live` is false.
     ///
+    /// Where the oldest are dropped, the newest is always kept, by at most one delivery beyond the capacity: what has left
+    /// the box for the output, or is accounted for, may fill the capacity and can make no room for it.
+    ///
     /// # Errors
     /// [`Full`] where the policy is to close the session.
     pub fn overflow(&self, live: &AtomicBool, delivery: Delivery) -> Result<(), Full> {
@@ -181,11 +184,8 @@ impl Mailbox {
             _ => true,
         });
         self.octets.fetch_sub(freed, Ordering::SeqCst);
-        if self.reserve(size).is_ok() {
-            self.push(events, Event::Delivery(delivery));
-        } else {
-            dropped += 1;
-        }
+        self.octets.fetch_add(size, Ordering::SeqCst);
+        self.push(events, Event::Delivery(delivery));
         self.count_dropped(dropped);
     }
 
@@ -426,7 +426,21 @@ mod tests {
         let kept = Delivery { tag: Some(crate::engine::DeliveryTag(1)), ..delivery(7) };
         mailbox.deliver(kept).unwrap();
         mailbox.overflow(&live, delivery(8)).unwrap();
-        assert_eq!((bodies(&mailbox), mailbox.take_dropped()), (vec![7], 1));
+        mailbox.overflow(&live, delivery(9)).unwrap();
+        assert_eq!((bodies(&mailbox), mailbox.take_dropped()), (vec![7, 9], 1));
+    }
+
+    #[test]
+    fn the_newest_is_kept_where_all_room_is_taken_by_what_has_left_for_the_output() {
+        let (mailbox, live) = (Mailbox::new(1), AtomicBool::new(true));
+        mailbox.set_policy(SlowConsumers::DropOldest);
+        mailbox.deliver(delivery(7)).unwrap();
+        assert_eq!(bodies(&mailbox), [7], "taken, and not released");
+        for octets in [8, 9] {
+            mailbox.overflow(&live, delivery(octets)).unwrap();
+            assert_eq!(mailbox.octets(), delivery(7).message.size() + delivery(octets).message.size());
+        }
+        assert_eq!((bodies(&mailbox), mailbox.take_dropped()), (vec![9], 1));
     }
 
     #[test]
