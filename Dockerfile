@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1.7
 # Two images of one static binary each:
-#   docker build --target broker   -t ghcr.io/stompbroker/stompbroker:0.1.0 .
-#   docker build --target operator -t ghcr.io/stompbroker/stompbroker-operator:0.1.0 .
+#   docker build --target broker   -t ghcr.io/stompbroker/stompbroker:0.2.0 .
+#   docker build --target operator -t ghcr.io/stompbroker/stompbroker-operator:0.2.0 .
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /source
