@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Writes the OLM bundle: the ClusterServiceVersion from the chart's objects, the CRD, annotations and bundle.Dockerfile.
 
-usage: bundle VERSION CRD EXAMPLE OUTPUT <objects-of-the-chart.yaml
+usage: bundle VERSION CRD EXAMPLE ICON OUTPUT <objects-of-the-chart.yaml
 
 Rights go into `permissions`, which OLM grants in the namespaces of the OperatorGroup, and over the cluster only where that
 is for all namespaces. Needs python3-yaml.
 """
 
+import base64
 import json
 import pathlib
 import sys
@@ -14,7 +15,7 @@ import sys
 import yaml
 
 PACKAGE = "stompbroker-operator"
-CHANNEL = "alpha"
+CHANNEL = "candidate"
 # What OLM's own tools read, in the image and beside it.
 ANNOTATIONS = {
     "operators.operatorframework.io.bundle.mediatype.v1": "registry+v1",
@@ -49,7 +50,7 @@ def deployment(objects):
     return {"name": PACKAGE, "label": dict(spec["selector"]["matchLabels"]), "spec": spec}
 
 
-def service_version(objects, crd, example, version):
+def service_version(objects, crd, example, icon, version):
     """The ClusterServiceVersion."""
     operator = deployment(objects)
     rules = one(objects, "ClusterRole", PACKAGE)["rules"] + one(objects, "Role", PACKAGE + "-leader-election")["rules"]
@@ -92,6 +93,7 @@ def service_version(objects, crd, example, version):
             "minKubeVersion": "1.31.0",
             "keywords": ["stomp", "websocket", "messaging", "rabbitmq", "spring"],
             "provider": {"name": "Stompbroker"},
+            "icon": [{"base64data": base64.b64encode(icon).decode(), "mediatype": "image/svg+xml"}],
             "links": [{"name": "Documentation", "url": "https://github.com/stompbroker/stompbroker/tree/main/docs"}],
             "installModes": [
                 {"type": mode, "supported": True}
@@ -110,11 +112,12 @@ def service_version(objects, crd, example, version):
 
 
 def main():
-    version, crd, example, output = sys.argv[1:]
+    version, crd, example, icon, output = sys.argv[1:]
     objects = [document for document in yaml.safe_load_all(sys.stdin) if document]
     crd_text = pathlib.Path(crd).read_text()
     example = yaml.safe_load(pathlib.Path(example).read_text())
-    service = service_version(objects, yaml.safe_load(crd_text), example, version)
+    icon = pathlib.Path(icon).read_bytes()
+    service = service_version(objects, yaml.safe_load(crd_text), example, icon, version)
     output = pathlib.Path(output)
     files = {
         f"bundle/manifests/{PACKAGE}.clusterserviceversion.yaml": HEADER + yaml.safe_dump(service, width=120),

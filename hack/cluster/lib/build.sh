@@ -6,7 +6,7 @@
 
 MODULES=(kubernetes etcd coredns metrics-server helm pause)
 # Built when asked for: no part of a cluster.
-OTHER_MODULES=(nats-server argocd source-controller kustomize-controller)
+OTHER_MODULES=(nats-server argocd source-controller kustomize-controller bundle-validate)
 BUILD_FLAGS=(-trimpath -buildvcs=false)
 
 # What to build in a module's folder.
