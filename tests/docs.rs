@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may fail the test")]
 
+#[path = "fixtures/documents.rs"]
+mod documents;
 mod fixtures;
 
 use std::{
@@ -9,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use documents::{blocks, commands, documents, stale, tested};
 use fixtures::{assume_references, schema};
 use kube::core::cel::Validator;
 use serde_json::Value;
@@ -16,25 +19,6 @@ use stompbroker_operator::{cli, validate::validate};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The documents with their text.
-fn documents() -> Vec<(PathBuf, String)> {
-    let root = root();
-    let mut files: Vec<_> =
-        ["README.md", "CONTRIBUTING.md", "broker/README.md", "kubectl/README.md", "deploy/README.md"]
-            .map(|name| root.join(name))
-            .into();
-    files.extend(fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path()));
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
-    files.sort();
-    files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
-}
-
-/// The fenced blocks of a language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
-    let fence = format!("```{language}\n");
-    text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
 #[test]
@@ -75,6 +59,20 @@ fn every_make_target_in_the_documents_exists() {
         }
     }
     assert!(seen >= 4, "only {seen} targets were found, so they are not looked for as they are written");
+}
+
+#[test]
+fn every_command_in_the_documents_is_tested_or_says_why_not() {
+    let commands = commands();
+    for command in &commands {
+        assert!(
+            tested(&command.line).is_some(),
+            "{}: say in tests/fixtures/documents.rs how this is tested: {}",
+            command.file.display(),
+            command.line
+        );
+    }
+    assert_eq!(stale(&commands), Vec::<&str>::new(), "no document has them, or the file that tests them is not there");
 }
 
 /// The name that a heading has as a target of links.

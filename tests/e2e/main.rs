@@ -18,4 +18,6 @@ mod refusals;
 mod relay;
 mod stomp;
 mod uninstall;
+mod upgrade;
+mod walkthrough;
 mod world;

@@ -133,6 +133,18 @@ async fn the_plugin_shows_a_broker_foresees_changes_and_has_the_handles_of_day_t
     ready(false).await;
     assert!(succeed(&["drain", &pod_name, "--cancel"]).await.ends_with("serves\n"));
     ready(true).await;
+
+    let mut session = Client::tcp(stomp, &login).await.unwrap();
+    let rotated = succeed(&["rotate", name, "--wait"]).await;
+    assert!(rotated.contains(&format!("client ({name}-client): Draining")), "{rotated}");
+    let new = world.login(&format!("{name}-client")).await;
+    assert_ne!(new.password, login.password);
+    for accepted in [&login, &new] {
+        Client::tcp(stomp, accepted).await.unwrap();
+    }
+    succeed(&["rotate", name, "--revert", "--wait"]).await;
+    assert_eq!(world.login(&format!("{name}-client")).await.password, login.password);
+    session.publish("/topic/prices", "as before").await.unwrap();
     world.remove().await;
 }
 

@@ -44,11 +44,7 @@ pub struct World {
 impl World {
     /// Connects, and makes the namespace anew.
     pub async fn new(namespace: &str) -> Self {
-        let mut config = config().await;
-        let client = Client::try_from(config.clone()).unwrap();
-        config.default_retry = false;
-        let once = Client::try_from(config).unwrap();
-        let world = Self { client, once, namespace: namespace.to_owned() };
+        let world = Self::of(namespace).await;
         world.remove().await;
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
         let labels = BTreeMap::from([("pod-security.kubernetes.io/enforce".to_owned(), "restricted".to_owned())]);
@@ -56,6 +52,15 @@ impl World {
         let wanted = Namespace { metadata, ..Namespace::default() };
         namespaces.create(&PostParams::default(), &wanted).await.unwrap();
         world
+    }
+
+    /// Connects to a namespace as it is.
+    pub async fn of(namespace: &str) -> Self {
+        let mut config = config().await;
+        let client = Client::try_from(config.clone()).unwrap();
+        config.default_retry = false;
+        let once = Client::try_from(config).unwrap();
+        Self { client, once, namespace: namespace.to_owned() }
     }
 
     /// Deletes the namespace and waits until it is gone.
