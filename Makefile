@@ -1,7 +1,7 @@
 # What people type. The work is in scripts under hack/, each runnable by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help local demo down test lint test-unit test-integration test-e2e bench fmt generate images reproduce sbom chart up clean
+.PHONY: help local demo down test lint test-unit test-integration test-e2e bench bench-engines fmt generate images reproduce sbom chart up clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test-e2e: ## The demo's story and its disturbances on the real cluster
 
 bench: ## Figures: times, memory, API writes, image sizes
 	@hack/bench/run
+
+bench-engines: ## Throughput of three pods with each engine, and of a RabbitMQ cluster alone
+	@hack/bench/engines
 
 fmt: ## Format the Rust code
 	@cargo fmt

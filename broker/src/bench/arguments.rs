@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, str::FromStr, sync::Arc};
 use clap::{Args, Subcommand, ValueEnum};
 use stompbroker_config::GoDuration;
 
-use super::{BenchError, client::Login};
+use super::{BenchError, client::Login, measure::Processes};
 
 /// Holds the passcode where there is no `--passcode-file`.
 const PASSCODE: &str = "STOMPBROKER_BENCH_PASSCODE";
@@ -33,9 +33,17 @@ pub struct BenchArguments {
 /// The broker that is measured.
 #[derive(Clone, Debug, Args)]
 pub struct Target {
-    /// The broker: `tcp://HOST:PORT` or `ws://HOST:PORT/PATH`.
-    #[arg(long, global = true, env = "STOMPBROKER_BENCH_URL", default_value = "tcp://127.0.0.1:61613")]
-    pub url: Url,
+    /// The broker: `tcp://HOST:PORT` or `ws://HOST:PORT/PATH`; several, with commas between, for one of several nodes: each
+    /// session goes to the next, and the two of a queue pair to different ones.
+    #[arg(
+        long = "url",
+        value_name = "URL",
+        global = true,
+        env = "STOMPBROKER_BENCH_URL",
+        value_delimiter = ',',
+        default_value = "tcp://127.0.0.1:61613"
+    )]
+    pub urls: Vec<Url>,
     /// Whom to log in as; nobody by default.
     #[arg(long, global = true, env = "STOMPBROKER_BENCH_LOGIN")]
     pub login: Option<String>,
@@ -45,9 +53,10 @@ pub struct Target {
     /// The `host` header of CONNECT: RabbitMQ takes it for the virtual host.
     #[arg(long, global = true, default_value = "/")]
     pub virtual_host: String,
-    /// The broker's process, if it runs on this machine: its processor time and memory are reported too.
-    #[arg(long, global = true, value_name = "PID")]
-    pub server_pid: Option<u32>,
+    /// The broker's process, or all of them with commas between, if they run on this machine: their processor time and
+    /// memory are reported too.
+    #[arg(long = "server-pid", value_name = "PID", global = true, value_delimiter = ',')]
+    pub server_pids: Vec<u32>,
 }
 
 /// How long a run takes.
@@ -107,7 +116,7 @@ pub struct FanOut {
 }
 
 /// Pairs on queues.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Queues {
     /// Queues, each with its producer and its consumer.
     #[arg(long, default_value_t = 50)]
@@ -118,6 +127,14 @@ pub struct Queues {
     /// Messages of a pair under way at once.
     #[arg(long, default_value_t = 128)]
     pub window: usize,
+    /// Ask for a receipt for each message; until it comes, the message counts as under way.
+    #[arg(long)]
+    pub receipts: bool,
+    /// A header of every SEND and SUBSCRIBE, such as persistent:true or x-queue-type:quorum; may be repeated. By default
+    /// brokers are asked to remove the queues after the run; for those that take SEND for a declaration it must stand
+    /// there too.
+    #[arg(long = "header", value_name = "NAME:VALUE", default_value = "auto-delete:true")]
+    pub headers: Vec<Header>,
 }
 
 /// Many sessions at a fixed rate.
@@ -150,6 +167,31 @@ pub enum PeerTransport {
     Tcp,
     /// STOMP over WebSocket.
     Websocket,
+}
+
+/// A header of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What stands before the first colon.
+    pub name: String,
+    /// What stands after it.
+    pub value: String,
+}
+
+/// The text is not a header.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is not a header; write NAME:VALUE")]
+pub struct ParseHeaderError(String);
+
+impl FromStr for Header {
+    type Err = ParseHeaderError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            Some((name, value)) if !name.is_empty() => Ok(Self { name: name.to_owned(), value: value.to_owned() }),
+            _ => Err(ParseHeaderError(text.to_owned())),
+        }
+    }
 }
 
 /// Where a broker is.
@@ -202,15 +244,37 @@ impl std::fmt::Display for Url {
 /// A [`Target`] with its passcode.
 #[derive(Clone, Debug)]
 pub(super) struct Resolved {
-    pub(super) url: Url,
+    /// At least one.
+    urls: Vec<Url>,
     pub(super) login: Arc<Login>,
-    pub(super) server_pid: Option<u32>,
+    server_pids: Vec<u32>,
+}
+
+impl Resolved {
+    /// Where the session of this number goes.
+    pub(super) fn url(&self, session: usize) -> &Url {
+        &self.urls[session % self.urls.len()]
+    }
+
+    /// All of them, for people.
+    pub(super) fn address(&self) -> String {
+        self.urls.iter().map(Url::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The broker's processes, if they are known.
+    pub(super) fn server(&self) -> Option<Processes<'_>> {
+        (!self.server_pids.is_empty()).then_some(Processes(&self.server_pids))
+    }
 }
 
 impl Target {
     /// Reads the passcode.
     pub(super) fn resolve(self) -> Result<Resolved, BenchError> {
-        let Self { url, login, passcode_file, virtual_host, server_pid } = self;
+        let Self { urls, login, passcode_file, virtual_host, server_pids } = self;
+        if urls.is_empty() {
+            let remedy = "give the address of a broker";
+            return Err(BenchError::Argument { flag: "--url", value: "not given".to_owned(), remedy });
+        }
         let passcode = match passcode_file {
             Some(file) => match std::fs::read_to_string(&file) {
                 Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
@@ -218,7 +282,7 @@ impl Target {
             },
             None => std::env::var(PASSCODE).ok(),
         };
-        Ok(Resolved { url, login: Arc::new(Login { name: login, passcode, virtual_host }), server_pid })
+        Ok(Resolved { urls, login: Arc::new(Login { name: login, passcode, virtual_host }), server_pids })
     }
 }
 
@@ -232,6 +296,16 @@ mod tests {
             assert_eq!(text.parse::<Url>().unwrap().to_string(), text);
         }
         assert_eq!("ws://h:1".parse::<Url>().unwrap().path, "/");
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value_that_may_have_colons_or_be_empty() {
+        for (text, name, value) in [("a:b:c", "a", "b:c"), ("a:", "a", "")] {
+            assert_eq!(text.parse(), Ok(Header { name: name.to_owned(), value: value.to_owned() }));
+        }
+        for text in ["a", ":b", ""] {
+            assert_eq!(text.parse::<Header>(), Err(ParseHeaderError(text.to_owned())));
+        }
     }
 
     #[test]

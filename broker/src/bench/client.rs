@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    arguments::{PeerTransport, Resolved},
+    arguments::{PeerTransport, Resolved, Url},
     frames::{Framing, put_frame},
     scan::{ScanError, Scanner},
 };
@@ -110,20 +110,20 @@ pub(super) struct Sender {
 }
 
 impl Client {
-    /// Connects and logs in. `heartbeat` is the header of that name.
-    pub(super) async fn open(target: &Resolved, heartbeat: &str) -> Result<Self, ClientError> {
-        timeout(PATIENCE, Self::log_in(target, heartbeat)).await.unwrap_or(Err(ClientError::Silent("CONNECTED")))
+    /// Connects the session of this number and logs in. `heartbeat` is the header of that name.
+    pub(super) async fn open(target: &Resolved, number: usize, heartbeat: &str) -> Result<Self, ClientError> {
+        let session = Self::log_in(target.url(number), &target.login, heartbeat);
+        timeout(PATIENCE, session).await.unwrap_or(Err(ClientError::Silent("CONNECTED")))
     }
 
-    async fn log_in(target: &Resolved, heartbeat: &str) -> Result<Self, ClientError> {
-        let url = &target.url;
+    async fn log_in(url: &Url, login: &Login, heartbeat: &str) -> Result<Self, ClientError> {
         let failed = |source| ClientError::Connect { url: url.to_string(), source };
         let mut stream = TcpStream::connect(&url.authority).await.map_err(failed)?;
         stream.set_nodelay(true)?;
         let framing = match url.transport {
             PeerTransport::Tcp => Framing::Tcp,
             PeerTransport::Websocket => {
-                upgrade(&mut stream, target).await?;
+                upgrade(&mut stream, url).await?;
                 Framing::WebSocket
             }
         };
@@ -132,7 +132,7 @@ impl Client {
             receiver: Receiver { half: read, scanner: framing.scanner() },
             sender: Sender { half: write, framing, scratch: Vec::new() },
         };
-        let Login { name, passcode, virtual_host } = &*target.login;
+        let Login { name, passcode, virtual_host } = login;
         let mut headers = vec![("accept-version", "1.2"), ("host", virtual_host), ("heart-beat", heartbeat)];
         headers.extend(name.iter().map(|name| ("login", name.as_str())));
         headers.extend(passcode.iter().map(|passcode| ("passcode", passcode.as_str())));
@@ -214,17 +214,17 @@ impl Sender {
 }
 
 /// Opens sessions that are all subscribed, a few at a time.
-pub(super) async fn open_subscribed(
+pub(super) async fn open_subscribed<'h>(
     target: &Resolved,
     heartbeat: &str,
     count: usize,
-    headers: impl Fn(usize) -> Vec<(&'static str, String)>,
+    headers: impl Fn(usize) -> Vec<(&'h str, String)>,
 ) -> Result<Vec<Client>, ClientError> {
     stream::iter(0..count)
         .map(|index| {
             let headers = headers(index);
             async move {
-                let mut client = Client::open(target, heartbeat).await?;
+                let mut client = Client::open(target, index, heartbeat).await?;
                 let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
                 client.subscribe(&headers).await?;
                 Ok(client)
@@ -235,8 +235,8 @@ pub(super) async fn open_subscribed(
         .await
 }
 
-async fn upgrade(stream: &mut TcpStream, target: &Resolved) -> Result<(), ClientError> {
-    let (url, key) = (&target.url, BASE64_STANDARD.encode(rand::random::<[u8; 16]>()));
+async fn upgrade(stream: &mut TcpStream, url: &Url) -> Result<(), ClientError> {
+    let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let request = format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: v12.stomp\r\n\r\n",

@@ -39,7 +39,7 @@ pub(super) async fn measure(target: &Resolved, timing: Timing, work: &FanOut) ->
         });
     }
     for publisher in 0..publishers {
-        let Client { receiver, mut sender } = Client::open(target, "0,0").await?;
+        let Client { receiver, mut sender } = Client::open(target, publisher, "0,0").await?;
         run.tasks.spawn(receiver.drop_all());
         let (counters, gate, topic, stop) =
             (Arc::clone(&run.counters), Arc::clone(&gate), Arc::clone(&topic), run.stop.clone());

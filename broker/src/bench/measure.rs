@@ -1,32 +1,35 @@
 //! What a process of this machine uses, as the kernel accounts for it.
 
-use std::{fs, io, time::Duration};
+use std::{fs, io, iter::Sum, time::Duration};
 
 use super::BenchError;
 
 /// Ticks of `/proc/PID/stat` in a second: `USER_HZ`, which Linux fixes at 100 for user space.
 const TICKS: u64 = 100;
 
-/// A process whose use is measured.
+/// Processes whose use is measured.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Process(pub(super) u32);
+pub(super) struct Processes<'a>(pub(super) &'a [u32]);
 
-impl Process {
-    /// Processor time of all its threads so far.
+impl Processes<'_> {
+    /// Processor time of all their threads so far.
     pub(super) fn cpu(self) -> Result<Duration, BenchError> {
-        self.read("stat", cpu)
+        self.sum("stat", cpu)
     }
 
     /// Resident memory in octets.
     pub(super) fn resident(self) -> Result<u64, BenchError> {
-        self.read("status", resident)
+        self.sum("status", resident)
     }
 
-    fn read<T>(self, file: &str, parse: fn(&str) -> Option<T>) -> Result<T, BenchError> {
-        let Self(pid) = self;
-        fs::read_to_string(format!("/proc/{pid}/{file}"))
-            .and_then(|text| parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into()))
-            .map_err(|source| BenchError::Server { pid, source })
+    fn sum<T: Sum>(self, file: &str, parse: fn(&str) -> Option<T>) -> Result<T, BenchError> {
+        let Self(pids) = self;
+        let read = |&pid| {
+            fs::read_to_string(format!("/proc/{pid}/{file}"))
+                .and_then(|text| parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into()))
+                .map_err(|source| BenchError::Server { pid, source })
+        };
+        pids.iter().map(read).sum()
     }
 }
 
@@ -56,8 +59,15 @@ mod tests {
     }
 
     #[test]
+    fn what_several_processes_use_is_added_up() {
+        let own = std::process::id();
+        let (one, two) = (Processes(&[own]), Processes(&[own, own]));
+        assert!(two.resident().unwrap() > one.resident().unwrap());
+    }
+
+    #[test]
     fn a_process_that_is_not_there_is_named() {
-        let error = Process(u32::MAX).cpu().unwrap_err();
+        let error = Processes(&[std::process::id(), u32::MAX]).cpu().unwrap_err();
         assert!(error.to_string().contains("4294967295"), "{error}");
     }
 }

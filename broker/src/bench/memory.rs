@@ -7,7 +7,6 @@ use super::{
     arguments::{MemoryWork, Resolved},
     client::{Shared, open_subscribed},
     fan_out::{at_least, plural},
-    measure::Process,
     report::{Memory, Report},
     sessions::SETTLING,
 };
@@ -21,7 +20,7 @@ const HEARTBEAT: &str = "0,10000";
 pub(super) async fn measure(target: &Resolved, work: &MemoryWork) -> Result<Report, BenchError> {
     let sessions = work.sessions;
     at_least("--sessions", sessions, 1)?;
-    let Some(pid) = target.server_pid else {
+    let Some(server) = target.server() else {
         return Err(BenchError::Argument {
             flag: "--server-pid",
             value: "not given".to_owned(),
@@ -32,14 +31,14 @@ pub(super) async fn measure(target: &Resolved, work: &MemoryWork) -> Result<Repo
     let headers = |_| vec![("destination", format!("/topic/{}", shared.name))];
     drop(open_subscribed(target, HEARTBEAT, WARM_UP.min(sessions), headers).await?);
     sleep(SETTLING).await;
-    let before = Process(pid).resident()?;
+    let before = server.resident()?;
     let kept = open_subscribed(target, HEARTBEAT, sessions, headers).await?;
     sleep(SETTLING).await;
-    let after = Process(pid).resident()?;
+    let after = server.resident()?;
     drop(kept);
     Ok(Report {
         work: format!("memory of {}", plural(sessions, "idle session")),
-        url: target.url.to_string(),
+        url: target.address(),
         resident: Some(after),
         memory: Some(Memory { sessions: sessions as u64, per_session: after.saturating_sub(before) / sessions as u64 }),
         ..Report::default()

@@ -29,7 +29,7 @@ mod sessions;
 use std::io::{self, Write as _};
 
 pub use self::{
-    arguments::{BenchArguments, PeerTransport, Target, Timing, Url, Work},
+    arguments::{BenchArguments, Header, PeerTransport, Target, Timing, Url, Work},
     client::ClientError,
     peer::Peer,
     report::{Latency, Memory, Report, ServerUse},
@@ -42,7 +42,7 @@ pub enum BenchError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The figures of `--server-pid` cannot be read.
-    #[error("cannot read what process {pid} uses: {source}; --server-pid needs a process of this machine")]
+    #[error("cannot read what process {pid} uses: {source}; --server-pid needs processes of this machine")]
     Server {
         /// The process.
         pid: u32,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     BenchError, ClientError,
     arguments::{Resolved, Timing},
-    measure::Process,
+    measure::Processes,
     report::{Latency, Report, ServerUse},
 };
 
@@ -118,7 +118,7 @@ impl Run {
         self.wait(timing.duration.0).await?;
         let after = self.look(target)?;
         let latency = self.latencies.as_ref().map(Latencies::take);
-        let resident = target.server_pid.map(|pid| Process(pid).resident()).transpose()?;
+        let resident = target.server().map(Processes::resident).transpose()?;
         self.stop.cancel();
         let lost = self.arrive(receivers).await?;
 
@@ -131,7 +131,7 @@ impl Run {
         let server = after.server.zip(before.server).map(|(after, before)| usage(after.saturating_sub(before)));
         Ok(Report {
             work,
-            url: target.url.to_string(),
+            url: target.address(),
             seconds,
             sent: after.sent - before.sent,
             received,
@@ -149,8 +149,8 @@ impl Run {
             at: Instant::now(),
             sent: self.counters.sent.load(Ordering::Relaxed),
             received: self.counters.received.load(Ordering::Relaxed),
-            server: target.server_pid.map(|pid| Process(pid).cpu()).transpose()?,
-            load: Process(std::process::id()).cpu()?,
+            server: target.server().map(Processes::cpu).transpose()?,
+            load: Processes(&[std::process::id()]).cpu()?,
         })
     }
 

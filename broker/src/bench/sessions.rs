@@ -35,7 +35,7 @@ pub(super) async fn measure(target: &Resolved, timing: Timing, work: &Sessions) 
             }
         });
     }
-    let Client { receiver, mut sender } = Client::open(target, "0,0").await?;
+    let Client { receiver, mut sender } = Client::open(target, 0, "0,0").await?;
     run.tasks.spawn(receiver.drop_all());
     let (counters, stop, publisher) = (Arc::clone(&run.counters), run.stop.clone(), shared.clone());
     run.tasks.spawn(async move {

@@ -43,6 +43,21 @@ async fn every_message_of_a_load_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_of_a_load_go_to_one_address_after_the_other_and_meet() {
+    let broker = BrokerUnderTest::start(&config(""));
+    let load = "queues --pairs 3 --window 5 --receipts --header persistent:true --header kind:test";
+    let report = run(&urls(&broker).join(","), load).await.unwrap();
+    assert_eq!(report.lost, 0, "{report}");
+    assert!(report.received > 0 && report.work.contains("a receipt each"), "{report}");
+    for transport in ["tcp", "websocket"] {
+        let name = format!("stompbroker_sessions_opened_total{{transport=\"{transport}\"}}");
+        assert_eq!(broker.metric(&name).await, 3, "{name}");
+    }
+    // More than fit under way: receipts came, and made room.
+    assert!(report.sent > 15, "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_do_nothing_peer_serves_every_load() {
     for transport in [PeerTransport::Tcp, PeerTransport::Websocket] {
         let peer = Peer::bind("127.0.0.1:0".parse().unwrap(), transport).await.unwrap();
