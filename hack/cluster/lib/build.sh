@@ -6,7 +6,7 @@
 
 MODULES=(kubernetes etcd coredns metrics-server helm pause)
 # Built when asked for: no part of a cluster.
-OTHER_MODULES=(nats-server argocd source-controller kustomize-controller bundle-validate)
+OTHER_MODULES=(nats-server argocd source-controller kustomize-controller bundle-validate helm-docs)
 BUILD_FLAGS=(-trimpath -buildvcs=false)
 
 # What to build in a module's folder.
@@ -15,6 +15,7 @@ module_package() {
     argocd) echo github.com/argoproj/argo-cd/v3/cmd ;;
     etcd) echo go.etcd.io/etcd/server/v3 ;;
     helm) echo helm.sh/helm/v3/cmd/helm ;;
+    helm-docs) echo github.com/norwoodj/helm-docs/cmd/helm-docs ;;
     kustomize-controller | source-controller) echo "github.com/fluxcd/$1" ;;
     metrics-server) echo sigs.k8s.io/metrics-server/cmd/metrics-server ;;
     nats-server) echo github.com/nats-io/nats-server/v2 ;;
