@@ -51,10 +51,11 @@ install_packages() { # PACKAGE...
   } >"$CACHE/apt.log" 2>&1 || die "apt-get could not install $*; see $CACHE/apt.log"
 }
 
-# Builds the Java of FOLDER with its libraries into the cache, unless it is there; prints where: `classes` and `lib/*`.
-build_java() { # NAME FOLDER
+# Builds the Java of FOLDER, and of further files, with its libraries into the cache, unless it is there; prints where: `classes`
+# and `lib/*`.
+build_java() { # NAME FOLDER [FILE]...
   local sources folder scratch
-  sources=$(find "$2/pom.xml" "$2/src" -type f -print0 | sort -z | xargs -0 cat | sha256sum)
+  sources=$(find "$2/pom.xml" "$2/src" "${@:3}" -type f -print0 | sort -z | xargs -0 cat | sha256sum)
   folder=$CACHE/$1-${sources:0:12}
   if [[ ! -d $folder ]]; then
     need java default-jdk-headless javac default-jdk-headless mvn maven
@@ -62,6 +63,7 @@ build_java() { # NAME FOLDER
     mkdir -p "$CACHE"
     scratch=$(mktemp -d "$CACHE/.$1.XXXXXX")
     cp -r "$2/pom.xml" "$2/src" "$scratch/"
+    (($# == 2)) || cp "${@:3}" "$scratch/src/main/java/"
     (cd "$scratch" && mvn --batch-mode --quiet --no-transfer-progress compile dependency:copy-dependencies \
       -DincludeScope=runtime -DoutputDirectory=target/lib >&2) || { rm -rf "$scratch"; return 1; }
     # In place at once, so that a folder that is there is complete; another one may have been as fast.

@@ -59,6 +59,10 @@ pub struct StompBrokerStatus {
     /// services log in with, and where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<Binding>,
+    /// The ConfigMap with what a Spring application needs to relay to this broker: properties and a class. Absent without the
+    /// listener `stomp`, which is what Spring's relay connects to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spring_config_map: Option<String>,
     /// The image that the pods are to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,

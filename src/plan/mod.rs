@@ -40,6 +40,7 @@ mod secrets;
 mod service;
 mod service_account;
 pub(crate) mod silence;
+mod spring;
 #[cfg(test)]
 mod tests;
 mod volume;
@@ -91,6 +92,8 @@ pub struct Plan {
     pub custom_metrics: bool,
     /// Where clients connect from inside the cluster.
     pub endpoints: Endpoints,
+    /// The ConfigMap for Spring applications; absent where their relay cannot connect.
+    pub spring_config_map: Option<String>,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
     pub config_hashes: BTreeMap<String, String>,
     /// Which pods may be evicted.
@@ -126,6 +129,9 @@ pub enum PlanError {
         #[source]
         source: serde_json::Error,
     },
+    /// The properties for Spring applications have no YAML form.
+    #[error("failed to render the properties for Spring applications")]
+    RenderSpring(#[source] RenderError),
     /// A revision has no JSON form.
     #[error("failed to write a revision as JSON")]
     Revision(#[source] serde_json::Error),
@@ -167,6 +173,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         // Without the kind, writing one would fail the whole pass; a condition says what is missing.
         objects.scaled_objects.extend(scaled_object::scaled_object(broker, pool).filter(|_| observed.keda));
     }
+    objects.config_maps.extend(spring::spring(broker, settings).map_err(PlanError::RenderSpring)?);
     let config_hash = |pool: &Pool| config_hashes.get(&pool.name).cloned().unwrap_or_default();
     let rollout = rollout::step(broker, observed, settings, &config_hash)?;
     for (pool, step) in broker.pools.iter().zip(&rollout.zones) {
@@ -182,6 +189,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         image,
         custom_metrics: settings.custom_metrics,
         endpoints: service::endpoints(broker, settings),
+        spring_config_map: spring::name(broker),
         config_hashes,
         budget,
         deletion_costs,

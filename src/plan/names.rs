@@ -15,6 +15,11 @@ pub fn admin_secret(broker: &str) -> String {
     format!("{broker}-admin")
 }
 
+/// ConfigMap for Spring applications. No pool's is called so, for the names of zones have no dots.
+pub fn spring(broker: &str) -> String {
+    format!("{broker}.spring")
+}
+
 /// Headless Service by which the pods find each other.
 pub fn peers_service(broker: &str) -> String {
     format!("{broker}-peers")

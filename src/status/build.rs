@@ -107,6 +107,7 @@ fn of_plan(status: &mut StompBrokerStatus, broker: &ValidatedBroker, plan: &Plan
     status.image = Some(plan.image.clone());
     status.endpoints = Some(plan.endpoints.clone());
     status.binding = Some(Binding { name: broker.system_credential.secret_name.clone() });
+    status.spring_config_map.clone_from(&plan.spring_config_map);
 }
 
 fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {

@@ -31,6 +31,7 @@ async fn one_manifest_gets_all_its_children_owned_by_it() {
     let expected = [
         "ConfigMap/trading-eu-1a",
         "ConfigMap/trading-eu-1b",
+        "ConfigMap/trading.spring",
         "Deployment/trading-eu-1a",
         "Deployment/trading-eu-1b",
         "HorizontalPodAutoscaler/trading-eu-1a",
@@ -185,6 +186,29 @@ async fn the_children_of_a_zone_that_is_no_longer_wanted_go() {
     world.gone::<HorizontalPodAutoscaler>("trading-eu-1b").await;
     world.gone::<ConfigMap>("trading-eu-1b").await;
     assert_eq!(world.exists::<Deployment>("trading-eu-1a").await.uid(), kept.uid());
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn what_spring_applications_are_given_is_named_in_the_status_and_goes_with_the_listener() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    world.broker("chat", json!({})).await;
+    world.exists::<ConfigMap>("chat.spring").await;
+    let named = async |expected: Option<&str>| {
+        let api = world.api::<StompBroker>();
+        eventually("the ConfigMap in the status", async || {
+            let status = api.get_status("chat").await.map_err(|error| error.to_string())?.status;
+            let name = status.ok_or("no status")?.spring_config_map;
+            check(name.as_deref() == expected, name)
+        })
+        .await;
+    };
+    named(Some("chat.spring")).await;
+    world.change("chat", json!({"listeners": {"websocket": {}, "stomp": null}})).await;
+    world.gone::<ConfigMap>("chat.spring").await;
+    named(None).await;
+    world.exists::<ConfigMap>("chat").await;
     operator.stop().await;
 }
 

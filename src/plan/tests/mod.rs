@@ -12,6 +12,7 @@ mod restarts;
 mod rollouts;
 mod rotation;
 mod simulation;
+mod spring;
 mod upgrades;
 mod worlds;
 

@@ -8,8 +8,8 @@ import java.util.Map;
 import java.util.concurrent.LinkedBlockingQueue;
 import org.springframework.boot.SpringApplication;
 import org.springframework.boot.autoconfigure.SpringBootApplication;
+import org.springframework.context.annotation.Import;
 import org.springframework.context.event.EventListener;
-import org.springframework.core.env.Environment;
 import org.springframework.messaging.handler.annotation.MessageMapping;
 import org.springframework.messaging.handler.annotation.SendTo;
 import org.springframework.messaging.simp.SimpMessagingTemplate;
@@ -17,31 +17,22 @@ import org.springframework.messaging.simp.annotation.SendToUser;
 import org.springframework.messaging.simp.broker.BrokerAvailabilityEvent;
 import org.springframework.messaging.simp.config.MessageBrokerRegistry;
 import org.springframework.stereotype.Controller;
-import org.springframework.web.socket.config.annotation.EnableWebSocketMessageBroker;
 import org.springframework.web.socket.config.annotation.StompEndpointRegistry;
 import org.springframework.web.socket.config.annotation.WebSocketMessageBrokerConfigurer;
+import stompbroker.StompbrokerRelay;
 
-/** A Spring Boot application whose broker relay is the broker: {@code RelayCheck HOST PORT}. */
+/**
+ * A Spring Boot application with what the operator gives to such: {@code RelayCheck --spring.config.import=file:FILE}, with
+ * further properties as Spring takes them.
+ */
 @SpringBootApplication
-@EnableWebSocketMessageBroker
+@Import(StompbrokerRelay.class)
 public class RelayCheck implements WebSocketMessageBrokerConfigurer {
   private static final LinkedBlockingQueue<Boolean> AVAILABLE = new LinkedBlockingQueue<>();
-  private final Environment environment;
-
-  RelayCheck(Environment environment) {
-    this.environment = environment;
-  }
 
   @Override
   public void configureMessageBroker(MessageBrokerRegistry registry) {
     registry.setApplicationDestinationPrefixes("/app");
-    registry.enableStompBrokerRelay("/topic", "/queue")
-        .setRelayHost(environment.getRequiredProperty("relay.host"))
-        .setRelayPort(environment.getRequiredProperty("relay.port", Integer.class))
-        .setSystemLogin("system").setSystemPasscode("sys:tem")
-        .setClientLogin("ann").setClientPasscode("pa:ss")
-        .setUserDestinationBroadcast("/topic/unresolved-user")
-        .setUserRegistryBroadcast("/topic/registry");
   }
 
   @Override
@@ -74,10 +65,8 @@ public class RelayCheck implements WebSocketMessageBrokerConfigurer {
     application.setDefaultProperties(Map.of(
         "server.port", 0,
         "spring.main.banner-mode", "off",
-        "logging.level.root", "warn",
-        "relay.host", arguments[0],
-        "relay.port", arguments[1]));
-    var context = application.run();
+        "logging.level.root", "warn"));
+    var context = application.run(arguments);
     check(take("the broker to be available", AVAILABLE), "the relay must find the broker");
 
     var url = "ws://localhost:" + context.getEnvironment().getProperty("local.server.port") + "/app-ws";
