@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use crate::{
-    clients::{assert_ok, clients, script, secrets},
+    clients::{assert_ok, clients, script},
+    cluster::Cluster,
     support::{BrokerUnderTest, Peer as _, WebSocketClient, config},
 };
 
@@ -41,17 +42,14 @@ async fn only_the_consoles_own_origin_may_open_its_websocket() {
 #[tokio::test]
 async fn the_console_works_in_a_browser() {
     let clients = clients();
-    let config = "listeners: {websocket: {port: 0, path: /chat}}\nadmin: {port: 0, tokenFile: FOLDER/token}\n\
-                  credentials: {client: {directory: FOLDER/client}}\n";
-    let folder = secrets();
-    fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
-    let broker = BrokerUnderTest::start_in(folder, config);
+    let cluster = Cluster::start("").await;
+    let _elsewhere = cluster.pods[1].tcp_session().await;
     // Kept with the other logs of a test run, for people to look at.
     let logs = std::env::var_os("STOMPBROKER_TEST_LOGS").map_or_else(std::env::temp_dir, PathBuf::from);
     let screenshots = logs.join("console");
     fs::create_dir_all(&screenshots).unwrap();
     let mut command = tokio::process::Command::new("node");
-    command.arg(script("console.mjs")).arg(broker.addresses.admin.port().to_string());
+    command.arg(script("console.mjs")).arg(cluster.pods[0].addresses.admin.port().to_string());
     command.arg(clients.join("node")).arg(&screenshots);
     assert_ok(command).await;
 }

@@ -107,6 +107,8 @@ async function visit() {
   await submit("subscribe", { destination: "/topic/**" });
   await eventually("the destination in the table", `${text("destinations")}.includes("/topic/**")`);
   await eventually("the session in the table", `${text("sessions")}.includes("ann") && ${text("sessions")}.includes("websocket")`);
+  await evaluate(`document.getElementById("scope").value = "cluster"; document.getElementById("scope").onchange()`);
+  await eventually("the other pod's session in the table", `${text("sessions")}.includes("(anonymous)") && ${text("sessions-count")}.includes("2")`);
   await submit("send", { destination: "/topic/greetings", type: "text/plain", body: "<b>Grüße</b>: \\ and\nmore" });
   await eventually("the message", `${text("log")}.includes("<b>Gr") && ${text("log")}.includes("/topic/greetings")`);
   for (const [name, width, height, theme] of [["light", 1280, 1000, "light"], ["dark", 1280, 1000, "dark"], ["phone", 390, 844, "light"]]) {

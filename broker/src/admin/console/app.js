@@ -71,7 +71,7 @@ byId("unlock").onsubmit = (event) => {
 async function refresh() {
   if (!token) return;
   try {
-    const [status, stats, sessions] = await Promise.all([ask("/status"), ask("/websocket-stats"), ask("/sessions?limit=500")]);
+    const [status, stats, sessions] = await Promise.all([ask("/status"), ask("/websocket-stats"), ask(`/sessions?limit=500&scope=${byId("scope").value}`)]);
     sessionStorage.setItem("token", token);
     byId("unlock").hidden = true;
     document.querySelector("main").hidden = false;
@@ -88,6 +88,7 @@ async function refresh() {
     if (token) tell(error.message, false);
   }
 }
+byId("scope").onchange = refresh;
 setInterval(() => document.hidden || refresh(), PERIOD);
 refresh();
 
@@ -205,12 +206,13 @@ function showDestinations(destinations) {
   }));
 }
 
-function showSessions({ total, sessions }) {
-  const entries = sessions.map((session) => [`${session.user ?? ""} ${session.id} ${session.address} ${session.transport}`, session]);
+function showSessions({ total, sessions, incomplete = [] }) {
+  const entries = sessions.map((session) => [`${session.user ?? ""} ${session.id} ${session.pod} ${session.address} ${session.transport}`, session]);
   fill("sessions", entries, (session) => ({
     cells: [
       session.user || "(anonymous)",
       session.id,
+      session.pod,
       `${session.transport}, STOMP ${session.version}`,
       session.address,
       new Date(session.connectedSince).toLocaleString(),
@@ -237,6 +239,7 @@ function showSessions({ total, sessions }) {
   }));
   // Only the first page is asked for; who has more sessions than that looks for one by its user.
   if (total > sessions.length) byId("sessions-count").textContent += ` (the first of ${total})`;
+  if (incomplete.length > 0) byId("sessions-count").textContent += `; no answer from ${incomplete.join(", ")}`;
 }
 
 // --- messages ------------------------------------------------------------------------------------------------------
