@@ -54,8 +54,8 @@ impl<S: Stream, W: Wire> Connection<S, W> {
 
     pub(super) fn tick(&mut self, turn: &mut Turn) {
         let now = turn.now;
-        if !self.may_take(turn) {
-            // Who is not listened to cannot be called silent.
+        if self.eof || !self.may_take(turn) {
+            // Who is not listened to, or has said that nothing more comes, cannot be called silent.
             self.session.on_received(now);
         }
         let (session, mut sink, effects) = self.sink(turn);

@@ -242,13 +242,23 @@ impl<S: Stream, W: Wire> Connection<S, W> {
         Poll::Pending
     }
 
-    /// Once the client has closed its side and all it sent before has been handled, there is nothing to stay for.
-    fn end_after_eof(&mut self, turn: &Turn) -> bool {
-        let is_over = self.eof && !self.undecoded && self.phase == Phase::Open && self.refused_login.is_none();
-        if is_over {
+    /// Once the client has closed its side and all it sent before has been handled, there is nothing to stay for but what it
+    /// still waits for. Only over plain TCP and TLS: a closing handshake says that nothing more is wanted. Says whether the
+    /// connection ends.
+    fn end_after_eof(&mut self, turn: &mut Turn) -> bool {
+        let is_deciding = self.pending_login.is_some() || self.refused_login.is_some();
+        if !self.eof || self.undecoded || self.phase != Phase::Open || is_deciding {
+            return false;
+        }
+        if W::TRANSPORT == Transport::Tcp {
+            let now = turn.now;
+            let (session, mut sink, effects) = self.sink(turn);
+            session.on_client_closed(now, &mut sink, effects);
+            self.carry_out(turn);
+        } else {
             self.begin_close(&Close::new(CloseReason::ClientClosed, None), turn.now);
         }
-        is_over
+        self.phase != Phase::Open
     }
 
     /// Begins the orderly end; what is in the output, and goodbye, are still sent.

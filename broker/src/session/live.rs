@@ -36,8 +36,17 @@ pub(super) struct Live {
     pub(super) answers: Answers,
     /// Messages sent, for their ids.
     pub(super) sent: u64,
-    /// Set by DISCONNECT: until when the answers still owed are waited for.
-    pub(super) disconnecting: Option<Instant>,
+    /// Set once the client has said that nothing more comes from it.
+    pub(super) leaving: Option<Leaving>,
+}
+
+/// A session that waits only for the answers that it still owes.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// Until when it waits at most.
+    until: Instant,
+    /// By what the client said so.
+    reason: CloseReason,
 }
 
 /// What a live session works with besides its own state.
@@ -87,13 +96,13 @@ impl Live {
             transactions: Transactions::default(),
             answers: Answers::default(),
             sent: 0,
-            disconnecting: None,
+            leaving: None,
         }
     }
 
     /// Takes a frame of the client.
     pub(super) fn frame(&mut self, frame: Frame, now: Instant, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if self.disconnecting.is_some() {
+        if self.leaving.is_some() {
             return Ok(());
         }
         let receipt: Option<SmolStr> = match frame.command {
@@ -125,12 +134,11 @@ impl Live {
             Command::Commit => self.commit(&frame, receipt, cx)?,
             Command::Abort => self.abort(&frame, receipt)?,
             Command::Disconnect => {
-                self.disconnecting = Some(now + cx.settings.session_timeout);
                 if receipt.is_none() {
                     cx.close(CloseReason::Disconnect);
                     return Ok(());
                 }
-                self.answers.owe_done(Vec::new(), receipt, Outcome::Disconnected);
+                self.leave(CloseReason::Disconnect, receipt, now, cx);
             }
             Command::Connect => return Err(SessionError::AlreadyConnected),
             Command::Connected | Command::Message | Command::Receipt | Command::Error => {
@@ -139,6 +147,24 @@ impl Live {
         }
         self.answer(cx);
         Ok(())
+    }
+
+    /// The client has closed its side, and all that it sent before has been handled: it gets the receipts that are still owed.
+    pub(super) fn client_closed(&mut self, now: Instant, cx: &mut Context<'_>) {
+        if self.leaving.is_some() {
+            return;
+        }
+        if self.answers.owe_receipts() {
+            self.leave(CloseReason::ClientClosed, None, now, cx);
+        } else {
+            cx.close(CloseReason::ClientClosed);
+        }
+    }
+
+    /// Ends the session as soon as all that is owed has been answered, this receipt last.
+    fn leave(&mut self, reason: CloseReason, receipt: Option<SmolStr>, now: Instant, cx: &Context<'_>) {
+        self.leaving = Some(Leaving { until: now + cx.settings.session_timeout, reason });
+        self.answers.owe_done(Vec::new(), receipt, Outcome::Left(reason));
     }
 
     /// Takes an event of the engine.
@@ -169,8 +195,8 @@ impl Live {
 
     /// Does what is due by time.
     pub(super) fn tick(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), Failure> {
-        if self.disconnecting.is_some_and(|deadline| now >= deadline) {
-            cx.close(CloseReason::Disconnect);
+        if let Some(leaving) = self.leaving.as_ref().filter(|leaving| now >= leaving.until) {
+            cx.close(leaving.reason);
             return Ok(());
         }
         match self.heartbeat.due(now) {
@@ -186,7 +212,7 @@ impl Live {
 
     /// When [`Self::tick`] has something to do at the earliest.
     pub(super) fn next_tick(&self) -> Option<Instant> {
-        [self.heartbeat.next(), self.disconnecting].into_iter().flatten().min()
+        [self.heartbeat.next(), self.leaving.as_ref().map(|leaving| leaving.until)].into_iter().flatten().min()
     }
 
     /// Ends the session when the rules in force deny one of its subscriptions.
@@ -203,7 +229,7 @@ impl Live {
 
     fn deliver(&mut self, delivery: Delivery, cx: &mut Context<'_>) {
         let Delivery { subscription: key, message, tag, redelivered } = delivery;
-        if self.disconnecting.is_some() {
+        if self.leaving.is_some() {
             return;
         }
         // What comes for a subscription that has just ended is requeued by the engine, which knows of the end.
@@ -237,7 +263,7 @@ impl Live {
 
     /// Writes messages that nobody keeps account of.
     fn broadcast(&self, key: SubscriptionKey, batch: &Batch, cx: &mut Context<'_>) {
-        let Some(subscription) = self.subscriptions.get(key).filter(|_| self.disconnecting.is_none()) else { return };
+        let Some(subscription) = self.subscriptions.get(key).filter(|_| self.leaving.is_none()) else { return };
         for message in batch.messages() {
             cx.output.sink.frame(subscription.plain_head(), message.tail(self.version));
         }
@@ -252,7 +278,7 @@ impl Live {
             match answer.outcome {
                 Outcome::Done | Outcome::Subscribed(_) => {}
                 Outcome::Unsubscribed(key) => self.subscriptions.free(key),
-                Outcome::Disconnected => return cx.close(CloseReason::Disconnect),
+                Outcome::Left(reason) => return cx.close(reason),
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use smol_str::SmolStr;
 
+use super::CloseReason;
 use crate::engine::{SubscriptionKey, Ticket};
 
 /// Answers owed at once before the session takes no further frames.
@@ -38,8 +39,8 @@ pub(super) enum Outcome {
     Subscribed(SubscriptionKey),
     /// The subscription has ended, and its key may be used again.
     Unsubscribed(SubscriptionKey),
-    /// The session is over.
-    Disconnected,
+    /// The session is over, for this reason.
+    Left(CloseReason),
 }
 
 impl Answers {
@@ -79,6 +80,11 @@ impl Answers {
         let answer = self.owed.pop_front_if(|answer| answer.waits_for.is_none());
         give_back(&mut self.owed);
         answer
+    }
+
+    /// Whether any of them is a receipt.
+    pub(super) fn owe_receipts(&self) -> bool {
+        self.owed.iter().any(|answer| answer.receipt.is_some() || !answer.inner.is_empty())
     }
 
     /// Whether so many are owed that the client has to wait.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use stompbroker_config::ByteSize;
 
 use super::{
-    Close, Effects, FrameSink, Settings,
+    Close, CloseReason, Effects, FrameSink, Settings,
     error::SessionError,
     handshake::{Handshake, read_connect},
     live::{Context, Failure, Live},
@@ -64,7 +64,7 @@ impl Session {
     /// The client's octets are not STOMP, or pass a limit.
     pub fn on_decode_error(&mut self, error: &DecodeError, sink: &mut dyn FrameSink, effects: &mut Effects) {
         // What comes after DISCONNECT is ignored, whatever it is.
-        if !matches!(&self.state, State::Live(live) if live.disconnecting.is_some()) {
+        if !matches!(&self.state, State::Live(live) if live.leaving.is_some()) {
             let about = About { receipt: error.receipt.clone(), subscription: None };
             self.fail(&SessionError::Decode(error.problem.clone()), &about, sink, effects);
         }
@@ -95,6 +95,20 @@ impl Session {
     /// The engine does not take the session whose login was right.
     pub fn on_engine_refusal(&mut self, error: EngineError, sink: &mut dyn FrameSink, effects: &mut Effects) {
         self.fail(&SessionError::Engine(error), &About::default(), sink, effects);
+    }
+
+    /// The client has closed its side of the connection, and all that it sent before has been handed in. A session that owes
+    /// receipts stays until they are written, for as long as after DISCONNECT; any other ends at once.
+    pub fn on_client_closed(&mut self, now: Instant, sink: &mut dyn FrameSink, effects: &mut Effects) {
+        if let State::Live(_) = &self.state {
+            self.with_live(sink, effects, |live, cx| {
+                live.client_closed(now, cx);
+                Ok(())
+            });
+        } else {
+            effects.close = Some(Close::new(CloseReason::ClientClosed, None));
+            self.end();
+        }
     }
 
     /// Takes an event of the engine.
@@ -156,7 +170,7 @@ impl Session {
 
     /// A SEND came that the process has no memory for.
     pub fn on_memory_full(&mut self, frame: &Frame, bound: ByteSize, sink: &mut dyn FrameSink, effects: &mut Effects) {
-        let is_to_be_ignored = matches!(&self.state, State::Live(live) if live.disconnecting.is_some());
+        let is_to_be_ignored = matches!(&self.state, State::Live(live) if live.leaving.is_some());
         if !is_to_be_ignored {
             let about = About { receipt: frame.header("receipt").map(Into::into), subscription: None };
             self.fail(&SessionError::limit("one more message", "memory", bound), &about, sink, effects);

@@ -53,6 +53,23 @@ async fn disconnect_is_answered_by_its_receipt_and_fin() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_its_side_still_gets_every_receipt_that_it_asked_for() {
+    const MESSAGES: usize = 50;
+    let broker = BrokerUnderTest::start(&config(""));
+    let mut client = broker.tcp_session().await;
+    let frames: String =
+        (0..MESSAGES).map(|number| format!("SEND\ndestination:/queue/a\nreceipt:{number}\n\n{number}\0")).collect();
+    client.write(frames.as_bytes()).await;
+    client.stream.shutdown().await.unwrap();
+    for number in 0..MESSAGES {
+        let receipt = client.frame().await;
+        let expected = number.to_string();
+        assert_eq!((receipt.command.as_str(), receipt.header("receipt-id")), ("RECEIPT", Some(&*expected)));
+    }
+    client.end().await;
+}
+
+#[tokio::test]
 async fn every_end_is_counted_by_its_reason_and_leaves_nothing_behind() {
     let broker = BrokerUnderTest::start(&config(""));
     let mut orderly = broker.tcp_session().await;

@@ -6,6 +6,7 @@
 use std::{fmt::Write as _, panic::AssertUnwindSafe, pin::Pin};
 
 use futures::FutureExt as _;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     servers::{self, Kind, LOGIN, Server},
@@ -15,6 +16,7 @@ use crate::{
 /// What is seen, with RabbitMQ, ActiveMQ and Artemis.
 const TABLE: &[(&str, [&str; 3])] = &[
     ("RECEIPT of a SEND", ["yes", "yes", "yes"]),
+    ("receipts for what was sent before the client closed its side", ["yes", "yes", "yes"]),
     ("each subscriber of a topic gets each message", ["yes", "yes", "yes"]),
     ("messages of a queue come in their order", ["yes", "yes", "yes"]),
     ("`ack:client` covers all before", ["yes", "yes", "yes"]),
@@ -132,6 +134,19 @@ fn yes(holds: bool, otherwise: impl std::fmt::Debug) -> String {
 async fn receipt_of_a_send(pod: &Pod) -> String {
     let mut client = pod.client().await;
     put(&mut client, &format!("/queue/{}", Pod::name("receipt")), "", "x").await;
+    "yes".to_owned()
+}
+
+async fn receipts_after_the_end_of_input(pod: &Pod) -> String {
+    let (mut client, queue) = (pod.client().await, Pod::name("half-closed"));
+    let send = |number: u8| format!("SEND\ndestination:/queue/{queue}\nreceipt:{number}\n\nx\0");
+    client.write((0..10).map(send).collect::<String>().as_bytes()).await;
+    client.stream.shutdown().await.unwrap();
+    for number in 0..10_u8 {
+        let frame = client.frame().await;
+        assert_eq!(frame.header("receipt-id"), Some(&*number.to_string()), "{frame:?}");
+    }
+    client.end().await;
     "yes".to_owned()
 }
 
@@ -394,8 +409,9 @@ async fn holds(kind: Kind) {
     let mut server = tokio::task::block_in_place(|| Server::start(kind));
     let pod = Pod { broker: pod(&server, LOGIN.1), kind };
     pod.ready().await;
-    let dialogues: [fn(&Pod) -> Seen<'_>; 16] = [
+    let dialogues: [fn(&Pod) -> Seen<'_>; 17] = [
         |pod| Box::pin(receipt_of_a_send(pod)),
+        |pod| Box::pin(receipts_after_the_end_of_input(pod)),
         |pod| Box::pin(topics(pod)),
         |pod| Box::pin(order(pod)),
         |pod| Box::pin(cumulative(pod)),

@@ -169,6 +169,11 @@ impl Peer {
         self.frames()
     }
 
+    /// The client closes its side of the connection.
+    fn close_side(&mut self) {
+        self.session.on_client_closed(self.now, &mut self.client, &mut self.effects);
+    }
+
     fn pass(&mut self, time: Duration) {
         self.now += time;
         self.session.on_tick(self.now, &mut self.client, &mut self.effects);

@@ -168,3 +168,34 @@ fn an_engine_that_never_answers_does_not_hold_up_disconnect_for_ever() {
     assert_eq!(peer.text(), "", "no receipt that would be a lie");
     assert_eq!(peer.end_reason(), Some(CloseReason::Disconnect));
 }
+
+#[test]
+fn a_client_that_closes_its_side_gets_the_receipts_that_it_is_owed_and_then_the_end() {
+    let mut peer = waiting(Version::V1_2);
+    peer.send("SEND\ndestination:/queue/a\nreceipt:1\n\n");
+    peer.close_side();
+    peer.close_side();
+    assert_eq!((peer.text(), peer.end_reason()), (String::new(), None));
+    let ticket = peer.tickets()[0].unwrap();
+    peer.event(Event::Completed(ticket));
+    assert_eq!(receipts(&mut peer), ["1"]);
+    assert_eq!(peer.effects.close, Some(Close::new(CloseReason::ClientClosed, None)));
+}
+
+#[test]
+fn a_client_that_closes_its_side_and_is_owed_no_receipt_is_let_go_at_once() {
+    let mut peer = waiting(Version::V1_2);
+    peer.send("SUBSCRIBE\nid:s\ndestination:/queue/a\n\n");
+    peer.close_side();
+    assert_eq!(peer.end_reason(), Some(CloseReason::ClientClosed));
+}
+
+#[test]
+fn an_engine_that_never_answers_does_not_hold_up_a_closed_side_for_ever() {
+    let mut peer = waiting(Version::V1_2);
+    peer.send("SEND\ndestination:/queue/a\nreceipt:1\n\n");
+    peer.close_side();
+    assert_eq!(peer.session.next_tick(), Some(peer.now + Duration::from_secs(30)));
+    peer.pass(Duration::from_secs(30));
+    assert_eq!((peer.text(), peer.end_reason()), (String::new(), Some(CloseReason::ClientClosed)));
+}
