@@ -15,6 +15,7 @@ mod faults;
 mod logins;
 mod nats;
 mod queues;
+mod silence;
 mod topics;
 mod transactions;
 

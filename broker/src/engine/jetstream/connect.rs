@@ -28,6 +28,9 @@ const OLDEST: (i64, i64, i64) = (2, 10, 0);
 /// Longest pause between two tries.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
+/// How often a server is asked whether it is there. One that does not answer twice is left at the third time: well before what
+/// waits for it is given up.
+const PING_PACE: Duration = Duration::from_secs(3);
 /// For how long JetStream knows what it has stored already, by id.
 const DUPLICATES: Duration = Duration::from_mins(2);
 /// Messages of one subscription that may wait in the client; nobody here is ever slow to take them.
@@ -52,8 +55,13 @@ pub(super) async fn connect(config: &JetStreamEngine, events: mpsc::Sender<Event
         .connection_timeout(config.connect_timeout.0)
         .request_timeout(Some(config.connect_timeout.0))
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .ping_interval(PING_PACE)
         .max_reconnects(None)
-        .reconnect_delay_callback(backoff)
+        .reconnect_delay_callback(|failures| {
+            let pause = backoff(failures);
+            tracing::debug!(failures, ?pause, "connecting to NATS again after a pause");
+            pause
+        })
         .event_callback(move |event| {
             let events = events.clone();
             async move {

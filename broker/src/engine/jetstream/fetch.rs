@@ -55,8 +55,9 @@ const TERMINATED: &[u8] = b"+TERM";
 
 /// How long JetStream keeps a request for messages.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How often it shows that it still does.
+/// How often it shows that it still does, and how often at least within `ackWait`.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEATS_OF_ACK_WAIT: u32 = 4;
 /// After so many heart-beats missed, the request is taken for lost.
 const MISSED: u32 = 2;
 /// The most messages of one request.
@@ -150,23 +151,31 @@ struct Asked {
     heard: Instant,
 }
 
+/// Why no more is fetched.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// The requests are over, or went with the connection.
+    Over,
+    /// Nothing was heard of them for so long that JetStream may give their messages to others. What comes of them now may be
+    /// settled there already.
+    Silence,
+}
+
 impl Fetcher {
     /// Fetches until `over` is cancelled.
     pub(super) async fn run(mut self, over: CancellationToken) {
         let outgoing = self.outgoing.clone();
         let leases = Arc::new(Leases { held: Mutex::default(), next: AtomicU64::new(0), outgoing });
-        let inbox = self.client.new_inbox();
-        let mut arrivals = match self.client.subscribe(inbox.clone()).await {
-            Ok(arrivals) => arrivals,
-            Err(error) => return tracing::error!(%error, queue = &*self.queue.name, "cannot subscribe to NATS"),
-        };
+        let mut arrivals = None;
         tokio::select! {
             biased;
             () = over.cancelled() => {}
-            () = self.serve(&leases, &inbox, &mut arrivals) => {}
+            () = self.serve(&leases, &mut arrivals) => {}
         }
         // What is on the way is for others.
-        if arrivals.unsubscribe().await.is_ok() {
+        if let Some((_, mut arrivals)) = arrivals
+            && arrivals.unsubscribe().await.is_ok()
+        {
             while let Ok(Some(message)) = timeout(LEFTOVERS, arrivals.next()).await {
                 if message.status.is_none() {
                     message.reply.iter().for_each(|reply| leases.lease(reply).give_back());
@@ -175,7 +184,7 @@ impl Fetcher {
         }
     }
 
-    async fn serve(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) {
+    async fn serve(&mut self, leases: &Arc<Leases>, arrivals: &mut Option<(String, Subscriber)>) {
         let mut failures = 0;
         loop {
             self.up().await;
@@ -191,8 +200,29 @@ impl Fetcher {
             }
             failures = 0;
             self.made.tell(&Ok(()));
-            self.fetch(leases, inbox, arrivals).await;
+            let (inbox, mut subscriber) = match arrivals.take() {
+                Some(arrivals) => arrivals,
+                None => match self.subscribe().await {
+                    Some(arrivals) => arrivals,
+                    None => return,
+                },
+            };
+            let end = self.fetch(leases, &inbox, &mut subscriber).await;
+            // Where nothing was heard, nobody listens any more, and JetStream gives what comes there to others.
+            *arrivals = (end != End::Silence).then_some((inbox, subscriber));
             sleep(backoff(0)).await;
+        }
+    }
+
+    /// A place for messages to come to.
+    async fn subscribe(&self) -> Option<(String, Subscriber)> {
+        let inbox = self.client.new_inbox();
+        match self.client.subscribe(inbox.clone()).await {
+            Ok(subscriber) => Some((inbox, subscriber)),
+            Err(error) => {
+                tracing::error!(%error, queue = &*self.queue.name, "cannot subscribe to NATS");
+                None
+            }
         }
     }
 
@@ -221,9 +251,10 @@ impl Fetcher {
     }
 
     /// Asks for messages and takes them, until the consumer has to be made anew.
-    async fn fetch(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) {
+    async fn fetch(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) -> End {
         let ask = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.source.stream, self.source.consumer);
         let mut asked = Asked { outstanding: 0, heard: Instant::now() };
+        let heartbeat = HEARTBEAT.min(self.ack_wait / HEARTBEATS_OF_ACK_WAIT);
         let mut signs = interval(self.ack_wait / 3);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut epoch = *self.link.borrow_and_update();
@@ -232,38 +263,40 @@ impl Fetcher {
             // With little free of much that is asked for, more requests would only cost.
             if appetite > asked.outstanding {
                 let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-                let request = json!({"batch": appetite, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(HEARTBEAT)});
+                let request = json!({"batch": appetite, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(heartbeat)});
                 let request = Bytes::from(request.to_string());
                 if let Err(error) = self.client.publish_with_reply(ask.clone(), inbox.to_owned(), request).await {
                     tracing::warn!(%error, queue = &*self.queue.name, "cannot ask for messages");
-                    return;
+                    return End::Over;
                 }
                 if asked.outstanding == 0 {
                     asked.heard = Instant::now();
                 }
                 asked.outstanding += appetite;
             }
-            let lost = asked.heard + HEARTBEAT * (MISSED + 1);
+            let lost = asked.heard + heartbeat * (MISSED + 1);
             tokio::select! {
                 biased;
                 changed = self.link.changed() => {
                     let now = *self.link.borrow_and_update();
                     if changed.is_err() || matches!(now, Link::Up { .. }) && now != epoch {
-                        // The requests went with the connection.
-                        return;
+                        return End::Over;
                     }
                     epoch = if matches!(now, Link::Up { .. }) { now } else { epoch };
                 }
                 arrival = arrivals.next() => {
-                    let Some(message) = arrival else { return };
+                    let Some(message) = arrival else { return End::Over };
+                    if Instant::now() >= lost {
+                        return End::Silence;
+                    }
                     asked.heard = Instant::now();
                     if !self.take(message, leases, &mut asked) {
-                        return;
+                        return End::Over;
                     }
                 }
                 () = self.queue.appetite.notified() => {}
                 _ = signs.tick() => self.show_life(leases).await,
-                () = tokio::time::sleep_until(lost), if asked.outstanding > 0 => return,
+                () = tokio::time::sleep_until(lost), if asked.outstanding > 0 => return End::Silence,
             }
         }
     }
