@@ -1,7 +1,7 @@
 # What people type. The work is in scripts under hack/, each runnable by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help local demo down test lint test-unit test-integration test-e2e bench bench-engines fmt generate images reproduce sbom chart up clean
+.PHONY: help local demo down test lint test-unit test-integration test-e2e faults bench bench-engines fmt generate images reproduce sbom chart up clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,8 +15,8 @@ demo: ## The story: a three-zone cluster, the operator, two brokers, real client
 down: ## Stop the cluster of demo and test, and leave nothing behind (KUBECONFIG set: remove the demo from that cluster)
 	@hack/demo/down
 
-test: ## Everything: lint, unit, integration, end to end
-	@hack/test/run lint unit integration e2e
+test: ## Everything: lint, unit, faults, integration, end to end
+	@hack/test/run lint unit faults integration e2e
 
 lint: ## Formatting, clippy, dependencies, shell scripts, chart, generated files
 	@hack/test/run lint
@@ -29,6 +29,9 @@ test-integration: ## The operator on a real API server
 
 test-e2e: ## The demo's story and its disturbances on the real cluster
 	@hack/test/run e2e
+
+faults: ## Kills and cuts for ten minutes with each engine, and a judge: make faults MINUTES=10
+	@hack/faults --minutes $(or $(MINUTES),10)
 
 bench: ## Figures: times, memory, API writes, image sizes
 	@hack/bench/run

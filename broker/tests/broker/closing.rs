@@ -57,9 +57,8 @@ async fn a_client_that_closes_its_side_still_gets_every_receipt_that_it_asked_fo
     const MESSAGES: usize = 50;
     let broker = BrokerUnderTest::start(&config(""));
     let mut client = broker.tcp_session().await;
-    let frames: String =
-        (0..MESSAGES).map(|number| format!("SEND\ndestination:/queue/a\nreceipt:{number}\n\n{number}\0")).collect();
-    client.write(frames.as_bytes()).await;
+    let frame = |number| format!("SEND\ndestination:/queue/a\nreceipt:{number}\n\n{number}\0");
+    client.write((0..MESSAGES).map(frame).collect::<Vec<_>>().concat().as_bytes()).await;
     client.stream.shutdown().await.unwrap();
     for number in 0..MESSAGES {
         let receipt = client.frame().await;

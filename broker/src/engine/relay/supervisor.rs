@@ -49,9 +49,11 @@ impl Health {
         Self { candidate, failures: 0, not_before: None, last_try: None }
     }
 
-    fn fail(&mut self, now: Instant, chance: f64) {
+    fn fail(&mut self, now: Instant, chance: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + backoff(self.failures, chance));
+        let pause = backoff(self.failures, chance);
+        self.not_before = Some(now + pause);
+        pause
     }
 }
 
@@ -119,11 +121,9 @@ impl Supervisor {
         earliest.map_or(Step::Rest, Step::Wait)
     }
 
-    /// The try came to nothing. `chance` is in `0.0..1.0`.
-    pub(super) fn failed(&mut self, address: &Address, now: Instant, chance: f64) {
-        if let Some(health) = self.health(address) {
-            health.fail(now, chance);
-        }
+    /// The try came to nothing; says how long this upstream is left alone. `chance` is in `0.0..1.0`.
+    pub(super) fn failed(&mut self, address: &Address, now: Instant, chance: f64) -> Option<Duration> {
+        self.health(address).map(|health| health.fail(now, chance))
     }
 
     /// The try made a connection, which stands from now on, instead of another one if there was one.
@@ -134,15 +134,14 @@ impl Supervisor {
         }
     }
 
-    /// The standing connection is gone. `chance` is in `0.0..1.0`.
-    pub(super) fn lost(&mut self, now: Instant, chance: f64) {
-        let Some((address, since)) = self.standing.take() else { return };
-        if let Some(health) = self.health(&address) {
-            if now.duration_since(since) >= STABLE {
-                health.failures = 0;
-            }
-            health.fail(now, chance);
+    /// The standing connection is gone; says how long its upstream is left alone. `chance` is in `0.0..1.0`.
+    pub(super) fn lost(&mut self, now: Instant, chance: f64) -> Option<Duration> {
+        let (address, since) = self.standing.take()?;
+        let health = self.health(&address)?;
+        if now.duration_since(since) >= STABLE {
+            health.failures = 0;
         }
+        Some(health.fail(now, chance))
     }
 
     /// The caller has dropped the standing connection, for reasons of its own.

@@ -196,15 +196,15 @@ impl System {
                 }
             }
             Err(failure) => {
-                self.supervisor.failed(address, Instant::now(), rand::random());
+                let pause = self.supervisor.failed(address, Instant::now(), rand::random());
                 if self.link.is_none() && self.shared.board.active().is_some_and(|reign| reign.address == *address) {
                     // It was to be renewed after a reload, and the upstream takes it no longer.
                     self.shared.board.lost(&failure);
                 }
                 if self.shared.board.failed(address, &failure) {
-                    tracing::warn!(upstream = %address, state = ?failure.state, %failure, "cannot connect to the upstream");
+                    tracing::warn!(upstream = %address, state = ?failure.state, %failure, pause = pause.map(tracing::field::debug), "cannot connect to the upstream");
                 } else {
-                    tracing::debug!(upstream = %address, %failure, "cannot connect to the upstream, as before");
+                    tracing::debug!(upstream = %address, %failure, pause = pause.map(tracing::field::debug), "cannot connect to the upstream, as before");
                 }
             }
         }
@@ -253,11 +253,11 @@ impl System {
     }
 
     fn lost(&mut self, failure: &Failure) {
-        if let Some(reign) = self.shared.board.active() {
-            tracing::warn!(upstream = %reign.address, state = ?failure.state, %failure, "system connection lost");
-        }
         self.link = None;
-        self.supervisor.lost(Instant::now(), rand::random());
+        let pause = self.supervisor.lost(Instant::now(), rand::random());
+        if let Some(reign) = self.shared.board.active() {
+            tracing::warn!(upstream = %reign.address, state = ?failure.state, %failure, pause = pause.map(tracing::field::debug), "system connection lost");
+        }
         self.shared.board.lost(failure);
     }
 }
