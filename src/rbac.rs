@@ -1,5 +1,5 @@
 //! What the operator may do, and why. The chart's roles are checked against this table, and so is every request that the
-//! tests see.
+//! tests see; a right that none of them uses fails `tests/rights_used.rs`.
 
 /// Where a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +151,12 @@ mod tests {
     fn secrets_are_never_listed_watched_or_deleted() {
         let secrets = RIGHTS.iter().find(|right| right.resource == "secrets").unwrap();
         assert_eq!(secrets.verbs, ["get", "create", "patch"]);
+    }
+
+    #[test]
+    fn nothing_is_done_inside_of_containers_or_to_nodes() {
+        let never = ["nodes", "pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "nodes/proxy"];
+        assert!(!RIGHTS.iter().any(|right| never.contains(&right.resource)));
     }
 
     #[test]

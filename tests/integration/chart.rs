@@ -1,60 +1,18 @@
 //! What the chart installs beside the operator, on a real API server: rights in one namespace only, and admission policies.
-//!
-//! Reads the chart as rendered in `tests/golden/chart`, which `make lint` keeps current.
 
-use std::{fs, path::Path};
-
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use k8s_openapi::api::{apps::v1::Deployment, authorization::v1::ResourceAttributes, core::v1::ConfigMap};
 use kube::{
-    Api, Client, Config, Error, ResourceExt as _,
-    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
-    core::{GroupVersionKind, TypeMeta},
+    Error, ResourceExt as _,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use stompbroker_operator::api::StompBroker;
 
-use crate::support::{Operator, World, check, eventually};
-
-/// The operator's ServiceAccount in the golden files.
-const ACCOUNT: &str = "system:serviceaccount:stompbroker-system:stompbroker-operator";
-
-fn rendered(file: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chart").join(file);
-    let text = fs::read_to_string(path).unwrap();
-    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
-}
-
-async fn apply(client: &Client, object: &Value) {
-    let types: TypeMeta = serde_json::from_value(object.clone()).unwrap();
-    let kind = ApiResource::from_gvk(&GroupVersionKind::try_from(&types).unwrap());
-    let metadata = &object["metadata"];
-    let api: Api<DynamicObject> = match metadata["namespace"].as_str() {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind),
-        None => Api::all_with(client.clone(), &kind),
-    };
-    let parameters = PatchParams::apply("integration-tests").force();
-    api.patch(metadata["name"].as_str().unwrap(), &parameters, &Patch::Apply(object)).await.unwrap();
-}
-
-/// Who has the rights of the operator's ServiceAccount and no others.
-fn as_the_operator(config: &Config) -> Config {
-    let mut config = config.clone();
-    config.auth_info.impersonate = Some(ACCOUNT.to_owned());
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:stompbroker-system", "system:authenticated"];
-    config.auth_info.impersonate_groups = Some(groups.map(str::to_owned).into());
-    config
-}
-
-/// Gives the operator's ServiceAccount the Role that the chart makes in each of `watchNamespaces`.
-async fn grant(world: &World) {
-    let ours = |object: &Value| object["metadata"]["namespace"] == "markets";
-    let objects: Vec<_> = rendered("two-namespaces.yaml").into_iter().filter(ours).collect();
-    assert_eq!(objects.len(), 2, "a Role and its binding");
-    for mut object in objects {
-        object["metadata"]["namespace"] = json!(world.namespace);
-        apply(&world.client, &object).await;
-    }
-}
+use crate::support::{
+    Operator, World,
+    chart::{apply, may, rendered},
+    check, eventually,
+};
 
 /// Installs the chart's policies with bindings for the namespace of `world` alone, since other tests share the API server.
 async fn install_policies(world: &World) {
@@ -87,24 +45,27 @@ fn words<T>(answer: Result<T, Error>) -> String {
 
 #[tokio::test]
 async fn an_operator_with_the_charts_role_in_one_namespace_and_no_other_right_reconciles_there() {
-    let mut world = World::new().await;
-    world.plane.config = as_the_operator(&world.plane.config);
-    grant(&world).await;
+    let world = World::new().await;
     let operator = Operator::start(&world).await;
     world.broker("chat", json!({})).await;
     world.condition("chat", "Accepted", "True", "AsExpected").await;
     world.exists::<Deployment>("chat").await;
-    let all: Api<StompBroker> = Api::all(world.plane.client());
-    assert!(words(all.list(&ListParams::default()).await).contains("forbidden"), "it may not look elsewhere");
+    let list = |namespace: Option<&String>| ResourceAttributes {
+        group: Some("stompbroker.dev".to_owned()),
+        resource: Some("stompbrokers".to_owned()),
+        verb: Some("list".to_owned()),
+        namespace: namespace.cloned(),
+        ..ResourceAttributes::default()
+    };
+    assert!(may(&world.client, list(Some(&world.namespace))).await);
+    assert!(!may(&world.client, list(None)).await, "it may not look elsewhere");
     operator.stop().await;
 }
 
 #[tokio::test]
 async fn with_protected_children_only_the_operator_changes_what_it_has_made() {
-    let mut world = World::new().await;
-    grant(&world).await;
+    let world = World::new().await;
     install_policies(&world).await;
-    world.plane.config = as_the_operator(&world.plane.config);
     let operator = Operator::start(&world).await;
     world.broker("chat", json!({})).await;
     world.exists::<Deployment>("chat").await;

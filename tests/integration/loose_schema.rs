@@ -6,14 +6,23 @@ use kube::{
     api::{DynamicObject, PostParams},
     core::ApiResource,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use stompbroker_operator::{api::StompBroker, settings::Scope};
 
-use crate::support::{ControlPlane, Operator, Wire, World, check, eventually, install};
+use crate::support::{
+    ControlPlane, Operator, Wire, World,
+    chart::{apply, effective, rendered},
+    check, eventually, install,
+};
 
 #[tokio::test]
 async fn a_late_crd_and_objects_that_nobody_checked_harm_no_other_broker() {
     let world = World::on(ControlPlane::own("loose").await).await;
+    let everywhere = |object: &Value| object["kind"].as_str().unwrap_or_default().starts_with("ClusterRole");
+    for object in rendered("default.yaml").iter().filter(|object| everywhere(object)) {
+        apply(&world.client, object).await;
+    }
+    effective(&world, ("stompbroker.dev", "stompbrokers"), "list", None, "").await;
     let operator = Operator::with(&world, Wire::default(), |settings| settings.scope = Scope::Cluster).await;
     eventually("the reason", async || {
         let (status, body) = operator.get("/readyz").await;

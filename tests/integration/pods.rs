@@ -1,11 +1,15 @@
 //! What the pods say becomes status.
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{Pod, Secret},
+};
+use kube::ResourceExt as _;
 use serde_json::json;
 use stompbroker_config::admin::{RelayStatus, UpstreamState, UpstreamStatus};
 use stompbroker_operator::api::StompBroker;
 
-use crate::support::{Kubelet, Operator, World, check, eventually, rich_spec};
+use crate::support::{AdminServer, Kubelet, Operator, World, check, eventually, rich_spec};
 
 #[tokio::test]
 async fn a_broker_is_ready_when_its_pod_runs_the_configuration() {
@@ -101,5 +105,43 @@ async fn a_new_admin_token_is_read_when_pods_refuse_the_old_one() {
     pod.know("another-token");
     operator.polls(3).await;
     world.condition("chat", "ConfigApplied", "True", "AsExpected").await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn of_two_pods_the_one_with_fewer_sessions_is_to_go_first() {
+    let world = World::new().await;
+    world.login("rabbit-system").await;
+    world.login("rabbit-client").await;
+    let operator = Operator::start(&world).await;
+    let mut spec = rich_spec();
+    let relay = spec["engine"].take();
+    world.broker("chat", json!({"replicas": 2, "engine": relay})).await;
+    world.condition("chat", "Accepted", "True", "AsExpected").await;
+    let kubelet = Kubelet(&world);
+    let (status, token) = (kubelet.healthy("chat").await, kubelet.token("chat").await);
+    let mut pods = Vec::new();
+    for sessions in [10, 500] {
+        let admin = AdminServer::start(status.clone(), token.clone()).await;
+        admin.say(|status| status.sessions.stomp = sessions);
+        let name = kubelet.pod("chat", admin.address).await.name_any();
+        pods.push((name, sessions.to_string(), admin));
+    }
+    kubelet.rolled_out("chat").await;
+    let api = world.api::<StompBroker>();
+    eventually("all sessions", async || {
+        let status = api.get_status("chat").await.map_err(|error| error.to_string())?.status.unwrap_or_default();
+        check(status.sessions == 510, status.sessions)
+    })
+    .await;
+    world.change("chat", json!({"replicas": 1})).await;
+    for (name, sessions, _) in &pods {
+        eventually("the order in which pods go", async || {
+            let pod = world.api::<Pod>().get(name).await.map_err(|error| error.to_string())?;
+            let cost = pod.annotations().get("controller.kubernetes.io/pod-deletion-cost").cloned();
+            check(cost.as_ref() == Some(sessions), (name, cost))
+        })
+        .await;
+    }
     operator.stop().await;
 }

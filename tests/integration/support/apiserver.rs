@@ -90,7 +90,7 @@ async fn sweep(client: &Client) {
 /// Installs `crd` and waits until it is served.
 pub async fn install(client: &Client, crd: CustomResourceDefinition) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let name = StompBroker::crd_name();
+    let name = &crd.name_any();
     let parameters = PatchParams::apply("integration-tests").force();
     api.patch(name, &parameters, &Patch::Apply(&crd))
         .await

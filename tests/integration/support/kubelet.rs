@@ -85,6 +85,11 @@ pub async fn admin_listener() -> (TcpListener, Ipv4Addr) {
     listener(Admin::default().port).await
 }
 
+/// An address that nobody listens on; its part of 127.0.0.0/8 is this process's own.
+pub async fn free_address() -> SocketAddr {
+    listener(0).await.0.local_addr().unwrap()
+}
+
 /// A port on a loopback address of its own: each test process has a part of 127.0.0.0/8, each server in it an address.
 pub async fn listener(port: u16) -> (TcpListener, Ipv4Addr) {
     static NEXT: AtomicU16 = AtomicU16::new(1);

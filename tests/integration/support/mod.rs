@@ -2,6 +2,7 @@
 
 mod apiserver;
 mod broker;
+pub mod chart;
 mod kubelet;
 mod nats;
 mod operator;
@@ -26,7 +27,7 @@ use kube::{
     Api, Client, Resource, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
-pub use kubelet::{AdminServer, Kubelet};
+pub use kubelet::{AdminServer, Kubelet, free_address};
 pub use nats::NatsMonitor;
 pub use operator::Operator;
 use serde::{Serialize, de::DeserializeOwned};
@@ -103,13 +104,15 @@ impl World {
         Self::on(ControlPlane::shared().await).await
     }
 
-    /// A fresh namespace on `plane`.
+    /// A fresh namespace on `plane`, where the operator has the rights that the chart gives it.
     pub async fn on(plane: ControlPlane) -> Self {
         let client = plane.client();
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let fresh = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "test-"}});
         let fresh = namespaces.create(&PostParams::default(), &serde_json::from_value(fresh).unwrap()).await.unwrap();
-        Self { client, plane, namespace: fresh.name_any() }
+        let world = Self { client, plane, namespace: fresh.name_any() };
+        chart::grant(&world).await;
+        world
     }
 
     pub fn api<K: Kind>(&self) -> Api<K> {

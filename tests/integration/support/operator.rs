@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{PATIENCE, Wire, World, check, eventually, within};
+use super::{PATIENCE, Wire, World, chart, check, eventually, within};
 
 /// A running operator.
 pub struct Operator {
@@ -52,6 +52,7 @@ impl Operator {
         .await
     }
 
+    /// It has the rights of the chart's ServiceAccount and no others.
     pub async fn with(world: &World, wire: Wire, adapt: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             scope: Scope::Namespaces([world.namespace.clone()].into()),
@@ -76,7 +77,8 @@ impl Operator {
         };
         adapt(&mut settings);
         let metrics = Metrics::new();
-        let clients = Clients { api: wire.client(&world.plane.config), lease: wire.client(&world.plane.config) };
+        let config = chart::as_the_operator(&world.plane.config);
+        let clients = Clients { api: wire.client(&config), lease: wire.client(&config) };
         let listener = TcpListener::bind(settings.http_address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
