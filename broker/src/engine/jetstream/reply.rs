@@ -30,7 +30,19 @@ struct Ack {
 struct Refusal {
     code: u16,
     #[serde(default)]
+    err_code: u32,
+    #[serde(default)]
     description: String,
+}
+
+impl Refusal {
+    /// JetStream's number for a message that came again while it is being stored.
+    const IN_PROCESS: u32 = 10158;
+
+    /// Whether it may be different later: no leader, no resources for the moment, or not decided yet.
+    const fn is_passing(&self) -> bool {
+        self.code == 503 || self.err_code == Self::IN_PROCESS
+    }
 }
 
 impl Reply {
@@ -48,9 +60,9 @@ impl Reply {
         }
         match serde_json::from_slice::<Ack>(payload) {
             Ok(Ack { error: None, seq }) if seq > 0 => Self::Stored(seq),
-            // 503: no leader, no resources for the moment.
-            Ok(Ack { error: Some(Refusal { code, description }), .. }) if code != 503 => {
-                Self::Refused(EngineError::Upstream(format!("NATS JetStream refused it: {description}").into()))
+            Ok(Ack { error: Some(refusal), .. }) if !refusal.is_passing() => {
+                let text = format!("NATS JetStream refused it: {}", refusal.description);
+                Self::Refused(EngineError::Upstream(text.into()))
             }
             _ => Self::NotNow,
         }
@@ -68,6 +80,9 @@ mod tests {
         assert_eq!(Reply::of(b""), Reply::Empty);
         assert_eq!(Reply::of(br#"{"error":{"code":503,"description":"no leader"}}"#), Reply::NotNow);
         assert_eq!(Reply::of(b"?"), Reply::NotNow);
+        let in_process =
+            br#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"},"seq":0}"#;
+        assert_eq!(Reply::of(in_process), Reply::NotNow);
         let Reply::Refused(error) = Reply::of(br#"{"error":{"code":400,"description":"maximum messages exceeded"}}"#)
         else {
             panic!("not refused")
