@@ -57,7 +57,17 @@ impl Line {
 
     /// Lets nothing more through the connections that there are; new ones work.
     fn fall_silent(&self) {
-        self.silent.send_replace(self.made.load(Ordering::Relaxed));
+        self.silent.send_replace(self.connections());
+    }
+
+    /// Lets nothing more through, whoever comes.
+    fn fall_silent_for_all(&self) {
+        self.silent.send_replace(usize::MAX);
+    }
+
+    /// Connections that there were.
+    fn connections(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Lets through what was held back, and all that follows.
@@ -82,15 +92,15 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, number: usize, m
     }
 }
 
-fn config_over(url: &str) -> String {
-    config_with(&format!("servers: ['{url}'], prefix: silence"), "")
+fn config_over(urls: &[String]) -> String {
+    config_with(&format!("servers: ['{}'], prefix: silence", urls.join("', '")), "")
 }
 
 #[tokio::test]
 async fn a_server_that_says_nothing_any_more_is_left_and_what_was_sent_meanwhile_gets_its_receipt() {
     let nats = Nats::start("");
     let line = Line::to(&nats).await;
-    let broker = BrokerUnderTest::start(&config_over(&line.url()));
+    let broker = BrokerUnderTest::start(&config_over(&[line.url()]));
     let mut client = broker.tcp_session().await;
     send_safely(&mut client, "/queue/jobs", "before").await;
     line.fall_silent();
@@ -101,8 +111,8 @@ async fn a_server_that_says_nothing_any_more_is_left_and_what_was_sent_meanwhile
 async fn what_another_pod_acknowledged_while_the_line_was_silent_is_not_delivered_here_afterwards() {
     let nats = Nats::start("");
     let line = Line::to(&nats).await;
-    let cut = BrokerUnderTest::start(&config_over(&line.url()));
-    let free = BrokerUnderTest::start(&config_over(&nats.url()));
+    let cut = BrokerUnderTest::start(&config_over(&[line.url()]));
+    let free = BrokerUnderTest::start(&config_over(&[nats.url()]));
     let mut here = cut.tcp_session().await;
     consume(&mut here, "/queue/jobs", "").await;
     let mut there = free.tcp_session().await;
@@ -124,4 +134,42 @@ async fn what_another_pod_acknowledged_while_the_line_was_silent_is_not_delivere
     let mut sender = free.tcp_session().await;
     send_safely(&mut sender, "/queue/jobs", "next").await;
     assert_eq!(here.frame().await.text(), "next");
+}
+
+#[tokio::test]
+async fn a_session_goes_on_with_another_server_when_its_own_is_cut_off() {
+    let nats = Nats::start("");
+    let lines = [Line::to(&nats).await, Line::to(&nats).await];
+    let broker = BrokerUnderTest::start(&config_over(&lines.each_ref().map(Line::url)));
+    let mut client = broker.tcp_session().await;
+    send_safely(&mut client, "/queue/jobs", "before").await;
+    lines.iter().find(|line| line.connections() > 0).unwrap().fall_silent_for_all();
+    send_safely(&mut client, "/queue/jobs", "meanwhile").await;
+    send_safely(&mut client, "/queue/jobs", "after").await;
+}
+
+#[tokio::test]
+async fn what_another_pod_acknowledged_while_the_line_was_silent_is_not_given_on_here_when_its_client_goes() {
+    let nats = Nats::start("");
+    let line = Line::to(&nats).await;
+    let cut = BrokerUnderTest::start(&config_over(&[line.url()]));
+    let free = BrokerUnderTest::start(&config_over(&[nats.url()]));
+    let (mut goes, mut stays, mut there) = (cut.tcp_session().await, cut.tcp_session().await, free.tcp_session().await);
+    consume(&mut goes, "/queue/jobs", "").await;
+    send_safely(&mut there, "/queue/jobs", "held by who goes").await;
+    assert_eq!(goes.frame().await.text(), "held by who goes");
+    consume(&mut stays, "/queue/jobs", "receipt:subscribed\n").await;
+    assert_eq!(stays.frame().await.header("receipt-id"), Some("subscribed"));
+
+    line.fall_silent();
+    consume(&mut there, "/queue/jobs", "").await;
+    let frame = there.frame().await;
+    assert_eq!((frame.text(), frame.header("redelivered")), ("held by who goes", Some("true")));
+    settle(&mut there, "ACK", &frame, "receipt:done\n").await;
+    assert_eq!(there.frame().await.header("receipt-id"), Some("done"));
+    drop((goes, there));
+    line.speak();
+    let mut sender = free.tcp_session().await;
+    send_safely(&mut sender, "/queue/jobs", "next").await;
+    assert_eq!(stays.frame().await.text(), "next");
 }

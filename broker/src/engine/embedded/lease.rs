@@ -17,6 +17,8 @@ pub(in crate::engine) trait Lease: fmt::Debug + Send + Sync {
     fn accept(&self, then: Option<Then>);
     /// Nobody here will take the message; another process may.
     fn give_back(&self);
+    /// Whether the owner may have given the message to another process already.
+    fn is_over(&self) -> bool;
 }
 
 /// Who keeps the messages of the queues of this process.

@@ -363,6 +363,11 @@ impl QueueState {
     /// Puts a message into its old place, unless it has been delivered often enough; `counts` says whether this delivery
     /// was one.
     fn put_back(&mut self, mut entry: Entry, counts: bool) {
+        if entry.is_lost() {
+            // Nothing is said of it: its owner knows better.
+            drop(entry.take_lease());
+            return self.leave(entry);
+        }
         entry.redelivered = true;
         entry.returns = entry.returns.saturating_add(u32::from(counts));
         if counts && self.policy.max_deliveries().is_some_and(|most| entry.returns >= most) {

@@ -28,6 +28,9 @@ const OLDEST: (i64, i64, i64) = (2, 10, 0);
 /// Longest pause between two tries.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(5);
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
+/// The longest that a connection may take to be made, so that a server that is cut off does not take all the time for which
+/// sessions wait for another one.
+const MOST_CONNECT_TIME: Duration = Duration::from_secs(2);
 /// How often a server is asked whether it is there. One that does not answer twice is left at the third time: well before what
 /// waits for it is given up.
 const PING_PACE: Duration = Duration::from_secs(3);
@@ -52,7 +55,7 @@ pub(super) async fn connect(config: &JetStreamEngine, events: mpsc::Sender<Event
     let options = options(config).await?;
     let options = options
         .name(format!("stompbroker {}", config.prefix))
-        .connection_timeout(config.connect_timeout.0)
+        .connection_timeout(config.connect_timeout.0.min(MOST_CONNECT_TIME))
         .request_timeout(Some(config.connect_timeout.0))
         .subscription_capacity(SUBSCRIPTION_CAPACITY)
         .ping_interval(PING_PACE)
@@ -228,5 +231,11 @@ mod tests {
             let pause = backoff(failures);
             assert!(pause >= MIN_BACKOFF / 2 && pause <= MAX_BACKOFF, "{failures}: {pause:?}");
         }
+    }
+
+    #[test]
+    fn pods_that_lost_the_same_server_come_back_at_different_times() {
+        let pauses: std::collections::HashSet<_> = (0..100).map(|_pod| backoff(5)).collect();
+        assert!(pauses.len() > 90, "{} pauses of 100 pods differ", pauses.len());
     }
 }

@@ -70,10 +70,21 @@ pub(super) const UNUSED: Duration = Duration::from_hours(1);
 /// The messages of one queue that are leased to this process.
 #[derive(Debug)]
 pub(super) struct Leases {
-    /// Where to say what became of each.
-    held: Mutex<HashMap<u64, Box<str>>>,
+    held: Mutex<HashMap<u64, Held>>,
     next: AtomicU64,
     outgoing: Outgoing,
+    /// Before that, JetStream was told that all that was held then is worked on.
+    known: Mutex<Instant>,
+    /// For how long JetStream waits for that.
+    ack_wait: Duration,
+}
+
+/// What is known of a message that is leased.
+#[derive(Debug)]
+struct Held {
+    /// Where to say what became of it.
+    reply: Box<str>,
+    since: Instant,
 }
 
 /// One message that is leased.
@@ -84,16 +95,20 @@ struct Leased {
 }
 
 impl Leases {
+    fn new(outgoing: Outgoing, ack_wait: Duration) -> Self {
+        Self { held: Mutex::default(), next: AtomicU64::new(0), outgoing, known: Mutex::new(Instant::now()), ack_wait }
+    }
+
     fn lease(self: &Arc<Self>, reply: &str) -> Leased {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.held.lock().insert(number, reply.into());
+        self.held.lock().insert(number, Held { reply: reply.into(), since: Instant::now() });
         Leased { leases: self.clone(), number }
     }
 }
 
 impl Leased {
     fn settle(&self, verdict: &'static [u8], then: Option<Then>) {
-        if let Some(reply) = self.leases.held.lock().remove(&self.number) {
+        if let Some(Held { reply, .. }) = self.leases.held.lock().remove(&self.number) {
             let verdict = Bytes::from_static(verdict);
             self.leases.outgoing.say(Command::Settle { reply, verdict, then });
         } else if let Some(then) = then {
@@ -109,6 +124,11 @@ impl Lease for Leased {
 
     fn give_back(&self) {
         self.settle(GIVEN_BACK, None);
+    }
+
+    fn is_over(&self) -> bool {
+        let since = self.leases.held.lock().get(&self.number).map(|held| held.since);
+        since.is_some_and(|since| since.max(*self.leases.known.lock()).elapsed() >= self.leases.ack_wait)
     }
 }
 
@@ -143,29 +163,22 @@ pub(super) struct Fetcher {
     pub(super) ack_wait: Duration,
 }
 
-/// The requests for messages that JetStream has.
-struct Asked {
-    /// Messages that are still to come.
+/// Where messages come to, and what is to come.
+struct Arrivals {
+    inbox: String,
+    subscriber: Subscriber,
+    /// Messages that JetStream was asked for and that are still to come.
     outstanding: usize,
     /// When something of them was heard last.
     heard: Instant,
-}
-
-/// Why no more is fetched.
-#[derive(PartialEq, Eq)]
-enum End {
-    /// The requests are over, or went with the connection.
-    Over,
-    /// Nothing was heard of them for so long that JetStream may give their messages to others. What comes of them now may be
-    /// settled there already.
-    Silence,
+    /// When JetStream was told that what is held is worked on; absent once it has answered.
+    shown: Option<Instant>,
 }
 
 impl Fetcher {
     /// Fetches until `over` is cancelled.
     pub(super) async fn run(mut self, over: CancellationToken) {
-        let outgoing = self.outgoing.clone();
-        let leases = Arc::new(Leases { held: Mutex::default(), next: AtomicU64::new(0), outgoing });
+        let leases = Arc::new(Leases::new(self.outgoing.clone(), self.ack_wait));
         let mut arrivals = None;
         tokio::select! {
             biased;
@@ -173,10 +186,10 @@ impl Fetcher {
             () = self.serve(&leases, &mut arrivals) => {}
         }
         // What is on the way is for others.
-        if let Some((_, mut arrivals)) = arrivals
-            && arrivals.unsubscribe().await.is_ok()
+        if let Some(Arrivals { mut subscriber, .. }) = arrivals
+            && subscriber.unsubscribe().await.is_ok()
         {
-            while let Ok(Some(message)) = timeout(LEFTOVERS, arrivals.next()).await {
+            while let Ok(Some(message)) = timeout(LEFTOVERS, subscriber.next()).await {
                 if message.status.is_none() {
                     message.reply.iter().for_each(|reply| leases.lease(reply).give_back());
                 }
@@ -184,7 +197,7 @@ impl Fetcher {
         }
     }
 
-    async fn serve(&mut self, leases: &Arc<Leases>, arrivals: &mut Option<(String, Subscriber)>) {
+    async fn serve(&mut self, leases: &Arc<Leases>, arrivals: &mut Option<Arrivals>) {
         let mut failures = 0;
         loop {
             self.up().await;
@@ -200,30 +213,39 @@ impl Fetcher {
             }
             failures = 0;
             self.made.tell(&Ok(()));
-            let (inbox, mut subscriber) = match arrivals.take() {
-                Some(arrivals) => arrivals,
-                None => match self.subscribe().await {
-                    Some(arrivals) => arrivals,
-                    None => return,
-                },
+            // Where nothing was heard for long, nobody listens any more, and JetStream gives what comes there to others.
+            *arrivals = match arrivals.take() {
+                Some(arrivals) if Instant::now() < self.silent_at(&arrivals) => {
+                    Some(Arrivals { outstanding: 0, ..arrivals })
+                }
+                _ => self.subscribe().await,
             };
-            let end = self.fetch(leases, &inbox, &mut subscriber).await;
-            // Where nothing was heard, nobody listens any more, and JetStream gives what comes there to others.
-            *arrivals = (end != End::Silence).then_some((inbox, subscriber));
+            let Some(arrivals) = arrivals else { return };
+            self.fetch(leases, arrivals).await;
             sleep(backoff(0)).await;
         }
     }
 
     /// A place for messages to come to.
-    async fn subscribe(&self) -> Option<(String, Subscriber)> {
+    async fn subscribe(&self) -> Option<Arrivals> {
         let inbox = self.client.new_inbox();
         match self.client.subscribe(inbox.clone()).await {
-            Ok(subscriber) => Some((inbox, subscriber)),
+            Ok(subscriber) => Some(Arrivals { inbox, subscriber, outstanding: 0, heard: Instant::now(), shown: None }),
             Err(error) => {
                 tracing::error!(%error, queue = &*self.queue.name, "cannot subscribe to NATS");
                 None
             }
         }
+    }
+
+    fn heartbeat(&self) -> Duration {
+        HEARTBEAT.min(self.ack_wait / HEARTBEATS_OF_ACK_WAIT)
+    }
+
+    /// When nothing was heard for so long that JetStream may soon give the messages to others, unless something is heard before.
+    /// What comes later may be settled there already.
+    fn silent_at(&self, arrivals: &Arrivals) -> Instant {
+        arrivals.heard + self.heartbeat() * (MISSED + 1)
     }
 
     async fn up(&mut self) {
@@ -251,69 +273,86 @@ impl Fetcher {
     }
 
     /// Asks for messages and takes them, until the consumer has to be made anew.
-    async fn fetch(&mut self, leases: &Arc<Leases>, inbox: &str, arrivals: &mut Subscriber) -> End {
+    async fn fetch(&mut self, leases: &Arc<Leases>, arrivals: &mut Arrivals) {
         let ask = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{}", self.source.stream, self.source.consumer);
-        let mut asked = Asked { outstanding: 0, heard: Instant::now() };
-        let heartbeat = HEARTBEAT.min(self.ack_wait / HEARTBEATS_OF_ACK_WAIT);
         let mut signs = interval(self.ack_wait / 3);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut epoch = *self.link.borrow_and_update();
         loop {
-            let appetite = EmbeddedEngine::appetite(&self.queue).saturating_sub(asked.outstanding).min(MOST_AT_ONCE);
+            let appetite = EmbeddedEngine::appetite(&self.queue).saturating_sub(arrivals.outstanding).min(MOST_AT_ONCE);
             // With little free of much that is asked for, more requests would only cost.
-            if appetite > asked.outstanding {
+            if appetite > arrivals.outstanding {
                 let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-                let request = json!({"batch": appetite, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(heartbeat)});
-                let request = Bytes::from(request.to_string());
-                if let Err(error) = self.client.publish_with_reply(ask.clone(), inbox.to_owned(), request).await {
+                let request =
+                    json!({"batch": appetite, "expires": nanos(EXPIRES), "idle_heartbeat": nanos(self.heartbeat())});
+                let (request, inbox) = (Bytes::from(request.to_string()), arrivals.inbox.clone());
+                if let Err(error) = self.client.publish_with_reply(ask.clone(), inbox, request).await {
                     tracing::warn!(%error, queue = &*self.queue.name, "cannot ask for messages");
-                    return End::Over;
+                    return;
                 }
-                if asked.outstanding == 0 {
-                    asked.heard = Instant::now();
+                if arrivals.outstanding == 0 {
+                    arrivals.heard = Instant::now();
                 }
-                asked.outstanding += appetite;
+                arrivals.outstanding += appetite;
             }
-            let lost = asked.heard + heartbeat * (MISSED + 1);
+            let silent_at = self.silent_at(arrivals);
             tokio::select! {
                 biased;
                 changed = self.link.changed() => {
                     let now = *self.link.borrow_and_update();
                     if changed.is_err() || matches!(now, Link::Up { .. }) && now != epoch {
-                        return End::Over;
+                        // The requests went with the connection.
+                        return;
                     }
                     epoch = if matches!(now, Link::Up { .. }) { now } else { epoch };
                 }
-                arrival = arrivals.next() => {
-                    let Some(message) = arrival else { return End::Over };
-                    if Instant::now() >= lost {
-                        return End::Silence;
+                arrival = arrivals.subscriber.next() => {
+                    let Some(message) = arrival else { return };
+                    if arrivals.outstanding > 0 && Instant::now() >= silent_at {
+                        return;
                     }
-                    asked.heard = Instant::now();
-                    if !self.take(message, leases, &mut asked) {
-                        return End::Over;
+                    arrivals.heard = Instant::now();
+                    if !self.take(message, leases, arrivals) {
+                        return;
                     }
                 }
                 () = self.queue.appetite.notified() => {}
-                _ = signs.tick() => self.show_life(leases).await,
-                () = tokio::time::sleep_until(lost), if asked.outstanding > 0 => return End::Silence,
+                _ = signs.tick() => self.show_life(leases, arrivals).await,
+                () = tokio::time::sleep_until(silent_at), if arrivals.outstanding > 0 => return,
             }
         }
     }
 
-    /// Says that all that is held here is worked on; past what sessions say, which may have to wait.
-    async fn show_life(&self, leases: &Leases) {
-        let held: Vec<_> = leases.held.lock().values().cloned().collect();
+    /// Says that all that is held here is worked on; past what sessions say, which may have to wait. The last of it is answered.
+    async fn show_life(&self, leases: &Leases, arrivals: &mut Arrivals) {
+        let mut held: Vec<_> = leases.held.lock().values().map(|held| held.reply.to_string()).collect();
+        let last = held.pop();
+        if last.is_some() {
+            arrivals.shown.get_or_insert_with(Instant::now);
+        }
+        let sign = || Bytes::from_static(IN_PROGRESS);
         for reply in held {
-            if let Err(error) = self.client.publish(reply.into_string(), Bytes::from_static(IN_PROGRESS)).await {
+            if let Err(error) = self.client.publish(reply, sign()).await {
                 return tracing::warn!(%error, queue = &*self.queue.name, "cannot tell JetStream what is worked on");
             }
+        }
+        if let Some(reply) = last
+            && let Err(error) = self.client.publish_with_reply(reply, arrivals.inbox.clone(), sign()).await
+        {
+            tracing::warn!(%error, queue = &*self.queue.name, "cannot tell JetStream what is worked on");
         }
     }
 
     /// Takes what has arrived; says whether the consumer is still good.
-    fn take(&self, message: async_nats::Message, leases: &Arc<Leases>, asked: &mut Asked) -> bool {
+    fn take(&self, message: async_nats::Message, leases: &Arc<Leases>, asked: &mut Arrivals) -> bool {
         match message.status {
+            None if message.reply.is_none() => {
+                // The answer to a sign of life.
+                if let Some(shown) = asked.shown.take() {
+                    *leases.known.lock() = shown;
+                }
+                true
+            }
             None => {
                 asked.outstanding = asked.outstanding.saturating_sub(1);
                 self.take_message(message, leases);

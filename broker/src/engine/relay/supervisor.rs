@@ -220,6 +220,15 @@ mod tests {
     }
 
     #[test]
+    fn pods_that_lost_the_same_upstream_come_back_at_different_times() {
+        let now = Instant::now();
+        let pauses: std::collections::BTreeSet<_> = (0..10_u8)
+            .filter_map(|pod| supervisor(&[("only", false)]).failed(&address("only"), now, f64::from(pod) / 10.0))
+            .collect();
+        assert_eq!(pauses.len(), 10, "{pauses:?}");
+    }
+
+    #[test]
     fn an_upstream_that_answers_and_closes_is_not_hammered() {
         let mut now = Instant::now();
         let mut supervisor = supervisor(&[("only", false)]);

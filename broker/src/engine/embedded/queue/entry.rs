@@ -186,6 +186,11 @@ impl Entry {
         self.rare.as_mut()?.lease.take()
     }
 
+    /// Whether another system keeps it, and may have given it to somebody else.
+    pub(super) fn is_lost(&self) -> bool {
+        self.rare.as_ref().and_then(|rare| rare.lease.as_ref()).is_some_and(|lease| lease.is_over())
+    }
+
     /// When it is to be delivered no longer.
     pub(super) fn expires(&self) -> Option<Instant> {
         self.rare.as_ref()?.expires
