@@ -133,6 +133,18 @@ pub(crate) fn judge(entries: &[Entry], promises: Promises) -> Verdict {
 }
 
 impl Verdict {
+    /// All that happened to messages with which something was not kept, for who looks for the reason.
+    pub(crate) fn history(&self, entries: &[Entry]) -> String {
+        let reordered = self.reordered.iter().flat_map(|(late, before)| [*late, *before]);
+        let again = self.again.iter().map(|(send, _)| *send);
+        let sends: HashSet<_> = self.lost.iter().copied().chain(again).chain(reordered).collect();
+        let of_these = entries.iter().filter(|entry| entry.what.send().is_some_and(|send| sends.contains(&send)));
+        of_these
+            .map(|Entry { at, what }| format!("{:9.3} s  {what:?}\n", at.as_secs_f64()))
+            .collect::<Vec<_>>()
+            .concat()
+    }
+
     /// What was promised and not kept, for people.
     pub(crate) fn faults(&self) -> Vec<String> {
         let Self { lost, again, reordered, .. } = self;

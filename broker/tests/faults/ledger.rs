@@ -35,6 +35,20 @@ pub(crate) enum What {
     AckReceipted { session: SessionId, send: SendId },
 }
 
+impl What {
+    /// The SEND that it is about.
+    pub(crate) const fn send(self) -> Option<SendId> {
+        match self {
+            Self::Opened(_) => None,
+            Self::Sent { send, .. }
+            | Self::Receipted(send)
+            | Self::Delivered { send, .. }
+            | Self::Acked { send, .. }
+            | Self::AckReceipted { send, .. } => Some(send),
+        }
+    }
+}
+
 /// An entry, and how long after the beginning of the run it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {

@@ -217,7 +217,8 @@ impl Stage {
 
     /// Tells what became of the run; returns what was not kept.
     fn judge(&self, world: &World, counts: &BTreeMap<String, usize>, is_settled: bool) -> Vec<String> {
-        let verdict = judge(&world.ledger.entries(), self.engine.promises());
+        let entries = world.ledger.entries();
+        let verdict = judge(&entries, self.engine.promises());
         let pauses: Vec<_> = self.brokers.iter().flat_map(Server::pauses).collect();
         let mut faults = verdict.faults();
         if !is_settled {
@@ -233,6 +234,7 @@ impl Stage {
         for (error, count) in &*world.errors.lock() {
             println!("  ERROR to clients, {count} times: {error}");
         }
+        std::fs::write(self.zones.folder().join("history.txt"), verdict.history(&entries)).unwrap();
         println!("  verdict: {}", if faults.is_empty() { "everything was kept" } else { "NOT KEPT" });
         faults
     }
