@@ -6,8 +6,12 @@ use k8s_openapi::jiff::Timestamp;
 use stompbroker_config::admin;
 
 use crate::{
-    api::{RolloutStatus, StompBroker},
-    plan::rotation::{Holds, Matches, Step},
+    api::{RolloutStatus, StompBroker, StompBrokerSpec},
+    plan::{
+        Objects,
+        gateway::{Http, RouteKind as _, Tls, TlsAlpha},
+        rotation::{Holds, Matches, Step},
+    },
     validate::{Wishes, referenced_secrets},
 };
 
@@ -34,6 +38,14 @@ pub struct Observed {
     pub autoscalers: BTreeMap<String, AutoscalerView>,
     /// The broker's own PodDisruptionBudget; absent while there is none.
     pub budget: Option<BudgetView>,
+    /// What the API server knows of Gateway API; not looked at unless the spec wants routes.
+    pub gateway_api: GatewayApi,
+    /// How the broker's Service is reached from outside; absent while it is not.
+    pub service: Option<ExposedView>,
+    /// How the broker's Ingress is reached; absent while there is none or it does not tell.
+    pub ingress: Option<ExposedView>,
+    /// What gateways say of the broker's routes, by kind; as far as there are routes.
+    pub routes: BTreeMap<&'static str, RouteView>,
     /// Whether the API server knows KEDA's ScaledObject; not looked at unless the spec wants one.
     pub keda: bool,
     /// Objects that have the name of a child of ours but belong to somebody else.
@@ -52,7 +64,30 @@ impl Observed {
             secrets.entry(used.secret_name).or_default().extend(used.keys.iter().map(|key| (*key).to_owned()));
         }
         let referenced_secrets = secrets.into_iter().map(|(name, keys)| (name, SecretView::Present(keys))).collect();
-        Self { referenced_secrets, keda: true, ..Self::default() }
+        let gateway_api = GatewayApi { http_routes: true, tls_routes: Some(TlsRoutes::V1) };
+        Self { referenced_secrets, keda: true, gateway_api, ..Self::default() }
+    }
+}
+
+impl Observed {
+    /// Kinds that `spec` wants objects of and the API server does not know.
+    pub fn missing_kinds(&self, spec: &StompBrokerSpec) -> Vec<&'static str> {
+        let exposure = spec.exposure.as_ref();
+        let http = exposure.is_some_and(|exposure| exposure.http_route.is_some()) && !self.gateway_api.http_routes;
+        let tls = exposure.is_some_and(|exposure| exposure.tls_route.is_some());
+        let tls = tls && self.gateway_api.tls_routes.is_none();
+        let keda = spec.wants_keda() && !self.keda;
+        let all = [(keda, "ScaledObject"), (http, Http::KIND), (tls, Tls::KIND)];
+        all.into_iter().filter_map(|(missing, kind)| missing.then_some(kind)).collect()
+    }
+
+    /// Whether a route of these objects has been taken by fewer gateways than it names.
+    pub(crate) fn awaits_gateways(&self, objects: &Objects) -> bool {
+        let http = objects.http_routes.iter().map(|route| (Http::KIND, &route.spec));
+        let tls = objects.tls_routes.iter().map(|route| (Tls::KIND, &route.spec));
+        let alpha = objects.tls_alpha_routes.iter().map(|route| (TlsAlpha::KIND, &route.spec));
+        let taken = |kind| self.routes.get(kind).map_or(0, |view| view.accepted);
+        http.chain(tls).chain(alpha).any(|(kind, spec)| taken(kind) < spec.parent_refs.len())
     }
 }
 
@@ -129,6 +164,42 @@ pub struct DeploymentView {
     pub owns_replicas: bool,
     /// The field manager that wrote `spec.replicas` last, when it was not ours.
     pub scaled_by: Option<String>,
+}
+
+/// What the API server knows of Gateway API.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GatewayApi {
+    /// Whether it knows HTTPRoutes.
+    pub http_routes: bool,
+    /// In which version it knows TLSRoutes, if at all.
+    pub tls_routes: Option<TlsRoutes>,
+}
+
+/// Version of TLSRoute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsRoutes {
+    /// From Gateway API 1.5 on.
+    V1,
+    /// Before, in its experimental channel.
+    V1Alpha2,
+}
+
+/// How a Service or an Ingress is reached from outside the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExposedView {
+    /// Addresses and host names of load balancers.
+    pub addresses: Vec<String>,
+    /// Ports of every node, by the name of the Service's port.
+    pub node_ports: Vec<(String, u16)>,
+}
+
+/// What gateways say of a route of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteView {
+    /// Gateways that take it.
+    pub accepted: usize,
+    /// What others say against it, in their words.
+    pub refused: Vec<String>,
 }
 
 /// What is known of the PodDisruptionBudget of ours.

@@ -12,6 +12,7 @@ use crate::{
     client::Clients,
     controller::{
         self, Context,
+        apis::Apis,
         asked::Asked,
         memory::Memory,
         nats_pods::{NatsPoller, NatsReports},
@@ -170,6 +171,7 @@ async fn with_probes(
         reports,
         nats_reports,
         memory: watches.memory.clone(),
+        apis: Apis::default(),
         events,
     });
     let farewell = CancellationToken::new();

@@ -56,6 +56,7 @@ pub const RIGHTS: &[Right] = &[
     child("", "configmaps"),
     child("", "services"),
     child("networking.k8s.io", "networkpolicies"),
+    child("networking.k8s.io", "ingresses"),
     child("policy", "poddisruptionbudgets"),
     child("apps", "deployments"),
     child("apps", "statefulsets"),
@@ -67,6 +68,8 @@ pub const RIGHTS: &[Right] = &[
         place: Place::Watched,
         why: "a child with the autoscaling mode Keda: server-side apply (create, patch), prune (delete), by name only",
     },
+    Right { resource: "httproutes", ..ROUTES },
+    Right { resource: "tlsroutes", ..ROUTES },
     Right {
         group: "",
         resource: "secrets",
@@ -138,6 +141,15 @@ pub const RIGHTS: &[Right] = &[
         why: "which certificate kube-apiserver shows, and how it says for whom it asks; by name only",
     },
 ];
+
+/// On routes of Gateway API.
+const ROUTES: Right = Right {
+    group: crate::plan::gateway::GROUP,
+    resource: "",
+    verbs: &["get", "create", "patch", "delete"],
+    place: Place::Watched,
+    why: "a child with spec.exposure: server-side apply (create, patch), what gateways say (get), prune (delete), by name only",
+};
 
 const fn child(group: &'static str, resource: &'static str) -> Right {
     Right { group, resource, verbs: CHILD, place: Place::Watched, why: CHILD_WHY }

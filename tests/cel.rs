@@ -97,6 +97,31 @@ fn cases() -> Vec<Case> {
             &["spec.applications timeout is 0s", "some seconds"],
         ),
         case(
+            "{listeners: {stomp: {}}, exposure: {ingress: {host: a.example.com}}}",
+            "{exposure: {ingress: {host: a.example.com, tls: {}}}}",
+            &["spec.exposure.ingress", "spec.exposure.httpRoute", "set spec.listeners.websocket"],
+        ),
+        case(
+            "{exposure: {tlsRoute: {parentRefs: [{name: edge}], hostnames: [a.example.com]}}}",
+            "{listeners: {stomp: {tls: {secretName: s}}}, exposure: {tlsRoute: {parentRefs: [{name: edge}], hostnames: ['*.b.c']}}}",
+            &["spec.exposure.tlsRoute", "set spec.listeners.stomp.tls"],
+        ),
+        case(
+            "{exposure: {service: {type: NodePort, loadBalancerClass: a}}}",
+            "{exposure: {service: {type: LoadBalancer, loadBalancerClass: a, loadBalancerSourceRanges: [10.0.0.0/8]}}}",
+            &["spec.exposure.service.loadBalancerClass", "type is NodePort", "set type to LoadBalancer"],
+        ),
+        case(
+            "{exposure: {service: {externalTrafficPolicy: Local}}}",
+            "{exposure: {service: {type: NodePort, externalTrafficPolicy: Local}}}",
+            &["spec.exposure.service.externalTrafficPolicy", "type is ClusterIP", "or remove the field"],
+        ),
+        case(
+            "{exposure: {service: {type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.1]}}}",
+            "{exposure: {service: {type: LoadBalancer, loadBalancerSourceRanges: ['2001:db8::/32']}}}",
+            &["spec.exposure.service.loadBalancerSourceRanges", "192.0.2.7/32"],
+        ),
+        case(
             jetstream("nats", "", ""),
             jetstream("nats://nats:4222", "", ""),
             &["spec.engine.jetStream.external.servers", "nats://host:4222", "Secret"],

@@ -6,8 +6,8 @@ use stompbroker_config::GoDuration;
 
 use super::{
     Application, Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain,
-    Engine, ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring, Resources,
-    Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
+    Engine, Exposure, ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring,
+    Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -51,6 +51,7 @@ use super::{
         json_path = ".status.conditions[?(@.type==\"Ready\")].message",
         priority = 1
     ),
+    printcolumn(name = "URL", type_ = "string", json_path = ".status.exposure[0].urls[0]", priority = 1),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image", priority = 1),
     validation = rules::name_is_short(),
     validation = rules::name_is_a_service_name(),
@@ -66,7 +67,9 @@ use super::{
     validation = rules::policies_differ(),
     validation = rules::destinations_are_ours(),
     validation = rules::queues_in_nats_stay(),
-    validation = rules::zones_of_servers_stay()
+    validation = rules::zones_of_servers_stay(),
+    validation = rules::exposed_websocket_is_there(),
+    validation = rules::exposed_stomp_has_tls()
 )]
 pub struct StompBrokerSpec {
     /// Broker image. Absent: the one that the operator was installed with.
@@ -98,6 +101,9 @@ pub struct StompBrokerSpec {
     /// Where clients connect; at least one listener. Absent: both, stomp on port 61613 and websocket on port 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listeners: Option<Listeners>,
+    /// What clients outside the cluster reach the broker by. Absent: nothing but what others make for its Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposure: Option<Exposure>,
     /// What services and client connections log in with.
     #[serde(default)]
     pub credentials: Credentials,
@@ -176,6 +182,7 @@ impl Default for StompBrokerSpec {
             zones: Vec::new(),
             engine: None,
             listeners: None,
+            exposure: None,
             credentials: Credentials::default(),
             authentication: Authentication::default(),
             authorization: None,

@@ -179,6 +179,13 @@ pub struct ListenerPort {
     pub is_tls: bool,
 }
 
+impl WebSocketListener {
+    /// Whether SockJS is spoken below its path.
+    pub fn serves_sock_js(&self) -> bool {
+        self.sock_js.as_ref().is_some_and(|sock_js| sock_js.enabled)
+    }
+}
+
 impl Listeners {
     /// Every port, the unencrypted ones of a listener before that of its TLS.
     pub fn ports(&self) -> impl Iterator<Item = ListenerPort> {

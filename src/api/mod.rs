@@ -5,6 +5,7 @@
 //! | `broker` | the kind and its spec |
 //! | `autoscaling` | a number of pods that follows the load, and what is reported of it |
 //! | `capacity` | zones, resources, limits, drain |
+//! | `exposure` | what clients outside the cluster reach the broker by |
 //! | `destinations` | what destinations keep, and whose they are |
 //! | `engine` | embedded and relay |
 //! | `jetstream` | the engine over NATS |
@@ -30,6 +31,7 @@ mod broker;
 mod capacity;
 mod destinations;
 mod engine;
+mod exposure;
 mod jetstream;
 mod jwt;
 mod listeners;
@@ -57,6 +59,10 @@ pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use engine::{
     EmbeddedEngine, Engine, HeartbeatPair, Multiplex, Persistence, RabbitmqClusterReference, RelayEngine,
     SecretReference, Upstream, UpstreamTls,
+};
+pub use exposure::{
+    Exposure, ExposureStatus, ExternalTrafficPolicy, IngressExposure, IngressTls, ParentReference, RouteExposure,
+    ServiceExposure, ServiceType, TrafficDistribution,
 };
 pub use jetstream::{DurableTopics, ExternalNats, JetStreamEngine, NatsCredentials, NatsLogin, NatsTls};
 pub use jwt::JwtIssuer;

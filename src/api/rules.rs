@@ -673,3 +673,53 @@ pub(super) fn window_is_open_at_some_time() -> Rule {
          spec.maintenanceWindow out and set spec.upgradePolicy to Automatic for any time'",
     )
 }
+
+/// What leads to the WebSocket listener needs one.
+pub(super) fn exposed_websocket_is_there() -> Rule {
+    Rule::new(
+        "!has(self.exposure) || !(has(self.exposure.ingress) || has(self.exposure.httpRoute)) || !has(self.listeners) || \
+         has(self.listeners.websocket)",
+    )
+    .message(
+        "spec.exposure.ingress and spec.exposure.httpRoute lead to the WebSocket listener, but spec.listeners has none; set \
+         spec.listeners.websocket, or remove them",
+    )
+}
+
+/// A gateway finds the broker by the server name that clients ask for in TLS.
+pub(super) fn exposed_stomp_has_tls() -> Rule {
+    Rule::new(
+        "!has(self.exposure) || !has(self.exposure.tlsRoute) || (has(self.listeners) && has(self.listeners.stomp) && \
+         has(self.listeners.stomp.tls))",
+    )
+    .message(
+        "spec.exposure.tlsRoute leads to STOMP over TLS, which spec.listeners.stomp does not speak; set \
+         spec.listeners.stomp.tls, or remove tlsRoute",
+    )
+}
+
+/// What only a load balancer reads is said to one only.
+pub(super) fn load_balancer_fields_have_one() -> Rule {
+    rule(
+        "self.type == 'LoadBalancer' || !(has(self.loadBalancerClass) || has(self.loadBalancerSourceRanges) && \
+         size(self.loadBalancerSourceRanges) > 0)",
+        "'spec.exposure.service.' + (has(self.loadBalancerClass) ? 'loadBalancerClass' : 'loadBalancerSourceRanges') + ' is \
+         set, but type is ' + self.type + ', which has no load balancer; set type to LoadBalancer, or remove the field'",
+    )
+}
+
+/// Without connections from outside there is no policy for them.
+pub(super) fn external_traffic_comes_from_outside() -> Rule {
+    Rule::new("self.type != 'ClusterIP' || !has(self.externalTrafficPolicy)").message(
+        "spec.exposure.service.externalTrafficPolicy is set, but type is ClusterIP, which nothing reaches from outside; set \
+         type to LoadBalancer or NodePort, or remove the field",
+    )
+}
+
+/// Load balancers take ranges, not single addresses.
+pub(super) fn source_ranges_are_ranges() -> Rule {
+    Rule::new("!has(self.loadBalancerSourceRanges) || self.loadBalancerSourceRanges.all(r, isCIDR(r))").message(
+        "spec.exposure.service.loadBalancerSourceRanges has an entry that is no range of addresses; write for example \
+         192.0.2.0/24, or 192.0.2.7/32 for one address",
+    )
+}

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoscalingStatus, NatsStatus, PlannedChange, RolloutStatus, RotationStatus};
+use super::{AutoscalingStatus, ExposureStatus, NatsStatus, PlannedChange, RolloutStatus, RotationStatus};
 
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -52,6 +52,10 @@ pub struct StompBrokerStatus {
     /// Where clients connect from inside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Endpoints>,
+    /// Where clients connect from outside the cluster; empty without spec.exposure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
+    pub exposure: Vec<ExposureStatus>,
     /// The Secrets that clients log in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsStatus>,

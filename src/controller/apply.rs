@@ -45,6 +45,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) wanted: BTreeSet<(ChildKind, String)>,
+    /// Those of them that were written, so that what was seen of them before is of no use any more.
+    pub(crate) written: BTreeSet<(ChildKind, String)>,
     /// How many of them were not there before.
     pub(crate) created: usize,
     /// A decision was made on a world that had changed by then; it has to be made again.
@@ -72,6 +74,10 @@ pub(crate) async fn apply(
         persistent_volume_claims,
         config_maps,
         services,
+        ingresses,
+        http_routes,
+        tls_routes,
+        tls_alpha_routes,
         network_policies,
         pod_disruption_budgets,
         stateful_sets,
@@ -98,6 +104,10 @@ pub(crate) async fn apply(
     }
     pass.all(config_maps).await?;
     pass.all(services).await?;
+    pass.all(ingresses).await?;
+    pass.unwatched(http_routes, sites).await?;
+    pass.unwatched(tls_routes, sites).await?;
+    pass.unwatched(tls_alpha_routes, sites).await?;
     pass.all(network_policies).await?;
     for disruption_budget in pod_disruption_budgets {
         if disruption_budget.name_any() == names::nats(&pass.broker) {
@@ -115,9 +125,7 @@ pub(crate) async fn apply(
         pass.deployment(deployment, zone, observed).await?;
     }
     pass.all(horizontal_pod_autoscalers).await?;
-    for scaled in scaled_objects {
-        pass.one(scaled, sites.scaled_objects.get(&scaled.name_any())).await?;
-    }
+    pass.unwatched(scaled_objects, sites).await?;
     Ok(pass.outcome)
 }
 
@@ -151,6 +159,14 @@ impl<'a> Pass<'a> {
             let key = Key::new(self.namespace.clone(), object.name_any());
             let live = self.context.world.child(K::KIND, &key);
             self.one(object, live.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// The same of kinds that no watch shows.
+    async fn unwatched<K: Child>(&mut self, objects: &[K], sites: &Sites) -> Result<(), Error> {
+        for object in objects {
+            self.one(object, sites.unwatched.get(&(K::KIND, object.name_any()))).await?;
         }
         Ok(())
     }
@@ -284,6 +300,7 @@ impl<'a> Pass<'a> {
     /// Remembers a write.
     pub(crate) fn wrote(&mut self, kind: ChildKind, name: String, desired: u64, entry: ChildEntry) {
         let applied = Applied { desired, uid: entry.uid.clone(), fields: entry.fields };
+        self.outcome.written.insert((kind, name.clone()));
         self.context.memory.of(&self.uid, |memory| {
             if kind == ChildKind::Secret {
                 memory.forget_secrets();

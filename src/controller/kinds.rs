@@ -8,7 +8,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
-        networking::v1::NetworkPolicy,
+        networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -16,7 +16,10 @@ use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::views::ChildEntry;
-use crate::plan::ScaledObject;
+use crate::plan::{
+    ScaledObject,
+    gateway::{Http, Route, Tls, TlsAlpha},
+};
 
 /// A kind of children.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +29,9 @@ pub(crate) enum ChildKind {
     PersistentVolumeClaim,
     ConfigMap,
     Service,
+    Ingress,
+    HttpRoute,
+    TlsRoute,
     NetworkPolicy,
     PodDisruptionBudget,
     StatefulSet,
@@ -43,6 +49,9 @@ impl ChildKind {
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
+            Self::Ingress => "Ingress",
+            Self::HttpRoute => "HTTPRoute",
+            Self::TlsRoute => "TLSRoute",
             Self::NetworkPolicy => "NetworkPolicy",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::StatefulSet => "StatefulSet",
@@ -76,16 +85,37 @@ pub(crate) trait Child:
 macro_rules! children {
     ($($kind:ident),+) => { $(impl Child for $kind { const KIND: ChildKind = ChildKind::$kind; })+ };
 }
-children!(
-    ServiceAccount,
-    Secret,
-    PersistentVolumeClaim,
-    ConfigMap,
-    Service,
-    NetworkPolicy,
-    PodDisruptionBudget,
-    ScaledObject
-);
+children!(ServiceAccount, Secret, PersistentVolumeClaim, ConfigMap, NetworkPolicy, PodDisruptionBudget, ScaledObject);
+
+impl Child for Route<Http> {
+    const KIND: ChildKind = ChildKind::HttpRoute;
+}
+
+impl Child for Route<Tls> {
+    const KIND: ChildKind = ChildKind::TlsRoute;
+}
+
+impl Child for Route<TlsAlpha> {
+    const KIND: ChildKind = ChildKind::TlsRoute;
+}
+
+impl Child for Service {
+    const KIND: ChildKind = ChildKind::Service;
+
+    /// Where it is reached is kept as well.
+    fn entry(&self) -> ChildEntry {
+        ChildEntry::from_service(self)
+    }
+}
+
+impl Child for Ingress {
+    const KIND: ChildKind = ChildKind::Ingress;
+
+    /// Where it is reached is kept as well.
+    fn entry(&self) -> ChildEntry {
+        ChildEntry::from_ingress(self)
+    }
+}
 
 impl Child for Deployment {
     const KIND: ChildKind = ChildKind::Deployment;

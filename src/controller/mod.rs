@@ -2,20 +2,22 @@
 //!
 //! | module | step | holds a client |
 //! |---|---|---|
-//! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `world` | what the watches show | `streams` |
+//! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `exposed`, `world` | what the watches show | `streams` |
 //! | `pods`, `admin`, `reports`, `asked`, `nats_pods` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
-//! | `observe`, `apply`, `budget`, `secrets`, `logins`, `nats_secret`, `prune`, `preview`, `status` | the steps that are not pure | yes |
+//! | `observe`, `apis`, `apply`, `budget`, `secrets`, `logins`, `nats_secret`, `prune`, `preview`, `status` | the steps that are not pure | yes |
 //! | `memory` | what is remembered between passes | no |
 
 mod admin;
+pub(crate) mod apis;
 mod apply;
 pub(crate) mod asked;
 mod autoscalers;
 mod brokers;
 mod budget;
 pub(crate) mod cache;
+mod exposed;
 mod kinds;
 mod logins;
 pub(crate) mod memory;
@@ -53,6 +55,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{error::chain, events::Events, health::Health, metrics::Metrics, settings::Settings};
+use apis::Apis;
 use memory::Memory;
 use nats_pods::NatsReports;
 use reports::Reports;
@@ -72,6 +75,7 @@ pub(crate) struct Context {
     pub(crate) reports: Arc<Reports>,
     pub(crate) nats_reports: Arc<NatsReports>,
     pub(crate) memory: Arc<Memory>,
+    pub(crate) apis: Apis,
     pub(crate) events: Events,
 }
 

@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource as _, ResourceExt as _};
 use super::{
     Context,
     cache::Key,
+    exposed,
     kinds::{Child, ChildKind},
     logins,
     memory::{GeneratedSight, SecretSight},
@@ -22,10 +23,14 @@ use crate::{
     api::StompBroker,
     error::Error,
     observed::{
-        AutoscalerView, BudgetView, DeploymentView, ForeignObject, NatsServerView, Observed, SecretView,
-        StatefulSetView,
+        AutoscalerView, BudgetView, DeploymentView, ExposedView, ForeignObject, GatewayApi, NatsServerView, Observed,
+        RouteView, SecretView, StatefulSetView, TlsRoutes,
     },
-    plan::{Objects, ScaledObject, labels, names},
+    plan::{
+        Objects, ScaledObject,
+        gateway::{Http, Route, RouteKind, Tls, TlsAlpha},
+        labels, names,
+    },
     validate::referenced_secrets,
 };
 
@@ -78,7 +83,11 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         deployments: deployments(broker, context),
         autoscalers: autoscalers(broker, context),
         budget: budget(broker, context),
-        keda: broker.spec.wants_keda() && knows_keda(&context.client).await?,
+        keda: broker.spec.wants_keda() && knows_keda(context).await?,
+        gateway_api: gateway_api(broker, context).await?,
+        service: exposure(broker, ChildKind::Service, context),
+        ingress: exposure(broker, ChildKind::Ingress, context),
+        routes: BTreeMap::new(),
         pods: pods.into_iter().map(|(_, view)| view).collect(),
         foreign: Vec::new(),
         last_rollout: broker.status.as_ref().and_then(|status| status.last_rollout.clone()),
@@ -133,13 +142,37 @@ pub(crate) fn budget(broker: &StompBroker, context: &Context) -> Option<BudgetVi
     own.then(|| BudgetView { drained_zone: entry.drained_zone.map(Into::into) })
 }
 
-/// Whether the API server knows ScaledObjects. Discovery needs no permission.
-async fn knows_keda(client: &Client) -> Result<bool, Error> {
-    match client.list_api_group_resources(&ScaledObject::api_version(&())).await {
-        Ok(list) => Ok(list.resources.iter().any(|resource| resource.kind == ScaledObject::kind(&()))),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(source) => Err(Error::Observe { kind: "API group", name: ScaledObject::group(&()).into_owned(), source }),
-    }
+/// How the broker's own Service or Ingress is reached from outside, as last seen or written.
+pub(crate) fn exposure(broker: &StompBroker, kind: ChildKind, context: &Context) -> Option<ExposedView> {
+    let name = names::service(&broker.name_any());
+    let entry = context.world.child(kind, &Key::new(broker.namespace().unwrap_or_default(), name))?;
+    let own = entry.is_of(&broker.uid().unwrap_or_default()) && !entry.deleting;
+    entry.exposed.filter(|_| own).map(|exposed| *exposed)
+}
+
+/// Whether the API server knows ScaledObjects.
+async fn knows_keda(context: &Context) -> Result<bool, Error> {
+    let (group_version, kind) = (ScaledObject::api_version(&()), ScaledObject::kind(&()));
+    context.apis.knows(&context.client, &group_version, &kind).await
+}
+
+/// Which of the routes that the spec wants the API server knows.
+async fn gateway_api(broker: &StompBroker, context: &Context) -> Result<GatewayApi, Error> {
+    let Some(exposure) = &broker.spec.exposure else { return Ok(GatewayApi::default()) };
+    let tls_routes = if exposure.tls_route.is_none() {
+        None
+    } else if knows_routes::<Tls>(context).await? {
+        Some(TlsRoutes::V1)
+    } else if knows_routes::<TlsAlpha>(context).await? {
+        Some(TlsRoutes::V1Alpha2)
+    } else {
+        None
+    };
+    Ok(GatewayApi { http_routes: exposure.http_route.is_some() && knows_routes::<Http>(context).await?, tls_routes })
+}
+
+async fn knows_routes<K: RouteKind>(context: &Context) -> Result<bool, Error> {
+    context.apis.knows(&context.client, &Route::<K>::group_version(), K::KIND).await
 }
 
 async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Result<SecretSight, Error> {
@@ -216,8 +249,10 @@ pub(crate) struct Sites {
     pub(crate) foreign: Vec<ForeignObject>,
     /// Our PersistentVolumeClaims, which no watch shows, by name.
     pub(crate) claims: BTreeMap<String, ChildEntry>,
-    /// Our ScaledObjects, which no watch shows, by name.
-    pub(crate) scaled_objects: BTreeMap<String, ChildEntry>,
+    /// Our children of other kinds that no watch shows.
+    pub(crate) unwatched: BTreeMap<(ChildKind, String), ChildEntry>,
+    /// What gateways say of our routes, by kind.
+    pub(crate) routes: BTreeMap<&'static str, RouteView>,
 }
 
 /// Looks at what stands where the desired objects go.
@@ -235,6 +270,10 @@ pub(crate) async fn sites(
         persistent_volume_claims,
         config_maps,
         services,
+        ingresses,
+        http_routes,
+        tls_routes,
+        tls_alpha_routes,
         network_policies,
         pod_disruption_budgets,
         stateful_sets,
@@ -255,6 +294,10 @@ pub(crate) async fn sites(
     search.claims(persistent_volume_claims).await?;
     search.all(config_maps).await?;
     search.all(services).await?;
+    search.all(ingresses).await?;
+    search.routes(http_routes).await?;
+    search.routes(tls_routes).await?;
+    search.routes(tls_alpha_routes).await?;
     search.all(network_policies).await?;
     search.all(pod_disruption_budgets).await?;
     search.all(stateful_sets).await?;
@@ -310,7 +353,28 @@ impl Search<'_> {
             let name = object.name_any();
             let Some(entry) = ask::<ScaledObject>(self.broker, &name, self.context).await? else { continue };
             self.judge(ChildKind::ScaledObject, &name, Some(&entry))?;
-            self.found.scaled_objects.insert(name, entry);
+            self.found.unwatched.insert((ChildKind::ScaledObject, name), entry);
+        }
+        Ok(())
+    }
+
+    /// Routes with what gateways say of them.
+    async fn routes<K: RouteKind>(&mut self, objects: &[Route<K>]) -> Result<(), Error>
+    where
+        Route<K>: Child,
+    {
+        let kind = <Route<K> as Child>::KIND;
+        for object in objects {
+            let name = object.name_any();
+            let api: Api<Route<K>> =
+                Api::namespaced(self.context.client.clone(), &self.broker.namespace().unwrap_or_default());
+            let live = api.get_opt(&name).await;
+            let live = live.map_err(|source| Error::Observe { kind: K::KIND, name: name.clone(), source })?;
+            let Some(live) = live else { continue };
+            let entry = live.entry();
+            self.judge(kind, &name, Some(&entry))?;
+            self.found.routes.insert(K::KIND, exposed::route(&live));
+            self.found.unwatched.insert((kind, name), entry);
         }
         Ok(())
     }

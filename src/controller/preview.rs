@@ -47,6 +47,10 @@ pub(super) async fn preview(
         persistent_volume_claims,
         config_maps,
         services,
+        ingresses,
+        http_routes,
+        tls_routes,
+        tls_alpha_routes,
         network_policies,
         pod_disruption_budgets,
         stateful_sets,
@@ -68,14 +72,16 @@ pub(super) async fn preview(
     }
     look.all(config_maps).await?;
     look.all(services).await?;
+    look.all(ingresses).await?;
+    look.unwatched(http_routes, sites).await?;
+    look.unwatched(tls_routes, sites).await?;
+    look.unwatched(tls_alpha_routes, sites).await?;
     look.all(network_policies).await?;
     look.all(pod_disruption_budgets).await?;
     look.all(stateful_sets).await?;
     look.all(deployments).await?;
     look.all(horizontal_pod_autoscalers).await?;
-    for scaled in scaled_objects {
-        look.one(scaled, sites.scaled_objects.get(&scaled.name_any())).await?;
-    }
+    look.unwatched(scaled_objects, sites).await?;
     for (kind, name) in prune::orphans(broker, &look.wanted, context) {
         look.tell(kind, name, PlannedAction::Delete, Vec::new());
     }
@@ -109,6 +115,14 @@ impl Look<'_> {
             let key = Key::new(self.broker.namespace().unwrap_or_default(), object.name_any());
             let live = self.context.world.child(K::KIND, &key);
             self.one(object, live.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    /// The same of kinds that no watch shows.
+    async fn unwatched<K: Child>(&mut self, objects: &[K], sites: &Sites) -> Result<(), Error> {
+        for object in objects {
+            self.one(object, sites.unwatched.get(&(K::KIND, object.name_any()))).await?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
+    networking::v1::{Ingress, NetworkPolicy},
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
@@ -29,9 +29,12 @@ use super::{
     world::World,
 };
 use crate::{
-    api::{AutoscalingMode, StompBroker},
+    api::{AutoscalingMode, ExposureStatus, StompBroker},
     error::Error,
-    plan::ScaledObject,
+    plan::{
+        ScaledObject,
+        gateway::{Http, Route, RouteKind as _, Tls, TlsAlpha},
+    },
 };
 
 /// Deletes the children of `broker` that are not among those that `outcome` wants.
@@ -44,6 +47,8 @@ pub(crate) async fn prune(broker: &StompBroker, outcome: &Outcome, context: &Con
     pass.kind::<StatefulSet>().await?;
     pass.kind::<PodDisruptionBudget>().await?;
     pass.kind::<NetworkPolicy>().await?;
+    pass.routes().await?;
+    pass.kind::<Ingress>().await?;
     pass.kind::<Service>().await?;
     pass.kind::<ConfigMap>().await?;
     pass.kind::<ServiceAccount>().await
@@ -100,14 +105,40 @@ impl Pruning<'_> {
             if self.outcome.wanted.contains(&(ChildKind::ScaledObject, name.clone())) {
                 continue;
             }
-            let uid = self.broker.uid().unwrap_or_default();
-            if let Some(entry) = observe::ask::<ScaledObject>(self.broker, &name, self.context).await?
-                && entry.is_of(&uid)
-            {
-                self.delete::<ScaledObject>(name, entry.uid).await?;
+            self.unwatched::<ScaledObject>(name).await?;
+        }
+        Ok(())
+    }
+
+    /// No watch shows routes; the status tells which there may be.
+    async fn routes(&self) -> Result<(), Error> {
+        let told = self.broker.status.iter().flat_map(|status| &status.exposure);
+        for ExposureStatus { kind, name, .. } in told {
+            let wanted = |kind| self.outcome.wanted.contains(&(kind, name.clone()));
+            if *kind == Http::KIND && !wanted(ChildKind::HttpRoute) {
+                self.unwatched::<Route<Http>>(name.clone()).await?;
+            }
+            if *kind == Tls::KIND && !wanted(ChildKind::TlsRoute) {
+                self.unwatched::<Route<Tls>>(name.clone()).await?;
+                self.unwatched::<Route<TlsAlpha>>(name.clone()).await?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes a child that no watch shows, if there is one.
+    async fn unwatched<K: Child>(&self, name: String) -> Result<(), Error> {
+        let entry = match observe::ask::<K>(self.broker, &name, self.context).await {
+            Ok(entry) => entry,
+            // Nor does the API server know the kind; it says so in plain text.
+            Err(Error::Observe { source: kube::Error::Api(status), .. }) if status.code == 404 => None,
+            Err(error) => return Err(error),
+        };
+        let uid = self.broker.uid().unwrap_or_default();
+        match entry.filter(|entry| entry.is_of(&uid)) {
+            Some(entry) => self.delete::<K>(name, entry.uid).await,
+            None => Ok(()),
+        }
     }
 
     async fn delete<K: Child>(&self, name: String, uid: String) -> Result<(), Error> {

@@ -7,7 +7,10 @@ use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
 use tokio::time::timeout;
 use tracing::{debug, instrument};
 
-use super::{Context, apply, memory::BrokerMemory, observe, preview, prune, status as write, streams::GuardedBroker};
+use super::{
+    Context, apis, apply, kinds::ChildKind, memory::BrokerMemory, observe, preview, prune, status as write,
+    streams::GuardedBroker,
+};
 use crate::{
     api::{PlannedChange, StompBroker},
     backoff::jittered,
@@ -22,8 +25,8 @@ use crate::{
 
 /// When to look again for what somebody else has to make: nothing is watched that could tell.
 const UNRESOLVED: Duration = Duration::from_secs(5);
-/// When to look again whether KEDA was installed: nothing is watched that could tell.
-const KEDA: Duration = Duration::from_secs(30);
+/// When to look again at a route that no gateway has taken yet: nothing is watched that could tell.
+const ROUTED: Duration = Duration::from_secs(5);
 /// When to look again at a Secret whose content is followed: nothing is watched that could tell.
 const FOLLOWED: Duration = Duration::from_mins(1);
 /// When to ask again for an eviction that a disruption budget refuses: nothing that is watched tells when it would not.
@@ -116,6 +119,7 @@ impl Attempt {
         // Only the plan knows which names are needed, so the second look at the world comes after it.
         let sites = observe::sites(broker, &plan.objects, &gathered.secrets, context).await?;
         observed.foreign.clone_from(&sites.foreign);
+        observed.routes.clone_from(&sites.routes);
         if !observed.foreign.is_empty()
             && let Err(errors) = validate(broker, observed)
         {
@@ -143,6 +147,9 @@ impl Attempt {
         // What was just written is newer than what was observed: a Deployment that has to roll out is not ready.
         observed.deployments = observe::deployments(broker, context);
         observed.budget = observe::budget(broker, context);
+        observed.routes.retain(|route, _| !outcome.written.iter().any(|(kind, _)| kind.name() == *route));
+        observed.service = observe::exposure(broker, ChildKind::Service, context);
+        observed.ingress = observe::exposure(broker, ChildKind::Ingress, context);
         Ok(())
     }
 
@@ -188,11 +195,15 @@ impl Attempt {
             let sessions = Some(plan.rollout.session_wait).filter(|_| plan.rollout.decision.awaits_sessions);
             let due = plan.logins.iter().filter_map(|login| login.due_in);
             let followed = plan.logins.iter().any(|login| login.follows).then(|| jittered(FOLLOWED));
-            let keda = self.observed.as_ref().is_some_and(|observed| !observed.keda) && broker.spec.wants_keda();
-            let keda = keda.then_some(KEDA);
+            // A kind that is installed later says so to nobody.
+            let missing =
+                self.observed.as_ref().is_some_and(|observed| !observed.missing_kinds(&broker.spec).is_empty());
+            let missing = missing.then_some(apis::GOOD_FOR);
+            let routed = self.observed.as_ref().is_some_and(|observed| observed.awaits_gateways(&plan.objects));
+            let routed = routed.then_some(ROUTED);
             let silence = self.observed.as_ref().and_then(|observed| silence::due_in(broker, observed));
             let evicting = self.evicting.then_some(EVICTING);
-            let due = due.chain(sessions).chain(followed).chain(keda).chain(silence).chain(evicting);
+            let due = due.chain(sessions).chain(followed).chain(missing).chain(routed).chain(silence).chain(evicting);
             return due.min().map(|wait| wait.max(LEAST_WAIT));
         }
         let waits =

@@ -63,7 +63,7 @@ impl Watches {
         use k8s_openapi::api::{
             autoscaling::v2::HorizontalPodAutoscaler,
             core::v1::{ConfigMap, Service, ServiceAccount},
-            networking::v1::NetworkPolicy,
+            networking::v1::{Ingress, NetworkPolicy},
             policy::v1::PodDisruptionBudget,
         };
         let tasks: Vec<(ChildKind, futures::future::BoxFuture<'static, ()>)> = World::WATCHED
@@ -73,13 +73,18 @@ impl Watches {
                 let task: futures::future::BoxFuture<'static, ()> = match kind {
                     ChildKind::ServiceAccount => Box::pin(this.metadata::<ServiceAccount>()),
                     ChildKind::ConfigMap => Box::pin(this.metadata::<ConfigMap>()),
-                    ChildKind::Service => Box::pin(this.metadata::<Service>()),
+                    ChildKind::Service => Box::pin(this.whole::<Service>()),
+                    ChildKind::Ingress => Box::pin(this.whole::<Ingress>()),
                     ChildKind::NetworkPolicy => Box::pin(this.metadata::<NetworkPolicy>()),
                     ChildKind::PodDisruptionBudget => Box::pin(this.metadata::<PodDisruptionBudget>()),
                     ChildKind::HorizontalPodAutoscaler => Box::pin(this.whole::<HorizontalPodAutoscaler>()),
                     ChildKind::StatefulSet => Box::pin(this.whole::<StatefulSet>()),
                     ChildKind::Deployment => Box::pin(this.whole::<Deployment>()),
-                    ChildKind::Secret | ChildKind::PersistentVolumeClaim | ChildKind::ScaledObject => return None,
+                    ChildKind::Secret
+                    | ChildKind::PersistentVolumeClaim
+                    | ChildKind::ScaledObject
+                    | ChildKind::HttpRoute
+                    | ChildKind::TlsRoute => return None,
                 };
                 Some((kind, task))
             })

@@ -9,17 +9,18 @@ use k8s_openapi::{
     api::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
-        core::v1::{Pod, PodStatus},
+        core::v1::{Pod, PodStatus, Service},
+        networking::v1::Ingress,
     },
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
 };
 use kube::Resource as _;
 
-use super::{autoscalers, cache::Entry};
+use super::{autoscalers, cache::Entry, exposed};
 use crate::{
     FIELD_MANAGER,
     api::StompBroker,
-    observed::{AutoscalerView, DeploymentView, NatsServerView, PodView, Reading, StatefulSetView},
+    observed::{AutoscalerView, DeploymentView, ExposedView, NatsServerView, PodView, Reading, StatefulSetView},
     plan::{DELETION_COST, DRAINED_ZONE, FAILED, PREVIOUS, REVISION, labels},
 };
 
@@ -50,6 +51,8 @@ pub(crate) struct ChildEntry {
     pub(crate) autoscaler: Option<Box<AutoscalerView>>,
     /// What a HorizontalPodAutoscaler has measured.
     pub(crate) readings: Vec<Reading>,
+    /// How a Service or an Ingress is reached from outside.
+    pub(crate) exposed: Option<Box<ExposedView>>,
 }
 
 /// The controller of an object.
@@ -86,6 +89,7 @@ impl ChildEntry {
             stateful_set: None,
             autoscaler: None,
             readings: Vec::new(),
+            exposed: None,
         }
     }
 
@@ -96,6 +100,14 @@ impl ChildEntry {
     pub(crate) fn from_stateful_set(stateful_set: &StatefulSet) -> Self {
         let view = Some(Box::new(stateful_set_view(stateful_set)));
         Self { stateful_set: view, ..Self::from_meta(&stateful_set.metadata) }
+    }
+
+    pub(crate) fn from_service(service: &Service) -> Self {
+        Self { exposed: exposed::service(service).map(Box::new), ..Self::from_meta(&service.metadata) }
+    }
+
+    pub(crate) fn from_ingress(ingress: &Ingress) -> Self {
+        Self { exposed: exposed::ingress(ingress).map(Box::new), ..Self::from_meta(&ingress.metadata) }
     }
 
     pub(crate) fn from_autoscaler(autoscaler: &HorizontalPodAutoscaler) -> Self {
@@ -138,10 +150,11 @@ impl Entry for ChildEntry {
             stateful_set,
             autoscaler,
             readings: _,
+            exposed,
         } = self;
         (uid, owner, deleting, fields) != (&other.uid, &other.owner, &other.deleting, &other.fields)
             || (deployment, drained_zone) != (&other.deployment, &other.drained_zone)
-            || (stateful_set, autoscaler) != (&other.stateful_set, &other.autoscaler)
+            || (stateful_set, autoscaler, exposed) != (&other.stateful_set, &other.autoscaler, &other.exposed)
     }
 }
 

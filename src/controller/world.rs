@@ -10,13 +10,14 @@ use super::{
     views::{AnyPod, ChildEntry, NatsPodEntry, PodEntry},
 };
 
-/// All that the watches have shown of children and pods. Secrets, PersistentVolumeClaims and
-/// ScaledObjects, which many clusters do not know, are not watched.
+/// All that the watches have shown of children and pods. Secrets and PersistentVolumeClaims are not
+/// watched, nor are kinds that many clusters do not know.
 #[derive(Debug, Default)]
 pub(crate) struct World {
     service_accounts: Mutex<Cache<ChildEntry>>,
     config_maps: Mutex<Cache<ChildEntry>>,
     services: Mutex<Cache<ChildEntry>>,
+    ingresses: Mutex<Cache<ChildEntry>>,
     network_policies: Mutex<Cache<ChildEntry>>,
     pod_disruption_budgets: Mutex<Cache<ChildEntry>>,
     stateful_sets: Mutex<Cache<ChildEntry>>,
@@ -30,10 +31,11 @@ pub(crate) struct World {
 
 impl World {
     /// The kinds that are watched.
-    pub(crate) const WATCHED: [ChildKind; 8] = [
+    pub(crate) const WATCHED: [ChildKind; 9] = [
         ChildKind::ServiceAccount,
         ChildKind::ConfigMap,
         ChildKind::Service,
+        ChildKind::Ingress,
         ChildKind::NetworkPolicy,
         ChildKind::PodDisruptionBudget,
         ChildKind::StatefulSet,
@@ -45,9 +47,14 @@ impl World {
     pub(crate) fn children(&self, kind: ChildKind) -> Option<&Mutex<Cache<ChildEntry>>> {
         match kind {
             ChildKind::ServiceAccount => Some(&self.service_accounts),
-            ChildKind::Secret | ChildKind::PersistentVolumeClaim | ChildKind::ScaledObject => None,
+            ChildKind::Secret
+            | ChildKind::PersistentVolumeClaim
+            | ChildKind::ScaledObject
+            | ChildKind::HttpRoute
+            | ChildKind::TlsRoute => None,
             ChildKind::ConfigMap => Some(&self.config_maps),
             ChildKind::Service => Some(&self.services),
+            ChildKind::Ingress => Some(&self.ingresses),
             ChildKind::NetworkPolicy => Some(&self.network_policies),
             ChildKind::PodDisruptionBudget => Some(&self.pod_disruption_budgets),
             ChildKind::StatefulSet => Some(&self.stateful_sets),

@@ -60,23 +60,26 @@ impl Transition {
 }
 
 /// Conditions that are fine when true; in order of cause and effect. `Ready` comes last as it sums up.
-pub(crate) const GOOD: [ConditionType; 7] = [
+pub(crate) const GOOD: [ConditionType; 8] = [
     ConditionType::Accepted,
     ConditionType::ResolvedRefs,
     ConditionType::ConfigApplied,
     ConditionType::NatsReady,
     ConditionType::RelayConnected,
     ConditionType::ZonesSatisfied,
+    ConditionType::Exposed,
     ConditionType::Ready,
 ];
 
 /// Reasons that a pass towards the wanted state always has; they say nothing that is worth an event.
-const ON_THE_WAY: [Reason; 6] = [
+const ON_THE_WAY: [Reason; 8] = [
     Reason::ConfigPending,
     Reason::RollingOut,
     Reason::PodsNotReady,
     Reason::PodsNotAnswering,
     Reason::CatchingUp,
+    Reason::AddressPending,
+    Reason::RoutePending,
     Reason::NotAccepted,
 ];
 

@@ -1,5 +1,7 @@
 //! Metadata that all children share.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::labels;
@@ -14,6 +16,12 @@ pub(super) fn shared(broker: &ValidatedBroker, name: impl Into<String>) -> Objec
         owner_references: broker.owner.clone().map(|owner| vec![owner]),
         ..ObjectMeta::default()
     }
+}
+
+/// Metadata of a child that has the broker's name and annotations of the user's.
+pub(super) fn annotated(broker: &ValidatedBroker, annotations: &BTreeMap<String, String>) -> ObjectMeta {
+    let annotations = Some(annotations.clone()).filter(|all| !all.is_empty());
+    ObjectMeta { annotations, ..shared(broker, broker.name.as_str()) }
 }
 
 /// Metadata of a child called `name` that is there for NATS servers.

@@ -22,7 +22,10 @@ mod container;
 mod deletion_costs;
 mod deployment;
 pub mod disruption_budget;
+mod exposure;
 pub mod gate;
+pub mod gateway;
+mod ingress;
 pub mod labels;
 mod logins;
 mod metadata;
@@ -62,7 +65,7 @@ pub use scaled_object::{ScaledObject, ScaledObjectSpec};
 
 use crate::{
     api::Endpoints,
-    observed::Observed,
+    observed::{Observed, TlsRoutes},
     validate::{Pool, ValidatedBroker},
 };
 
@@ -154,6 +157,10 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         persistent_volume_claims: Vec::new(),
         config_maps: Vec::new(),
         services: [service::service(broker)].into_iter().chain(service::peers(broker)).collect(),
+        ingresses: ingress::ingress(broker).into_iter().collect(),
+        http_routes: Vec::new(),
+        tls_routes: Vec::new(),
+        tls_alpha_routes: Vec::new(),
         network_policies: vec![network_policy::network_policy(broker, settings)],
         pod_disruption_budgets: vec![disruption_budget::disruption_budget(broker, &budget)],
         stateful_sets: Vec::new(),
@@ -161,6 +168,15 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         horizontal_pod_autoscalers: Vec::new(),
         scaled_objects: Vec::new(),
     };
+    // Without its kind, writing a route would fail the whole pass; a condition says what is missing.
+    if observed.gateway_api.http_routes {
+        objects.http_routes.extend(gateway::http_route(broker));
+    }
+    match observed.gateway_api.tls_routes {
+        Some(TlsRoutes::V1) => objects.tls_routes.extend(gateway::tls_route(broker)),
+        Some(TlsRoutes::V1Alpha2) => objects.tls_alpha_routes.extend(gateway::tls_route(broker)),
+        None => {}
+    }
     let mut config_hashes = BTreeMap::new();
     for pool in &broker.pools {
         let config = broker_config::config(broker, pool, settings);

@@ -20,6 +20,11 @@ pub fn spring(broker: &str) -> String {
     format!("{broker}.spring")
 }
 
+/// Service where clients connect; Ingress and routes have its name too.
+pub fn service(broker: &str) -> String {
+    broker.to_owned()
+}
+
 /// Headless Service by which the pods find each other.
 pub fn peers_service(broker: &str) -> String {
     format!("{broker}-peers")

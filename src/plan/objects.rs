@@ -5,7 +5,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service, ServiceAccount},
-        networking::v1::NetworkPolicy,
+        networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{
     LoginSecret, Origin, ScaledObject,
+    gateway::{Http, Route, Tls, TlsAlpha},
     nats::{self, NatsSecret},
 };
 use crate::validate::LOGIN_KEYS;
@@ -37,6 +38,14 @@ pub struct Objects {
     pub config_maps: Vec<ConfigMap>,
     /// Where clients connect.
     pub services: Vec<Service>,
+    /// How browsers come into the cluster.
+    pub ingresses: Vec<Ingress>,
+    /// The same by Gateway API.
+    pub http_routes: Vec<Route<Http>>,
+    /// How STOMP over TLS comes into the cluster.
+    pub tls_routes: Vec<Route<Tls>>,
+    /// The same where only the older version of the kind is known.
+    pub tls_alpha_routes: Vec<Route<TlsAlpha>>,
     /// Who may connect to the pods, and to whom they may connect.
     pub network_policies: Vec<NetworkPolicy>,
     /// How many pods may be evicted at once.
@@ -80,6 +89,10 @@ impl Objects {
             persistent_volume_claims,
             config_maps,
             services,
+            ingresses,
+            http_routes,
+            tls_routes,
+            tls_alpha_routes,
             network_policies,
             pod_disruption_budgets,
             stateful_sets,
@@ -114,6 +127,10 @@ impl Objects {
         write_all(&mut text, persistent_volume_claims)?;
         write_all(&mut text, config_maps)?;
         write_all(&mut text, services)?;
+        write_all(&mut text, ingresses)?;
+        write_all(&mut text, http_routes)?;
+        write_all(&mut text, tls_routes)?;
+        write_all(&mut text, tls_alpha_routes)?;
         write_all(&mut text, network_policies)?;
         write_all(&mut text, pod_disruption_budgets)?;
         write_all(&mut text, stateful_sets)?;

@@ -7,11 +7,12 @@ use k8s_openapi::{
 
 use super::{Settings, labels, metadata, names};
 use crate::{
-    api::{Endpoints, ListenerPort, PEERS_PORT},
+    api::{Endpoints, ListenerPort, PEERS_PORT, ServiceExposure},
     validate::ValidatedBroker,
 };
 
-/// The Service over all zones; traffic stays in the zone it comes from while that zone has ready pods.
+/// The Service over all zones; unless the spec says otherwise, traffic stays in the zone it comes from while that zone has
+/// ready pods.
 pub(super) fn service(broker: &ValidatedBroker) -> Service {
     let port = |name: &str, port: u16, protocol: &str| ServicePort {
         name: Some(name.to_owned()),
@@ -28,13 +29,24 @@ pub(super) fn service(broker: &ValidatedBroker) -> Service {
         (true, true) => "kubernetes.io/wss",
     };
     let ports = broker.listeners.ports().map(|listener| port(listener.name, listener.number, protocol(&listener)));
+    let ServiceExposure {
+        type_,
+        annotations,
+        load_balancer_class,
+        load_balancer_source_ranges,
+        external_traffic_policy,
+        traffic_distribution,
+    } = broker.spec.exposure.as_ref().and_then(|exposure| exposure.service.clone()).unwrap_or_default();
     Service {
-        metadata: metadata::shared(broker, broker.name.as_str()),
+        metadata: metadata::annotated(broker, &annotations),
         spec: Some(ServiceSpec {
-            type_: Some("ClusterIP".to_owned()),
+            type_: Some(type_.as_str().to_owned()),
             selector: Some(labels::selector(&broker.name)),
             ports: Some(ports.collect()),
-            traffic_distribution: Some("PreferClose".to_owned()),
+            load_balancer_class,
+            load_balancer_source_ranges: Some(load_balancer_source_ranges).filter(|ranges| !ranges.is_empty()),
+            external_traffic_policy: external_traffic_policy.map(|policy| policy.as_str().to_owned()),
+            traffic_distribution: traffic_distribution.as_str().map(str::to_owned),
             ..ServiceSpec::default()
         }),
         ..Service::default()

@@ -9,6 +9,7 @@ use super::{
     ConditionType, Reason, autoscaling,
     config::config_applied,
     drains,
+    exposure::{self, Way},
     logins::{credentials, credentials_settled},
     management, nats,
     pools::PoolFacts,
@@ -77,6 +78,13 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
     if let Some((broker, plan)) = input.planned {
         of_plan(&mut status, broker, plan);
     }
+    let ways = match (input.planned, input.observed) {
+        (Some((broker, _)), Some(observed)) => Some(exposure::ways(broker, observed)),
+        _ => None,
+    };
+    if let Some(ways) = &ways {
+        status.exposure = ways.iter().map(|way| way.told.clone()).collect();
+    }
     if let (Some((broker, _)), Some(observed)) = (input.planned, input.observed) {
         status.credentials = Some(credentials(broker, observed, previous.credentials.as_ref()));
     }
@@ -95,7 +103,7 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         status.planned_changes = input.changes.iter().take(CHANGES).cloned().collect();
     }
     let logins = status.credentials.clone().filter(|_| input.planned.is_some());
-    for (kind, verdict) in verdicts(input, &pools, logins.as_ref()) {
+    for (kind, verdict) in verdicts(input, &pools, ways.as_deref(), logins.as_ref()) {
         status.conditions.push(condition(kind, verdict, input, &previous.conditions));
     }
     status
@@ -133,6 +141,7 @@ fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
 fn verdicts(
     input: &StatusInput<'_>,
     pools: &[PoolFacts<'_>],
+    ways: Option<&[Way]>,
     logins: Option<&CredentialsStatus>,
 ) -> Vec<(ConditionType, Verdict)> {
     let unknown = unknown(input);
@@ -157,6 +166,8 @@ fn verdicts(
         }
         _ => unknown.clone(),
     });
+    let exposed = input.broker.spec.exposure.as_ref();
+    let exposed = exposed.map(|_| ways.map_or_else(|| unknown.clone(), exposure::exposed));
     let managed = management::managed(input);
     let nats = input.broker.spec.manages_nats().then(|| {
         let step = input.planned.and_then(|(_, plan)| plan.nats.as_ref());
@@ -172,6 +183,7 @@ fn verdicts(
         zones: &zones,
         config: &config,
         relay: relay.as_ref(),
+        exposed: exposed.as_ref(),
         autoscaled: autoscaled.as_ref(),
         managed: managed.as_ref(),
     };
@@ -193,6 +205,7 @@ fn verdicts(
                 ConditionType::RelayConnected => relay.take()?,
                 ConditionType::NatsReady => nats.clone()?,
                 ConditionType::ZonesSatisfied => zones.clone(),
+                ConditionType::Exposed => exposed.clone()?,
                 ConditionType::Autoscaled => autoscaled.take()?,
                 ConditionType::CredentialsSettled => logins.map_or_else(|| unknown.clone(), credentials_settled),
                 ConditionType::Managed => managed.take()?,

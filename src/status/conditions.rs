@@ -65,6 +65,8 @@ names! {
         NatsReady,
         /// Every zone has the pods that it is to have.
         ZonesSatisfied,
+        /// Clients outside the cluster can come in, as far as the spec wants that; with `exposure` only.
+        Exposed,
         /// The numbers of pods follow the load, as far as the spec wants that; with autoscaling only.
         Autoscaled,
         /// Each login has one value, and every pod accepts it.
@@ -106,6 +108,7 @@ impl ConditionType {
                     of_what_was_not_reached
                         || matches!(reason, R::RollingOut | R::ProgressDeadlineExceeded | R::PodsNotReady | R::Idle)
                         || matches!(reason, R::ConfigPending | R::RestartNeeded | R::PodsNotAnswering | R::CatchingUp)
+                        || matches!(reason, R::AddressPending | R::RoutePending)
                         || Self::Managed.can_have(reason)
                 }
                 Self::Degraded => {
@@ -115,6 +118,7 @@ impl ConditionType {
                         || matches!(reason, R::Invalid | R::NameConflict | R::ConfigRejected | R::KedaMissing)
                         || matches!(reason, R::ZoneLost | R::ZoneUnschedulable | R::PodsNotCreated | R::PodsFailing)
                         || matches!(reason, R::ProgressDeadlineExceeded | R::RolloutHalted | R::RolledBack)
+                        || matches!(reason, R::GatewayApiMissing | R::RouteRefused)
                 }
                 Self::Stalled => {
                     matches!(reason, R::Invalid | R::NameConflict | R::RolloutHalted | R::RolledBack)
@@ -136,6 +140,11 @@ impl ConditionType {
                 Self::ZonesSatisfied => {
                     of_what_was_not_reached
                         || matches!(reason, R::PodsNotReady | R::ZoneLost | R::ZoneUnschedulable | R::ScaledToZero)
+                }
+                Self::Exposed => {
+                    of_what_was_not_reached
+                        || matches!(reason, R::GatewayApiMissing | R::RouteRefused)
+                        || matches!(reason, R::AddressPending | R::RoutePending)
                 }
                 Self::Autoscaled => {
                     of_what_was_not_reached
@@ -202,6 +211,14 @@ names! {
         ZoneUnschedulable,
         /// All pods of a zone are on nodes that stopped reporting.
         ZoneLost,
+        /// The spec wants routes of Gateway API, which is not installed.
+        GatewayApiMissing,
+        /// A gateway does not take a route.
+        RouteRefused,
+        /// No gateway has said yet whether it takes a route.
+        RoutePending,
+        /// A load balancer has no address yet.
+        AddressPending,
         /// Autoscalers look at the CPU alone: the operator does not serve what the pods have to do.
         CpuOnly,
         /// An autoscaler does not act.
@@ -270,6 +287,14 @@ impl Reason {
             Self::OperatorUpgraded => "nothing, or `upgradePolicy: Automatic`, or a `maintenanceWindow`",
             Self::ZoneUnschedulable => "add nodes with that `topology.kubernetes.io/zone`, or lower requests",
             Self::ZoneLost => "bring the nodes back; the other zones serve on",
+            Self::GatewayApiMissing => "install the CRDs of Gateway API; the operator notices by itself",
+            Self::RouteRefused => {
+                "read the gateway's words in the message; often its listeners allow no routes of this namespace or host name"
+            }
+            Self::RoutePending => {
+                "wait; if it lasts, see that `parentRefs` names a Gateway that some controller looks after"
+            }
+            Self::AddressPending => "wait; if it lasts, see whether the cluster makes load balancers of this class",
             Self::CpuOnly => "install the chart with `customMetrics.enabled`",
             Self::AutoscalerFailing => "read its own words in the message, and `kubectl describe hpa`",
             Self::KedaMissing => "install KEDA, or set `autoscaling.mode: Hpa`",

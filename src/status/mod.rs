@@ -8,6 +8,7 @@ mod build;
 mod conditions;
 mod config;
 mod drains;
+mod exposure;
 mod logins;
 mod management;
 mod nats;

@@ -3,6 +3,7 @@
 use super::{
     ConditionType, Reason,
     build::Failure,
+    exposure,
     pools::PoolFacts,
     rollout,
     verdict::{Holds, Verdict},
@@ -18,6 +19,7 @@ pub(super) struct Parts<'a> {
     pub(super) zones: &'a Verdict,
     pub(super) config: &'a Verdict,
     pub(super) relay: Option<&'a Verdict>,
+    pub(super) exposed: Option<&'a Verdict>,
     pub(super) autoscaled: Option<&'a Verdict>,
     /// That the spec wants nothing to be written, when it does.
     pub(super) managed: Option<&'a Verdict>,
@@ -33,7 +35,7 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones, config, relay, autoscaled, managed: _, nats, nats_waiting: _ } =
+    let Parts { errors, failure, pools, rollout, zones, config, relay, exposed, autoscaled, managed: _, nats, .. } =
         parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
     if let Some(first) = errors.first() {
@@ -68,6 +70,9 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
     if let Some(relay) = relay.filter(|relay| relay.is_false() && !is_untried(relay)) {
         return yes(relay.reason, relay.message.clone());
     }
+    if let Some(exposed) = exposed.filter(|exposed| exposed.is_false() && !exposure::passes(exposed.reason)) {
+        return yes(exposed.reason, exposed.message.clone());
+    }
     // What an autoscaler complains of mostly passes, but KEDA does not install itself.
     if let Some(keda) = autoscaled.filter(|autoscaled| autoscaled.reason == Reason::KedaMissing) {
         return yes(keda.reason, keda.message.clone());
@@ -88,8 +93,9 @@ pub(super) fn stalled(degraded: &Verdict) -> Option<Verdict> {
 
 /// Something is on its way: pods, or a configuration to them.
 pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones: _, config, relay, autoscaled: _, managed, nats, nats_waiting } =
-        parts;
+    let Parts {
+        errors, failure, pools, rollout, zones: _, config, relay, exposed, managed, nats, nats_waiting, ..
+    } = parts;
     if !errors.is_empty() {
         return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
     }
@@ -128,6 +134,9 @@ pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
     }
     if let Some(relay) = relay.filter(|relay| is_untried(relay)) {
         return Verdict::new(Holds::True, relay.reason, relay.message.clone());
+    }
+    if let Some(exposed) = exposed.filter(|exposed| exposed.is_false() && exposure::passes(exposed.reason)) {
+        return Verdict::new(Holds::True, exposed.reason, exposed.message.clone());
     }
     Verdict::new(Holds::False, Reason::AsExpected, "nothing is on its way")
 }

@@ -8,6 +8,7 @@ mod applications;
 mod broker;
 mod destinations;
 mod error;
+mod exposure;
 mod pools;
 mod references;
 mod shape;
@@ -40,6 +41,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
     let destinations = destinations::policies(broker, &mut errors);
     let user_destinations = destinations::user_destinations(broker, &mut errors);
     let applications = applications::applications(broker, &user_destinations.prefix, &mut errors);
+    exposure::check(broker, &mut errors);
     references::check(broker, observed, &mut errors);
     foreign(broker, observed, &mut errors);
     let Some(engine) = engine.filter(|_| errors.is_empty()) else {

@@ -1,7 +1,7 @@
 //! What works but is probably not meant.
 
 use crate::{
-    api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker},
+    api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker, StompBrokerSpec},
     validate::{Engine, Pool, PoolSize},
 };
 
@@ -38,6 +38,7 @@ pub(super) fn warnings(broker: &StompBroker, engine: &Engine, pools: &[Pool]) ->
                 .to_owned(),
         );
     }
+    warnings.extend(exposure(spec));
     let credentials = &spec.credentials;
     if let (Some(system), Some(client)) = (&credentials.system.secret_name, &credentials.client.secret_name) {
         let annotated = |name: &str| broker.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(name));
@@ -52,13 +53,32 @@ pub(super) fn warnings(broker: &StompBroker, engine: &Engine, pools: &[Pool]) ->
     warnings
 }
 
+/// What comes in over HTTP comes from a proxy.
+fn exposure(spec: &StompBrokerSpec) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let Some(exposure) = &spec.exposure else { return warnings };
+    let by_http = [("ingress", exposure.ingress.is_some()), ("httpRoute", exposure.http_route.is_some())];
+    let Some((field, _)) = by_http.into_iter().find(|(_, is_set)| *is_set) else { return warnings };
+    let websocket = spec.listeners.clone().unwrap_or_default().websocket.unwrap_or_default();
+    if websocket.tls.as_ref().is_some_and(|tls| tls.port.is_none()) {
+        warnings.push(format!(
+            "spec.exposure.{field} leads to a port that speaks only TLS, which the proxy has to be told; set \
+             spec.listeners.websocket.tls.port for an unencrypted port beside it"
+        ));
+    }
+    let is_told = websocket.forwarded_headers.is_some() || websocket.proxy_protocol.is_some();
+    if spec.limits.connections_per_address.is_some() && !is_told {
+        warnings.push(format!(
+            "spec.limits.connectionsPerAddress counts everybody who comes by spec.exposure.{field} as one; set \
+             spec.listeners.websocket.forwardedHeaders"
+        ));
+    }
+    warnings
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::{
-        cli::brokers,
-        observed::{Observed, SecretView},
-        validate::{LOGIN_KEYS, validate},
-    };
+    use crate::{cli::brokers, observed::Observed, validate::validate};
 
     fn warnings_of(more: &str) -> Vec<String> {
         let text = format!(
@@ -66,15 +86,21 @@ mod tests {
              spec: {{engine: {{relay: {{upstreams: [{{host: h, zone: a}}], systemCredentials: {{secretName: s}}, \
              clientCredentials: {{secretName: s}}}}}}{more}}}\n"
         );
-        let keys = SecretView::Present(LOGIN_KEYS.map(str::to_owned).into());
-        let observed = Observed { referenced_secrets: [("s".to_owned(), keys)].into(), ..Observed::default() };
-        validate(&brokers(&text).unwrap().remove(0), &observed).unwrap().warnings
+        let broker = brokers(&text).unwrap().remove(0);
+        validate(&broker, &Observed::assuming_references(&broker)).unwrap().warnings
     }
 
     #[test]
     fn an_upstream_in_a_zone_without_pods_is_told() {
         assert!(warnings_of(", zones: [{name: b}]")[0].contains("upstreams[].zone is a for h"));
         assert_eq!(warnings_of(", zones: [{name: a}]"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_proxy_that_hides_everybody_or_cannot_connect_is_told() {
+        let ingress = ", exposure: {ingress: {host: a.example.com}}, limits: {connectionsPerAddress: 9}";
+        let warnings = warnings_of(&format!("{ingress}, listeners: {{websocket: {{tls: {{secretName: s}}}}}}"));
+        assert!(warnings[1].contains("speaks only TLS") && warnings[2].contains("forwardedHeaders"), "{warnings:?}");
     }
 
     #[test]

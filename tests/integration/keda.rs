@@ -1,18 +1,15 @@
 //! Autoscaling by KEDA: only its kind is there, nobody acts on it.
 
-use kube::{CustomResourceExt as _, ResourceExt as _};
+use kube::ResourceExt as _;
 use serde_json::json;
 use stompbroker_operator::plan::ScaledObject;
 
-use crate::support::{Operator, World, install, rich_spec};
+use crate::support::{Operator, World, define, install, rich_spec};
 
 #[tokio::test]
 async fn scaled_objects_come_and_go_with_the_mode() {
     let world = World::new().await;
-    let mut crd = ScaledObject::crd();
-    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    crd.spec.versions[0].schema = Some(serde_json::from_value(json!({"openAPIV3Schema": anything})).unwrap());
-    install(&world.client, crd).await;
+    install(&world.client, define("keda.sh", "ScaledObject", "scaledobjects", "v1alpha1")).await;
     world.login("rabbit-system").await;
     world.login("rabbit-client").await;
     let operator = Operator::start(&world).await;

@@ -14,6 +14,7 @@ mod children;
 mod conflicts;
 mod custom_metrics;
 mod disruptions;
+mod exposure;
 mod faults;
 mod keda;
 mod leadership;

@@ -4,6 +4,7 @@ mod autoscaling;
 mod budget;
 mod cluster;
 mod configuration;
+mod exposure;
 mod nats;
 mod network;
 mod objects;

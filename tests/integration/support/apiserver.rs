@@ -11,6 +11,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{conditions, wait::await_condition},
 };
+use serde_json::json;
 use stompbroker_operator::api::StompBroker;
 use tokio::sync::OnceCell;
 
@@ -97,6 +98,32 @@ pub async fn install(client: &Client, crd: CustomResourceDefinition) {
         .unwrap_or_else(|error| panic!("the CRD cannot be installed: {error}. {HOW}"));
     let established = await_condition(api, name, conditions::is_crd_established());
     tokio::time::timeout(super::PATIENCE, established).await.unwrap().unwrap();
+}
+
+/// Takes a kind away, should an earlier run have left it, and waits until it is not served.
+pub async fn uninstall(client: &Client, crd: &CustomResourceDefinition) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let name = crd.name_any();
+    if let Some(left) = api.get_opt(&name).await.unwrap() {
+        api.delete(&name, &DeleteParams::default()).await.unwrap();
+        let gone = await_condition(api, &name, conditions::is_deleted(&left.uid().unwrap()));
+        tokio::time::timeout(super::PATIENCE, gone).await.unwrap().unwrap();
+    }
+}
+
+/// A kind of somebody else's as its CRD would define it, but without a schema.
+pub fn define(group: &str, kind: &str, plural: &str, version: &str) -> CustomResourceDefinition {
+    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let version = json!({"name": version, "served": true, "storage": true, "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": anything}});
+    // The API server wants this of groups that are Kubernetes' own.
+    let approved = json!({"api-approved.kubernetes.io": "unapproved, of a test"});
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.{group}"), "annotations": approved},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural}, "versions": [version]},
+    });
+    serde_json::from_value(crd).unwrap()
 }
 
 fn start(name: &str) -> PathBuf {

@@ -10,7 +10,7 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-pub use apiserver::{ControlPlane, install};
+pub use apiserver::{ControlPlane, define, install, uninstall};
 pub use broker::BrokerPod;
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -18,7 +18,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, StatefulSet},
         autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Secret, Service, ServiceAccount},
-        networking::v1::NetworkPolicy,
+        networking::v1::{Ingress, NetworkPolicy},
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::Condition,
@@ -190,6 +190,7 @@ impl World {
         self.collect::<PersistentVolumeClaim>(&mut children).await;
         self.collect::<ConfigMap>(&mut children).await;
         self.collect::<Service>(&mut children).await;
+        self.collect::<Ingress>(&mut children).await;
         self.collect::<NetworkPolicy>(&mut children).await;
         self.collect::<PodDisruptionBudget>(&mut children).await;
         self.collect::<StatefulSet>(&mut children).await;
