@@ -1,7 +1,13 @@
 //! What the operator counts, in Prometheus' text form.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+    time::Instant,
+};
 
+use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -50,6 +56,17 @@ pub struct BrokerLabels {
     pub name: String,
 }
 
+/// Labels of a certificate of one StompBroker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CertificateLabels {
+    /// The StompBroker's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Name of the Secret with the certificate.
+    pub secret: String,
+}
+
 /// All that is counted. Clones share the numbers.
 #[derive(Clone)]
 pub struct Metrics {
@@ -85,7 +102,15 @@ pub struct Metrics {
     pub broker_ready: Family<BrokerLabels, Gauge>,
     /// Sessions of the StompBroker over all pods that answer.
     pub broker_sessions: Family<BrokerLabels, Gauge>,
+    /// When a certificate ends, in seconds since 1970.
+    pub certificate_expiry: Family<CertificateLabels, Gauge>,
+    /// When a certificate is told of because it ends soon, in seconds since 1970.
+    pub certificate_renewal_deadline: Family<CertificateLabels, Gauge>,
+    /// The Secrets of the two, by namespace and name of the StompBroker.
+    certificates: Arc<Mutex<CertificateSecrets>>,
 }
+
+type CertificateSecrets = HashMap<(String, String), BTreeSet<String>>;
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,6 +149,9 @@ impl Metrics {
             custom_metrics_requests: Family::default(),
             broker_ready: Family::default(),
             broker_sessions: Family::default(),
+            certificate_expiry: Family::default(),
+            certificate_renewal_deadline: Family::default(),
+            certificates: Arc::default(),
         };
         registry.register("kube_requests", "Requests to the API server", metrics.kube_requests.clone());
         registry.register("watch_errors", "Watches that broke or were refused", metrics.watch_errors.clone());
@@ -153,6 +181,16 @@ impl Metrics {
         );
         registry.register("broker_ready", "1 when the StompBroker is Ready", metrics.broker_ready.clone());
         registry.register("broker_sessions", "Sessions of the StompBroker", metrics.broker_sessions.clone());
+        registry.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate ends, in seconds since 1970",
+            metrics.certificate_expiry.clone(),
+        );
+        registry.register(
+            "certificate_renewal_deadline_timestamp_seconds",
+            "When the certificate has to be renewed by, in seconds since 1970",
+            metrics.certificate_renewal_deadline.clone(),
+        );
         registry.register("build", "The program", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         *metrics.registry.lock() = root;
         metrics
@@ -173,6 +211,10 @@ impl Metrics {
         }
         for family in [&metrics.broker_ready, &metrics.broker_sessions] {
             drop(family.get_or_create(&BrokerLabels { namespace: none(), name: none() }));
+        }
+        let certificate = CertificateLabels { namespace: none(), name: none(), secret: none() };
+        for family in [&metrics.certificate_expiry, &metrics.certificate_renewal_deadline] {
+            drop(family.get_or_create(&certificate));
         }
         metrics
     }
@@ -198,6 +240,36 @@ impl Metrics {
         let labels = BrokerLabels { namespace: namespace.to_owned(), name: name.to_owned() };
         self.broker_ready.remove(&labels);
         self.broker_sessions.remove(&labels);
+        self.set_certificates(namespace, name, []);
+    }
+
+    /// Tells of these certificates of a StompBroker, each with its end and the time to renew it by, and of no others.
+    pub fn set_certificates<'a>(
+        &self,
+        namespace: &str,
+        name: &str,
+        certificates: impl IntoIterator<Item = (&'a str, Timestamp, Timestamp)>,
+    ) {
+        let labels = |secret: &str| CertificateLabels {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            secret: secret.to_owned(),
+        };
+        let mut told = BTreeSet::new();
+        for (secret, until, renewed_by) in certificates {
+            self.certificate_expiry.get_or_create(&labels(secret)).set(until.as_second());
+            self.certificate_renewal_deadline.get_or_create(&labels(secret)).set(renewed_by.as_second());
+            told.insert(secret.to_owned());
+        }
+        let mut all = self.certificates.lock();
+        let key = (namespace.to_owned(), name.to_owned());
+        for secret in all.remove(&key).unwrap_or_default().difference(&told) {
+            self.certificate_expiry.remove(&labels(secret));
+            self.certificate_renewal_deadline.remove(&labels(secret));
+        }
+        if !told.is_empty() {
+            all.insert(key, told);
+        }
     }
 }
 
@@ -245,6 +317,23 @@ mod tests {
         let text = Metrics::new().encode().unwrap();
         let line = text.lines().find(|line| line.starts_with("process_resident_memory_bytes ")).unwrap();
         assert!(line.split(' ').nth(1).unwrap().parse::<f64>().unwrap() > 1_000_000.0, "{line}");
+    }
+
+    #[test]
+    fn a_certificate_is_told_of_as_long_as_the_spec_refers_to_it() {
+        let metrics = Metrics::new();
+        let [until, by] = [2000, 1000].map(|second| Timestamp::from_second(second).unwrap());
+        metrics.set_certificates("markets", "trading", [("old", until, by), ("kept", until, by)]);
+        metrics.set_certificates("markets", "trading", [("kept", until, by)]);
+        let text = metrics.encode().unwrap();
+        let labels = r#"{namespace="markets",name="trading",secret="kept"}"#;
+        for (series, value) in [("expiry", 2000), ("renewal_deadline", 1000)] {
+            let line = format!("stompbroker_operator_certificate_{series}_timestamp_seconds{labels} {value}");
+            assert!(text.contains(&line), "{text}");
+        }
+        assert!(!text.contains("old"), "{text}");
+        metrics.forget_broker("markets", "trading");
+        assert!(!metrics.encode().unwrap().contains("kept"));
     }
 
     #[test]

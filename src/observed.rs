@@ -46,6 +46,12 @@ pub struct Observed {
     pub ingress: Option<ExposedView>,
     /// What gateways say of the broker's routes, by kind; as far as there are routes.
     pub routes: BTreeMap<&'static str, RouteView>,
+    /// Whether the API server knows cert-manager's Certificates; not looked at unless the spec wants one.
+    pub cert_manager: bool,
+    /// What cert-manager says of the broker's Certificates, by name; as far as there are any.
+    pub certificates: BTreeMap<String, CertificateView>,
+    /// Until when the certificates in Secrets that the spec names are good, by the Secret's name.
+    pub validities: BTreeMap<String, Validity>,
     /// Whether the API server knows KEDA's ScaledObject; not looked at unless the spec wants one.
     pub keda: bool,
     /// Objects that have the name of a child of ours but belong to somebody else.
@@ -65,7 +71,7 @@ impl Observed {
         }
         let referenced_secrets = secrets.into_iter().map(|(name, keys)| (name, SecretView::Present(keys))).collect();
         let gateway_api = GatewayApi { http_routes: true, tls_routes: Some(TlsRoutes::V1) };
-        Self { referenced_secrets, keda: true, gateway_api, ..Self::default() }
+        Self { referenced_secrets, keda: true, cert_manager: true, gateway_api, ..Self::default() }
     }
 }
 
@@ -77,8 +83,25 @@ impl Observed {
         let tls = exposure.is_some_and(|exposure| exposure.tls_route.is_some());
         let tls = tls && self.gateway_api.tls_routes.is_none();
         let keda = spec.wants_keda() && !self.keda;
-        let all = [(keda, "ScaledObject"), (http, Http::KIND), (tls, Tls::KIND)];
+        let certificate = spec.wants_cert_manager() && !self.cert_manager;
+        let all = [(keda, "ScaledObject"), (certificate, "Certificate"), (http, Http::KIND), (tls, Tls::KIND)];
         all.into_iter().filter_map(|(missing, kind)| missing.then_some(kind)).collect()
+    }
+
+    /// The same world, but with every Secret that cert-manager is to make.
+    pub(crate) fn assuming_certificates(&self, broker: &StompBroker) -> Self {
+        let mut assumed = self.clone();
+        for used in referenced_secrets(broker).into_iter().filter(|used| used.issuer.is_some()) {
+            let keys = used.keys.iter().map(|key| (*key).to_owned()).collect();
+            assumed.referenced_secrets.insert(used.secret_name, SecretView::Present(keys));
+        }
+        assumed
+    }
+
+    /// Whether cert-manager has not issued what these objects ask it for.
+    pub(crate) fn awaits_certificates(&self, objects: &Objects) -> bool {
+        let is_ready = |name: &str| self.certificates.get(name).is_some_and(|view| view.ready);
+        objects.certificates.iter().any(|certificate| !is_ready(&certificate.spec.secret_name))
     }
 
     /// Whether a route of these objects has been taken by fewer gateways than it names.
@@ -200,6 +223,26 @@ pub struct RouteView {
     pub accepted: usize,
     /// What others say against it, in their words.
     pub refused: Vec<String>,
+}
+
+/// What cert-manager says of a Certificate of ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CertificateView {
+    /// Whether it is issued, and up to date.
+    pub ready: bool,
+    /// Whether it could not be issued, and is tried again only after some time.
+    pub failed: bool,
+    /// What keeps it, in its words.
+    pub message: String,
+}
+
+/// When a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// From when on.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
 }
 
 /// What is known of the PodDisruptionBudget of ours.

@@ -10,6 +10,8 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
+use crate::observed::Validity;
+
 /// Seconds of a day.
 pub(crate) const DAY: i64 = 86_400;
 /// Days for which the authority of NATS servers is good.
@@ -67,6 +69,16 @@ impl NatsCertificates {
             server_key: server_key.serialize_pem(),
         })
     }
+}
+
+/// When the first certificate of a PEM file is good; absent when there is none that can be read.
+pub(crate) fn validity(certificate: &[u8]) -> Option<Validity> {
+    let der = CertificateDer::from_pem_slice(certificate).ok()?;
+    let (_, parsed) = X509Certificate::from_der(&der).ok()?;
+    let time = |time: i64| Timestamp::from_second(time).ok();
+    let validity = parsed.validity();
+    let (not_before, not_after) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+    Some(Validity { not_before: time(not_before)?, not_after: time(not_after)? })
 }
 
 /// Whether this certificate of a NATS server is for all of `hosts` and good for long enough.

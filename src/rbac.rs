@@ -68,6 +68,13 @@ pub const RIGHTS: &[Right] = &[
         place: Place::Watched,
         why: "a child with the autoscaling mode Keda: server-side apply (create, patch), prune (delete), by name only",
     },
+    Right {
+        group: "cert-manager.io",
+        resource: "certificates",
+        verbs: &["get", "create", "patch", "delete"],
+        place: Place::Watched,
+        why: "a child with issuerRef: server-side apply (create, patch), what cert-manager says (get), prune (delete), by name only",
+    },
     Right { resource: "httproutes", ..ROUTES },
     Right { resource: "tlsroutes", ..ROUTES },
     Right {

@@ -122,6 +122,21 @@ fn cases() -> Vec<Case> {
             &["spec.exposure.service.loadBalancerSourceRanges", "192.0.2.7/32"],
         ),
         case(
+            "{listeners: {stomp: {tls: {}}}}",
+            "{listeners: {stomp: {tls: {issuerRef: {name: ca}}}}}",
+            &["spec.listeners", "tls", "exactly one of secretName", "issuerRef"],
+        ),
+        case(
+            "{listeners: {stomp: {tls: {secretName: s, duration: 24h}}}}",
+            "{listeners: {stomp: {tls: {issuerRef: {name: ca}, duration: 24h, dnsNames: ['*.example.com']}}}}",
+            &["spec.listeners", "tls", "only cert-manager reads", "set issuerRef"],
+        ),
+        case(
+            "{listeners: {websocket: {tls: {issuerRef: {name: ca}, duration: 24h, renewBefore: 24h}}}}",
+            "{listeners: {websocket: {tls: {issuerRef: {name: ca}, duration: 24h, renewBefore: 8h}}}}",
+            &["spec.listeners", "tls.renewBefore is 24h", "shorter"],
+        ),
+        case(
             jetstream("nats", "", ""),
             jetstream("nats://nats:4222", "", ""),
             &["spec.engine.jetStream.external.servers", "nats://host:4222", "Secret"],

@@ -217,6 +217,11 @@ impl StompBrokerSpec {
         engine.is_some_and(|engine| engine.managed.is_some())
     }
 
+    /// Whether cert-manager issues certificates.
+    pub fn wants_cert_manager(&self) -> bool {
+        self.listeners.as_ref().is_some_and(|listeners| listeners.tls().any(|(_, tls)| tls.issuer_ref.is_some()))
+    }
+
     /// Whether the numbers of pods are left to KEDA.
     pub fn wants_keda(&self) -> bool {
         self.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.mode == AutoscalingMode::Keda)

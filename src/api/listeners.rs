@@ -187,6 +187,13 @@ impl WebSocketListener {
 }
 
 impl Listeners {
+    /// The listeners that speak TLS, by name.
+    pub fn tls(&self) -> impl Iterator<Item = (&'static str, &ListenerTls)> {
+        let stomp = self.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());
+        let websocket = self.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
+        [("stomp", stomp), ("websocket", websocket)].into_iter().filter_map(|(name, tls)| Some((name, tls?)))
+    }
+
     /// Every port, the unencrypted ones of a listener before that of its TLS.
     pub fn ports(&self) -> impl Iterator<Item = ListenerPort> {
         let stomp = self.stomp.as_ref().map(|stomp| (stomp.port, stomp.tls.as_ref(), false));

@@ -82,9 +82,10 @@ pub use rollout::{
 };
 pub use rotation::{CredentialRotation, REVERT_CREDENTIALS, ROTATE_CREDENTIALS, RotationPhase, RotationStatus};
 pub use status::{
-    Binding, CredentialStatus, CredentialsStatus, DrainProgress, Endpoints, StompBrokerStatus, ZoneStatus,
+    Binding, CertificateStatus, CredentialStatus, CredentialsStatus, DrainProgress, Endpoints, StompBrokerStatus,
+    ZoneStatus,
 };
-pub use tls::{CertificateName, ClientCertificates, ListenerTls};
+pub use tls::{CertificateName, ClientCertificates, IssuerReference, ListenerTls};
 
 /// The definition of the kind as it is installed.
 ///

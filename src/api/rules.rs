@@ -723,3 +723,36 @@ pub(super) fn source_ranges_are_ranges() -> Rule {
          192.0.2.0/24, or 192.0.2.7/32 for one address",
     )
 }
+
+/// A certificate comes from one place.
+pub(super) fn one_source_of_the_certificate() -> Rule {
+    Rule::new("has(self.secretName) != has(self.issuerRef)").message(
+        "spec.listeners tls must say once where its certificate comes from; set exactly one of secretName, for a Secret of \
+         yours, and issuerRef, for one that cert-manager issues",
+    )
+}
+
+/// What only cert-manager reads is said where it is asked.
+pub(super) fn certificate_fields_have_an_issuer() -> Rule {
+    Rule::new(
+        "has(self.issuerRef) || !(has(self.dnsNames) && size(self.dnsNames) > 0 || has(self.duration) || \
+         has(self.renewBefore))",
+    )
+    .message(
+        "spec.listeners tls has dnsNames, duration or renewBefore, which only cert-manager reads; set issuerRef, or remove \
+         them",
+    )
+}
+
+/// A certificate that is renewed before it was issued is never good.
+pub(super) fn certificate_is_renewed_in_its_time() -> Rule {
+    let malformed = format!("!self.duration.{DURATION} || !self.renewBefore.{DURATION}");
+    rule(
+        &format!(
+            "!has(self.duration) || !has(self.renewBefore) || {malformed} || \
+             duration(self.renewBefore) < duration(self.duration)"
+        ),
+        "'spec.listeners tls.renewBefore is ' + self.renewBefore + ', all of the duration of ' + self.duration + '; make it \
+         shorter, for example a third of it'",
+    )
+}

@@ -56,6 +56,10 @@ pub struct StompBrokerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into()]))]
     pub exposure: Vec<ExposureStatus>,
+    /// The certificates that the spec refers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["secretName".into()]))]
+    pub certificates: Vec<CertificateStatus>,
     /// The Secrets that clients log in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<CredentialsStatus>,
@@ -145,6 +149,26 @@ pub struct Endpoints {
     /// URL of STOMP over WebSocket and TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub websocket_tls: Option<String>,
+}
+
+/// A certificate that the spec refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateStatus {
+    /// Name of the Secret that it is in.
+    pub secret_name: String,
+    /// Kind and name of who issues it; absent when cert-manager was not asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// From when on it is good; absent while there is none that can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// Until when it is good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<Time>,
+    /// Why cert-manager has not issued the newest, in its words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// The Secrets that clients log in with.

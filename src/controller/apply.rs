@@ -38,7 +38,10 @@ use crate::{
     error::{Error, chain},
     metrics::ReasonLabel,
     observed::Observed,
-    plan::{DELETION_COST, DeletionCost, Objects, Plan, ZoneStep, gate::Act, names, nats::Evicted, rotation::Step},
+    plan::{
+        DELETION_COST, DeletionCost, Objects, Plan, ZoneStep, certificate::Certificate, gate::Act, names,
+        nats::Evicted, rotation::Step,
+    },
 };
 
 /// The children that are to exist now, and what became of them.
@@ -71,6 +74,7 @@ pub(crate) async fn apply(
         logins,
         secrets: generated,
         nats_secrets,
+        certificates,
         persistent_volume_claims,
         config_maps,
         services,
@@ -99,6 +103,7 @@ pub(crate) async fn apply(
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         nats_secret::apply(&mut pass, secret, secrets.get(name), observed.now).await?;
     }
+    pass.unwatched(certificates, sites).await?;
     for claim in persistent_volume_claims {
         pass.one(claim, sites.claims.get(&claim.name_any())).await?;
     }
@@ -127,6 +132,18 @@ pub(crate) async fn apply(
     pass.all(horizontal_pod_autoscalers).await?;
     pass.unwatched(scaled_objects, sites).await?;
     Ok(pass.outcome)
+}
+
+/// Writes nothing but Certificates: what else there is waits for what cert-manager makes of them.
+pub(crate) async fn certificates(
+    broker: &StompBroker,
+    certificates: &[Certificate],
+    sites: &Sites,
+    context: &Context,
+) -> Result<usize, Error> {
+    let mut pass = Pass::new(broker, context);
+    pass.unwatched(certificates, sites).await?;
+    Ok(pass.outcome.created)
 }
 
 /// One pass of writing.

@@ -18,6 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::views::ChildEntry;
 use crate::plan::{
     ScaledObject,
+    certificate::Certificate,
     gateway::{Http, Route, Tls, TlsAlpha},
 };
 
@@ -26,6 +27,7 @@ use crate::plan::{
 pub(crate) enum ChildKind {
     ServiceAccount,
     Secret,
+    Certificate,
     PersistentVolumeClaim,
     ConfigMap,
     Service,
@@ -46,6 +48,7 @@ impl ChildKind {
         match self {
             Self::ServiceAccount => "ServiceAccount",
             Self::Secret => "Secret",
+            Self::Certificate => "Certificate",
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
@@ -85,7 +88,16 @@ pub(crate) trait Child:
 macro_rules! children {
     ($($kind:ident),+) => { $(impl Child for $kind { const KIND: ChildKind = ChildKind::$kind; })+ };
 }
-children!(ServiceAccount, Secret, PersistentVolumeClaim, ConfigMap, NetworkPolicy, PodDisruptionBudget, ScaledObject);
+children!(
+    ServiceAccount,
+    Secret,
+    Certificate,
+    PersistentVolumeClaim,
+    ConfigMap,
+    NetworkPolicy,
+    PodDisruptionBudget,
+    ScaledObject
+);
 
 impl Child for Route<Http> {
     const KIND: ChildKind = ChildKind::HttpRoute;

@@ -11,7 +11,7 @@ use super::{kinds::ChildKind, nats_secret::NatsSight};
 use crate::{
     api::StompBrokerStatus,
     backoff::Backoff,
-    observed::{LoginView, SecretView},
+    observed::{LoginView, SecretView, Validity},
 };
 
 /// How long the sight of the Secrets of a healthy broker is good for.
@@ -53,6 +53,8 @@ pub(crate) struct Applied {
 pub(crate) struct SecretSight {
     /// Those that the spec names.
     pub(crate) referenced: BTreeMap<String, SecretView>,
+    /// When the certificates in them are good.
+    pub(crate) validities: BTreeMap<String, Validity>,
     /// Those that are generated.
     pub(crate) generated: BTreeMap<String, GeneratedSight>,
 }
@@ -124,7 +126,7 @@ mod tests {
     use super::*;
 
     fn sight(view: SecretView) -> SecretSight {
-        SecretSight { referenced: BTreeMap::from([("rabbit".to_owned(), view)]), generated: BTreeMap::new() }
+        SecretSight { referenced: BTreeMap::from([("rabbit".to_owned(), view)]), ..SecretSight::default() }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! | module | step | holds a client |
 //! |---|---|---|
-//! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `exposed`, `world` | what the watches show | `streams` |
+//! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `exposed`, `certificates`, `world` | what the watches show | `streams` |
 //! | `pods`, `admin`, `reports`, `asked`, `nats_pods` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
@@ -17,6 +17,7 @@ mod autoscalers;
 mod brokers;
 mod budget;
 pub(crate) mod cache;
+mod certificates;
 mod exposed;
 mod kinds;
 mod logins;

@@ -7,12 +7,12 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource as _, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 
 use super::{
     Context,
     cache::Key,
-    exposed,
+    certificates, exposed,
     kinds::{Child, ChildKind},
     logins,
     memory::{GeneratedSight, SecretSight},
@@ -23,15 +23,17 @@ use crate::{
     api::StompBroker,
     error::Error,
     observed::{
-        AutoscalerView, BudgetView, DeploymentView, ExposedView, ForeignObject, GatewayApi, NatsServerView, Observed,
-        RouteView, SecretView, StatefulSetView, TlsRoutes,
+        AutoscalerView, BudgetView, CertificateView, DeploymentView, ExposedView, ForeignObject, GatewayApi,
+        NatsServerView, Observed, RouteView, SecretView, StatefulSetView, TlsRoutes,
     },
+    pki,
     plan::{
         Objects, ScaledObject,
+        certificate::Certificate,
         gateway::{Http, Route, RouteKind, Tls, TlsAlpha},
         labels, names,
     },
-    validate::referenced_secrets,
+    validate::{TLS_KEYS, referenced_secrets},
 };
 
 /// What was seen.
@@ -83,8 +85,11 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         deployments: deployments(broker, context),
         autoscalers: autoscalers(broker, context),
         budget: budget(broker, context),
-        keda: broker.spec.wants_keda() && knows_keda(context).await?,
+        keda: broker.spec.wants_keda() && knows::<ScaledObject>(context).await?,
         gateway_api: gateway_api(broker, context).await?,
+        cert_manager: broker.spec.wants_cert_manager() && knows::<Certificate>(context).await?,
+        certificates: BTreeMap::new(),
+        validities: sight.validities,
         service: exposure(broker, ChildKind::Service, context),
         ingress: exposure(broker, ChildKind::Ingress, context),
         routes: BTreeMap::new(),
@@ -150,10 +155,9 @@ pub(crate) fn exposure(broker: &StompBroker, kind: ChildKind, context: &Context)
     entry.exposed.filter(|_| own).map(|exposed| *exposed)
 }
 
-/// Whether the API server knows ScaledObjects.
-async fn knows_keda(context: &Context) -> Result<bool, Error> {
-    let (group_version, kind) = (ScaledObject::api_version(&()), ScaledObject::kind(&()));
-    context.apis.knows(&context.client, &group_version, &kind).await
+/// Whether the API server knows a kind that not every cluster has.
+async fn knows<K: Child>(context: &Context) -> Result<bool, Error> {
+    context.apis.knows(&context.client, &K::api_version(&()), &K::kind(&())).await
 }
 
 /// Which of the routes that the spec wants the API server knows.
@@ -161,18 +165,15 @@ async fn gateway_api(broker: &StompBroker, context: &Context) -> Result<GatewayA
     let Some(exposure) = &broker.spec.exposure else { return Ok(GatewayApi::default()) };
     let tls_routes = if exposure.tls_route.is_none() {
         None
-    } else if knows_routes::<Tls>(context).await? {
+    } else if knows::<Route<Tls>>(context).await? {
         Some(TlsRoutes::V1)
-    } else if knows_routes::<TlsAlpha>(context).await? {
+    } else if knows::<Route<TlsAlpha>>(context).await? {
         Some(TlsRoutes::V1Alpha2)
     } else {
         None
     };
-    Ok(GatewayApi { http_routes: exposure.http_route.is_some() && knows_routes::<Http>(context).await?, tls_routes })
-}
-
-async fn knows_routes<K: RouteKind>(context: &Context) -> Result<bool, Error> {
-    context.apis.knows(&context.client, &Route::<K>::group_version(), K::KIND).await
+    let http_routes = exposure.http_route.is_some() && knows::<Route<Http>>(context).await?;
+    Ok(GatewayApi { http_routes, tls_routes })
 }
 
 async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Result<SecretSight, Error> {
@@ -181,10 +182,19 @@ async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Resu
     let credentials = &broker.spec.credentials;
     let sources = [&credentials.system.secret_name, &credentials.client.secret_name];
     let mut followed: BTreeMap<String, Secret> = BTreeMap::new();
-    let named: BTreeSet<String> = referenced_secrets(broker).into_iter().map(|secret| secret.secret_name).collect();
+    let uses = referenced_secrets(broker);
+    let certificates: BTreeSet<_> =
+        uses.iter().filter(|used| used.keys == TLS_KEYS).map(|used| used.secret_name.clone()).collect();
+    let named: BTreeSet<String> = uses.into_iter().map(|secret| secret.secret_name).collect();
     for name in named {
         let secret = secret(&api, &name).await?;
         sight.referenced.insert(name.clone(), view(&secret));
+        if let Ok(Some(secret)) = &secret
+            && certificates.contains(&name)
+            && let Some(validity) = certificate(secret).and_then(pki::validity)
+        {
+            sight.validities.insert(name.clone(), validity);
+        }
         if let Ok(Some(secret)) = secret
             && sources.contains(&&Some(name.clone()))
         {
@@ -223,6 +233,11 @@ async fn secret(api: &Api<Secret>, name: &str) -> Result<Result<Option<Secret>, 
     }
 }
 
+/// The certificate in a Secret, which everybody may see.
+fn certificate(secret: &Secret) -> Option<&[u8]> {
+    secret.data.as_ref()?.get(TLS_KEYS[0]).map(|value| value.0.as_slice())
+}
+
 /// Which keys a Secret has.
 fn view(secret: &Result<Option<Secret>, String>) -> SecretView {
     match secret {
@@ -253,6 +268,8 @@ pub(crate) struct Sites {
     pub(crate) unwatched: BTreeMap<(ChildKind, String), ChildEntry>,
     /// What gateways say of our routes, by kind.
     pub(crate) routes: BTreeMap<&'static str, RouteView>,
+    /// What cert-manager says of our Certificates, by name.
+    pub(crate) certificates: BTreeMap<String, CertificateView>,
 }
 
 /// Looks at what stands where the desired objects go.
@@ -267,6 +284,7 @@ pub(crate) async fn sites(
         logins,
         secrets: generated,
         nats_secrets,
+        certificates,
         persistent_volume_claims,
         config_maps,
         services,
@@ -291,6 +309,7 @@ pub(crate) async fn sites(
         let seen = secrets.get(name).and_then(|seen| seen.entry.as_ref());
         search.judge(ChildKind::Secret, name, seen)?;
     }
+    search.certificates(certificates).await?;
     search.claims(persistent_volume_claims).await?;
     search.all(config_maps).await?;
     search.all(services).await?;
@@ -363,20 +382,36 @@ impl Search<'_> {
     where
         Route<K>: Child,
     {
-        let kind = <Route<K> as Child>::KIND;
         for object in objects {
-            let name = object.name_any();
-            let api: Api<Route<K>> =
-                Api::namespaced(self.context.client.clone(), &self.broker.namespace().unwrap_or_default());
-            let live = api.get_opt(&name).await;
-            let live = live.map_err(|source| Error::Observe { kind: K::KIND, name: name.clone(), source })?;
-            let Some(live) = live else { continue };
-            let entry = live.entry();
-            self.judge(kind, &name, Some(&entry))?;
-            self.found.routes.insert(K::KIND, exposed::route(&live));
-            self.found.unwatched.insert((kind, name), entry);
+            if let Some(live) = self.whole(object).await? {
+                self.found.routes.insert(K::KIND, exposed::route(&live));
+            }
         }
         Ok(())
+    }
+
+    /// Certificates with what cert-manager says of them.
+    async fn certificates(&mut self, objects: &[Certificate]) -> Result<(), Error> {
+        for object in objects {
+            if let Some(live) = self.whole(object).await? {
+                self.found.certificates.insert(object.name_any(), certificates::view(&live));
+            }
+        }
+        Ok(())
+    }
+
+    /// An object of a kind that no watch shows, as it is.
+    async fn whole<K: Child>(&mut self, object: &K) -> Result<Option<K>, Error> {
+        let name = object.name_any();
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.broker.namespace().unwrap_or_default());
+        let live = api.get_opt(&name).await;
+        let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.clone(), source })?;
+        if let Some(live) = &live {
+            let entry = live.entry();
+            self.judge(K::KIND, &name, Some(&entry))?;
+            self.found.unwatched.insert((K::KIND, name), entry);
+        }
+        Ok(live)
     }
 
     /// Volumes outlive their StompBroker, so they have no owner and are known by their labels.

@@ -44,6 +44,7 @@ pub(super) async fn preview(
         logins,
         secrets: generated,
         nats_secrets,
+        certificates,
         persistent_volume_claims,
         config_maps,
         services,
@@ -67,6 +68,7 @@ pub(super) async fn preview(
     for metadata in generated.chain(nats_secrets.iter().map(|secret| &secret.metadata)) {
         look.secret(metadata.name.as_deref(), Step::Keep, secrets);
     }
+    look.unwatched(certificates, sites).await?;
     for claim in persistent_volume_claims {
         look.one(claim, sites.claims.get(&claim.name_any())).await?;
     }

@@ -29,10 +29,11 @@ use super::{
     world::World,
 };
 use crate::{
-    api::{AutoscalingMode, ExposureStatus, StompBroker},
+    api::{AutoscalingMode, CertificateStatus, ExposureStatus, StompBroker},
     error::Error,
     plan::{
         ScaledObject,
+        certificate::Certificate,
         gateway::{Http, Route, RouteKind as _, Tls, TlsAlpha},
     },
 };
@@ -51,7 +52,8 @@ pub(crate) async fn prune(broker: &StompBroker, outcome: &Outcome, context: &Con
     pass.kind::<Ingress>().await?;
     pass.kind::<Service>().await?;
     pass.kind::<ConfigMap>().await?;
-    pass.kind::<ServiceAccount>().await
+    pass.kind::<ServiceAccount>().await?;
+    pass.certificates().await
 }
 
 /// The children of `broker` that are not among the `wanted`, as far as watches show them.
@@ -121,6 +123,17 @@ impl Pruning<'_> {
             if *kind == Tls::KIND && !wanted(ChildKind::TlsRoute) {
                 self.unwatched::<Route<Tls>>(name.clone()).await?;
                 self.unwatched::<Route<TlsAlpha>>(name.clone()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// No watch shows Certificates; the status tells which there may be. Their Secrets stay, as cert-manager leaves them.
+    async fn certificates(&self) -> Result<(), Error> {
+        let told = self.broker.status.iter().flat_map(|status| &status.certificates);
+        for CertificateStatus { secret_name, .. } in told.filter(|told| told.issuer.is_some()) {
+            if !self.outcome.wanted.contains(&(ChildKind::Certificate, secret_name.clone())) {
+                self.unwatched::<Certificate>(secret_name.clone()).await?;
             }
         }
         Ok(())

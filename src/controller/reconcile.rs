@@ -1,6 +1,6 @@
 //! One pass over one StompBroker: observe, validate, plan, apply, prune, status.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Resource as _, ResourceExt as _, runtime::controller::Action};
@@ -8,7 +8,10 @@ use tokio::time::timeout;
 use tracing::{debug, instrument};
 
 use super::{
-    Context, apis, apply, kinds::ChildKind, memory::BrokerMemory, observe, preview, prune, status as write,
+    Context, apis, apply,
+    kinds::ChildKind,
+    memory::{BrokerMemory, GeneratedSight},
+    observe, preview, prune, status as write,
     streams::GuardedBroker,
 };
 use crate::{
@@ -18,7 +21,7 @@ use crate::{
     events::{EventReason, Transition},
     metrics::ResultLabel,
     observed::Observed,
-    plan::{Plan, plan, silence, whole_seconds},
+    plan::{Objects, Plan, certificate, plan, silence, whole_seconds},
     status::{ConditionType, Reason, StatusInput, build},
     validate::{SpecError, ValidatedBroker, validate},
 };
@@ -110,6 +113,10 @@ impl Attempt {
         let observed = self.observed.insert(gathered.observed);
         let validated = match validate(broker, observed) {
             Ok(validated) => validated,
+            Err(errors) if errors.iter().all(SpecError::awaits_certificate) && !broker.spec.is_hands_off() => {
+                self.issue(broker, &gathered.secrets, context).await?;
+                return Ok(());
+            }
             Err(errors) => {
                 self.refuse(errors);
                 return Ok(());
@@ -120,6 +127,7 @@ impl Attempt {
         let sites = observe::sites(broker, &plan.objects, &gathered.secrets, context).await?;
         observed.foreign.clone_from(&sites.foreign);
         observed.routes.clone_from(&sites.routes);
+        observed.certificates.clone_from(&sites.certificates);
         if !observed.foreign.is_empty()
             && let Err(errors) = validate(broker, observed)
         {
@@ -148,8 +156,32 @@ impl Attempt {
         observed.deployments = observe::deployments(broker, context);
         observed.budget = observe::budget(broker, context);
         observed.routes.retain(|route, _| !outcome.written.iter().any(|(kind, _)| kind.name() == *route));
+        observed.certificates.retain(|name, _| !outcome.written.contains(&(ChildKind::Certificate, name.clone())));
         observed.service = observe::exposure(broker, ChildKind::Service, context);
         observed.ingress = observe::exposure(broker, ChildKind::Ingress, context);
+        Ok(())
+    }
+
+    /// Has certificates issued that are all that the spec lacks. Pods are left as they are until their Secrets are there.
+    async fn issue(
+        &mut self,
+        broker: &StompBroker,
+        secrets: &BTreeMap<String, GeneratedSight>,
+        context: &Context,
+    ) -> Result<(), Error> {
+        let observed = self.observed.get_or_insert_default();
+        if let Ok(validated) = validate(broker, &observed.assuming_certificates(broker)) {
+            let certificates = certificate::certificates(&validated, &context.settings.plan);
+            let objects = Objects { certificates, ..Objects::default() };
+            let sites = observe::sites(broker, &objects, secrets, context).await?;
+            observed.foreign.clone_from(&sites.foreign);
+            observed.certificates.clone_from(&sites.certificates);
+            if observed.foreign.is_empty() {
+                self.created += apply::certificates(broker, &objects.certificates, &sites, context).await?;
+            }
+        }
+        let errors = validate(broker, observed).err().unwrap_or_default();
+        self.refuse(errors);
         Ok(())
     }
 
@@ -201,9 +233,18 @@ impl Attempt {
             let missing = missing.then_some(apis::GOOD_FOR);
             let routed = self.observed.as_ref().is_some_and(|observed| observed.awaits_gateways(&plan.objects));
             let routed = routed.then_some(ROUTED);
+            let issued = self.observed.as_ref().is_some_and(|observed| observed.awaits_certificates(&plan.objects));
+            let issued = issued.then_some(apis::GOOD_FOR);
             let silence = self.observed.as_ref().and_then(|observed| silence::due_in(broker, observed));
             let evicting = self.evicting.then_some(EVICTING);
-            let due = due.chain(sessions).chain(followed).chain(missing).chain(routed).chain(silence).chain(evicting);
+            let due = due
+                .chain(sessions)
+                .chain(followed)
+                .chain(missing)
+                .chain(routed)
+                .chain(issued)
+                .chain(silence)
+                .chain(evicting);
             return due.min().map(|wait| wait.max(LEAST_WAIT));
         }
         let waits =

@@ -20,7 +20,7 @@ use crate::{
     error::Error,
     events::transitions,
     metrics::BrokerLabels,
-    status::{ConditionType, Reason},
+    status::{ConditionType, Reason, notice_from},
 };
 
 /// Numbers of sessions alone are written at most so often.
@@ -147,6 +147,11 @@ fn report(broker: &StompBroker, status: &StompBrokerStatus, context: &Context) {
     let ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
     context.metrics.broker_ready.get_or_create(&labels).set(ready.into());
     context.metrics.broker_sessions.get_or_create(&labels).set(status.sessions);
+    let certificates = status.certificates.iter().filter_map(|certificate| {
+        let (from, until) = (certificate.not_before.as_ref()?.0, certificate.not_after.as_ref()?.0);
+        Some((certificate.secret_name.as_str(), until, notice_from(from, until)))
+    });
+    context.metrics.set_certificates(&labels.namespace, &labels.name, certificates);
 }
 
 fn same_but_sessions(old: &StompBrokerStatus, new: &StompBrokerStatus) -> bool {

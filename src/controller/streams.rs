@@ -81,6 +81,7 @@ impl Watches {
                     ChildKind::StatefulSet => Box::pin(this.whole::<StatefulSet>()),
                     ChildKind::Deployment => Box::pin(this.whole::<Deployment>()),
                     ChildKind::Secret
+                    | ChildKind::Certificate
                     | ChildKind::PersistentVolumeClaim
                     | ChildKind::ScaledObject
                     | ChildKind::HttpRoute

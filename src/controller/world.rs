@@ -48,6 +48,7 @@ impl World {
         match kind {
             ChildKind::ServiceAccount => Some(&self.service_accounts),
             ChildKind::Secret
+            | ChildKind::Certificate
             | ChildKind::PersistentVolumeClaim
             | ChildKind::ScaledObject
             | ChildKind::HttpRoute

@@ -60,7 +60,7 @@ impl Transition {
 }
 
 /// Conditions that are fine when true; in order of cause and effect. `Ready` comes last as it sums up.
-pub(crate) const GOOD: [ConditionType; 8] = [
+pub(crate) const GOOD: [ConditionType; 9] = [
     ConditionType::Accepted,
     ConditionType::ResolvedRefs,
     ConditionType::ConfigApplied,
@@ -68,11 +68,12 @@ pub(crate) const GOOD: [ConditionType; 8] = [
     ConditionType::RelayConnected,
     ConditionType::ZonesSatisfied,
     ConditionType::Exposed,
+    ConditionType::CertificatesValid,
     ConditionType::Ready,
 ];
 
 /// Reasons that a pass towards the wanted state always has; they say nothing that is worth an event.
-const ON_THE_WAY: [Reason; 8] = [
+const ON_THE_WAY: [Reason; 9] = [
     Reason::ConfigPending,
     Reason::RollingOut,
     Reason::PodsNotReady,
@@ -80,6 +81,7 @@ const ON_THE_WAY: [Reason; 8] = [
     Reason::CatchingUp,
     Reason::AddressPending,
     Reason::RoutePending,
+    Reason::CertificatePending,
     Reason::NotAccepted,
 ];
 

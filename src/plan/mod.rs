@@ -17,6 +17,7 @@
 
 mod autoscaler;
 mod broker_config;
+pub mod certificate;
 mod config_map;
 mod container;
 mod deletion_costs;
@@ -153,6 +154,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         service_accounts: vec![service_account::service_account(broker)],
         logins: login_secrets,
         secrets: secrets::secrets(broker),
+        certificates: Vec::new(),
         nats_secrets: Vec::new(),
         persistent_volume_claims: Vec::new(),
         config_maps: Vec::new(),
@@ -168,6 +170,9 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         horizontal_pod_autoscalers: Vec::new(),
         scaled_objects: Vec::new(),
     };
+    if observed.cert_manager {
+        objects.certificates = certificate::certificates(broker, settings);
+    }
     // Without its kind, writing a route would fail the whole pass; a condition says what is missing.
     if observed.gateway_api.http_routes {
         objects.http_routes.extend(gateway::http_route(broker));

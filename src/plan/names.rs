@@ -1,5 +1,7 @@
 //! Names of children and the paths and ports that pod and configuration agree on.
 
+use crate::api::ListenerTls;
+
 /// Secret that services log in with, when it is generated.
 pub fn system_secret(broker: &str) -> String {
     format!("{broker}-system")
@@ -23,6 +25,16 @@ pub fn spring(broker: &str) -> String {
 /// Service where clients connect; Ingress and routes have its name too.
 pub fn service(broker: &str) -> String {
     broker.to_owned()
+}
+
+/// Secret and Certificate of a listener whose spec names an issuer.
+pub fn certificate(broker: &str, listener: &str) -> String {
+    format!("{broker}-{listener}-tls")
+}
+
+/// Secret with the certificate of a listener.
+pub fn listener_secret(broker: &str, listener: &str, tls: &ListenerTls) -> String {
+    tls.secret_name.clone().unwrap_or_else(|| certificate(broker, listener))
 }
 
 /// Headless Service by which the pods find each other.

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{
     LoginSecret, Origin, ScaledObject,
+    certificate::Certificate,
     gateway::{Http, Route, Tls, TlsAlpha},
     nats::{self, NatsSecret},
 };
@@ -32,6 +33,8 @@ pub struct Objects {
     pub secrets: Vec<GeneratedSecret>,
     /// Secrets of NATS servers.
     pub nats_secrets: Vec<NatsSecret>,
+    /// Certificates that cert-manager is to issue.
+    pub certificates: Vec<Certificate>,
     /// What pods keep over restarts; never deleted.
     pub persistent_volume_claims: Vec<PersistentVolumeClaim>,
     /// One `broker.yaml` for each pool.
@@ -86,6 +89,7 @@ impl Objects {
             logins,
             secrets,
             nats_secrets,
+            certificates,
             persistent_volume_claims,
             config_maps,
             services,
@@ -124,6 +128,7 @@ impl Objects {
                 text.extend(["# ", key, ": made with the Secret\n"]);
             }
         }
+        write_all(&mut text, certificates)?;
         write_all(&mut text, persistent_volume_claims)?;
         write_all(&mut text, config_maps)?;
         write_all(&mut text, services)?;

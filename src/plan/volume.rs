@@ -67,10 +67,10 @@ fn configuration(broker: &ValidatedBroker, pool: &Pool) -> Volume {
         sources.extend(engine.external.iter().flat_map(nats));
         sources.extend(engine.managed.iter().flat_map(|_| managed_nats(&names::nats(&broker.name))));
     }
-    let stomp = broker.listeners.stomp.as_ref().and_then(|stomp| stomp.tls.as_ref());
-    let websocket = broker.listeners.websocket.as_ref().and_then(|websocket| websocket.tls.as_ref());
-    sources.extend(stomp.into_iter().flat_map(|tls| certificates(tls, names::STOMP_TLS_FOLDER)));
-    sources.extend(websocket.into_iter().flat_map(|tls| certificates(tls, names::WEBSOCKET_TLS_FOLDER)));
+    sources.extend(broker.listeners.tls().flat_map(|(listener, tls)| {
+        let folder = if listener == "stomp" { names::STOMP_TLS_FOLDER } else { names::WEBSOCKET_TLS_FOLDER };
+        certificates(&names::listener_secret(&broker.name, listener, tls), tls, folder)
+    }));
     let authentication = &broker.authentication;
     sources
         .extend(authentication.users.iter().map(|users| secret(&users.secret_name, names::USERS_FOLDER, &USERS_KEYS)));
@@ -123,9 +123,9 @@ fn optional(mut projection: VolumeProjection) -> VolumeProjection {
 }
 
 /// The certificate of a listener, and the authorities of its clients.
-fn certificates(tls: &ListenerTls, folder: &str) -> impl Iterator<Item = VolumeProjection> + use<> {
+fn certificates(name: &str, tls: &ListenerTls, folder: &str) -> impl Iterator<Item = VolumeProjection> + use<> {
     let clients = tls.client_certificates.as_ref().map(|clients| secret(&clients.secret_name, folder, &CA_KEYS));
-    std::iter::once(secret(&tls.secret_name, folder, &TLS_KEYS)).chain(clients)
+    std::iter::once(secret(name, folder, &TLS_KEYS)).chain(clients)
 }
 
 /// The authorities of upstreams, and the certificate that is shown to them.

@@ -16,7 +16,7 @@ struct Alert {
     description: &'static str,
 }
 
-const ALERTS: [Alert; 4] = [
+const ALERTS: [Alert; 5] = [
     Alert {
         name: "StompBrokerNotReady",
         expression: "max by (namespace, name) (stompbroker_operator_broker_ready) == 0",
@@ -24,6 +24,14 @@ const ALERTS: [Alert; 4] = [
         severity: "critical",
         summary: "StompBroker {{ $labels.namespace }}/{{ $labels.name }} is not Ready",
         description: "The conditions of the object say why; see kubectl describe stompbroker.",
+    },
+    Alert {
+        name: "StompBrokerCertificateExpiring",
+        expression: "min by (namespace, name, secret) (stompbroker_operator_certificate_renewal_deadline_timestamp_seconds) < time()",
+        lasting: "15m",
+        severity: "warning",
+        summary: "The certificate in Secret {{ $labels.namespace }}/{{ $labels.secret }} of StompBroker {{ $labels.name }} ends soon",
+        description: "Renew it, or see in status.certificates and by kubectl describe certificate why cert-manager has not; pods take a new one up without a restart.",
     },
     Alert {
         name: "StompBrokerOperatorAbsent",

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    ConditionType, Reason, autoscaling,
+    ConditionType, Reason, autoscaling, certificates,
     config::config_applied,
     drains,
     exposure::{self, Way},
@@ -20,7 +20,7 @@ use super::{
     zones::zones_satisfied,
 };
 use crate::{
-    api::{Binding, CredentialsStatus, PlannedChange, StompBroker, StompBrokerStatus, ZoneStatus},
+    api::{Binding, CertificateStatus, CredentialsStatus, PlannedChange, StompBroker, StompBrokerStatus, ZoneStatus},
     observed::Observed,
     plan::{Plan, labels, shown},
     validate::{Engine, SpecError, ValidatedBroker},
@@ -73,6 +73,7 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         };
         status.replicas = sum(|live| live.replicas);
         status.ready_replicas = sum(|live| live.ready);
+        status.certificates = certificates::report(input.broker, observed);
         status.drained_zone = observed.budget.as_ref().and_then(|budget| budget.drained_zone.clone());
     }
     if let Some((broker, plan)) = input.planned {
@@ -103,7 +104,8 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         status.planned_changes = input.changes.iter().take(CHANGES).cloned().collect();
     }
     let logins = status.credentials.clone().filter(|_| input.planned.is_some());
-    for (kind, verdict) in verdicts(input, &pools, ways.as_deref(), logins.as_ref()) {
+    let all = verdicts(input, &pools, &status.certificates, ways.as_deref(), logins.as_ref());
+    for (kind, verdict) in all {
         status.conditions.push(condition(kind, verdict, input, &previous.conditions));
     }
     status
@@ -141,6 +143,7 @@ fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
 fn verdicts(
     input: &StatusInput<'_>,
     pools: &[PoolFacts<'_>],
+    told: &[CertificateStatus],
     ways: Option<&[Way]>,
     logins: Option<&CredentialsStatus>,
 ) -> Vec<(ConditionType, Verdict)> {
@@ -168,6 +171,10 @@ fn verdicts(
     });
     let exposed = input.broker.spec.exposure.as_ref();
     let exposed = exposed.map(|_| ways.map_or_else(|| unknown.clone(), exposure::exposed));
+    let certificates = (!told.is_empty()).then(|| match input.observed {
+        Some(observed) => certificates::certificates_valid(told, observed, input.now),
+        None => unknown.clone(),
+    });
     let managed = management::managed(input);
     let nats = input.broker.spec.manages_nats().then(|| {
         let step = input.planned.and_then(|(_, plan)| plan.nats.as_ref());
@@ -184,6 +191,7 @@ fn verdicts(
         config: &config,
         relay: relay.as_ref(),
         exposed: exposed.as_ref(),
+        certificates: certificates.as_ref(),
         autoscaled: autoscaled.as_ref(),
         managed: managed.as_ref(),
     };
@@ -206,6 +214,7 @@ fn verdicts(
                 ConditionType::NatsReady => nats.clone()?,
                 ConditionType::ZonesSatisfied => zones.clone(),
                 ConditionType::Exposed => exposed.clone()?,
+                ConditionType::CertificatesValid => certificates.clone()?,
                 ConditionType::Autoscaled => autoscaled.take()?,
                 ConditionType::CredentialsSettled => logins.map_or_else(|| unknown.clone(), credentials_settled),
                 ConditionType::Managed => managed.take()?,
@@ -221,6 +230,11 @@ fn verdicts(
 /// The verdict about what the pass did not get to.
 fn unknown(input: &StatusInput<'_>) -> Verdict {
     match input.failure {
+        _ if !input.errors.is_empty() && input.errors.iter().all(SpecError::passes) => Verdict::new(
+            Holds::Unknown,
+            Reason::NotAccepted,
+            "nothing more is looked at before the certificate is there",
+        ),
         _ if !input.errors.is_empty() => {
             Verdict::new(Holds::Unknown, Reason::NotAccepted, "the spec has to be corrected first")
         }

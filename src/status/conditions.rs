@@ -67,6 +67,8 @@ names! {
         ZonesSatisfied,
         /// Clients outside the cluster can come in, as far as the spec wants that; with `exposure` only.
         Exposed,
+        /// Every certificate that the spec refers to is there and good for some time; there only with any.
+        CertificatesValid,
         /// The numbers of pods follow the load, as far as the spec wants that; with autoscaling only.
         Autoscaled,
         /// Each login has one value, and every pod accepts it.
@@ -95,6 +97,7 @@ impl ConditionType {
             R::DnsFailed | R::Unreachable | R::TlsFailed | R::AuthFailed | R::VhostMissing | R::ProtocolError
         );
         let of_references = matches!(reason, R::SecretNotFound | R::SecretKeyMissing | R::SecretUnreadable);
+        let of_issuers = matches!(reason, R::CertManagerMissing | R::CertificatePending | R::CertificateFailed);
         let of_failures = matches!(reason, R::ObserveFailed | R::ApplyFailed);
         let of_what_was_not_reached = of_failures || reason == R::NotAccepted;
         let of_pods = matches!(reason, R::PodsNotAnswering | R::PodsNotReady | R::ScaledToZero);
@@ -108,7 +111,7 @@ impl ConditionType {
                     of_what_was_not_reached
                         || matches!(reason, R::RollingOut | R::ProgressDeadlineExceeded | R::PodsNotReady | R::Idle)
                         || matches!(reason, R::ConfigPending | R::RestartNeeded | R::PodsNotAnswering | R::CatchingUp)
-                        || matches!(reason, R::AddressPending | R::RoutePending)
+                        || matches!(reason, R::AddressPending | R::RoutePending | R::CertificatePending)
                         || Self::Managed.can_have(reason)
                 }
                 Self::Degraded => {
@@ -118,13 +121,14 @@ impl ConditionType {
                         || matches!(reason, R::Invalid | R::NameConflict | R::ConfigRejected | R::KedaMissing)
                         || matches!(reason, R::ZoneLost | R::ZoneUnschedulable | R::PodsNotCreated | R::PodsFailing)
                         || matches!(reason, R::ProgressDeadlineExceeded | R::RolloutHalted | R::RolledBack)
-                        || matches!(reason, R::GatewayApiMissing | R::RouteRefused)
+                        || matches!(reason, R::GatewayApiMissing | R::RouteRefused | R::CertificateExpired)
+                        || matches!(reason, R::CertManagerMissing | R::CertificateFailed)
                 }
                 Self::Stalled => {
                     matches!(reason, R::Invalid | R::NameConflict | R::RolloutHalted | R::RolledBack)
                 }
                 Self::Accepted => of_what_was_not_reached || matches!(reason, R::Invalid | R::NameConflict),
-                Self::ResolvedRefs => of_what_was_not_reached || of_references,
+                Self::ResolvedRefs => of_what_was_not_reached || of_references || of_issuers,
                 Self::ConfigApplied => {
                     of_what_was_not_reached
                         || of_pods
@@ -145,6 +149,11 @@ impl ConditionType {
                     of_what_was_not_reached
                         || matches!(reason, R::GatewayApiMissing | R::RouteRefused)
                         || matches!(reason, R::AddressPending | R::RoutePending)
+                }
+                Self::CertificatesValid => {
+                    of_what_was_not_reached
+                        || of_issuers
+                        || matches!(reason, R::CertificateExpiring | R::CertificateExpired)
                 }
                 Self::Autoscaled => {
                     of_what_was_not_reached
@@ -219,6 +228,16 @@ names! {
         RoutePending,
         /// A load balancer has no address yet.
         AddressPending,
+        /// The spec wants a certificate of cert-manager, which is not installed.
+        CertManagerMissing,
+        /// cert-manager has not issued a certificate yet.
+        CertificatePending,
+        /// cert-manager could not issue a certificate.
+        CertificateFailed,
+        /// A certificate ends soon, and should have been renewed by now.
+        CertificateExpiring,
+        /// A certificate is no longer good.
+        CertificateExpired,
         /// Autoscalers look at the CPU alone: the operator does not serve what the pods have to do.
         CpuOnly,
         /// An autoscaler does not act.
@@ -295,6 +314,16 @@ impl Reason {
                 "wait; if it lasts, see that `parentRefs` names a Gateway that some controller looks after"
             }
             Self::AddressPending => "wait; if it lasts, see whether the cluster makes load balancers of this class",
+            Self::CertManagerMissing => "install cert-manager, or name a Secret by `secretName` instead of `issuerRef`",
+            Self::CertificatePending => {
+                "wait; if it lasts, see that the issuer exists, and `kubectl describe certificate`"
+            }
+            Self::CertificateFailed => {
+                "read cert-manager's words in the message; often names that the issuer does not issue for: set `dnsNames`"
+            }
+            Self::CertificateExpiring | Self::CertificateExpired => {
+                "renew it in its Secret, or see by `kubectl describe certificate` why cert-manager has not; no pod is restarted"
+            }
             Self::CpuOnly => "install the chart with `customMetrics.enabled`",
             Self::AutoscalerFailing => "read its own words in the message, and `kubectl describe hpa`",
             Self::KedaMissing => "install KEDA, or set `autoscaling.mode: Hpa`",

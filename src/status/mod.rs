@@ -5,6 +5,7 @@
 
 mod autoscaling;
 mod build;
+mod certificates;
 mod conditions;
 mod config;
 mod drains;
@@ -22,5 +23,6 @@ mod verdict;
 mod zones;
 
 pub use build::{Failure, StatusInput, build};
+pub(crate) use certificates::{awaited, notice_from};
 pub(crate) use conditions::names;
 pub use conditions::{ConditionType, Reason};

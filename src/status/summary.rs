@@ -20,6 +20,7 @@ pub(super) struct Parts<'a> {
     pub(super) config: &'a Verdict,
     pub(super) relay: Option<&'a Verdict>,
     pub(super) exposed: Option<&'a Verdict>,
+    pub(super) certificates: Option<&'a Verdict>,
     pub(super) autoscaled: Option<&'a Verdict>,
     /// That the spec wants nothing to be written, when it does.
     pub(super) managed: Option<&'a Verdict>,
@@ -35,10 +36,11 @@ pub(super) fn list<'a>(errors: impl Iterator<Item = &'a SpecError>) -> String {
 /// Something is wrong that does not pass by itself. The reason is the cause that lies deepest: what the user wrote, what
 /// the operator could not do, what keeps pods from running, what running pods miss.
 pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
-    let Parts { errors, failure, pools, rollout, zones, config, relay, exposed, autoscaled, managed: _, nats, .. } =
-        parts;
+    let Parts {
+        errors, failure, pools, rollout, zones, config, relay, exposed, certificates, autoscaled, nats, ..
+    } = parts;
     let yes = |reason, message: String| Verdict::new(Holds::True, reason, message);
-    if let Some(first) = errors.first() {
+    if let Some(first) = errors.iter().find(|error| !error.passes()) {
         return yes(first.reason, list(errors.iter()));
     }
     if let Some(failure) = failure {
@@ -70,6 +72,9 @@ pub(super) fn degraded(parts: &Parts<'_>) -> Verdict {
     if let Some(relay) = relay.filter(|relay| relay.is_false() && !is_untried(relay)) {
         return yes(relay.reason, relay.message.clone());
     }
+    if let Some(expired) = certificates.filter(|verdict| verdict.reason == Reason::CertificateExpired) {
+        return yes(expired.reason, expired.message.clone());
+    }
     if let Some(exposed) = exposed.filter(|exposed| exposed.is_false() && !exposure::passes(exposed.reason)) {
         return yes(exposed.reason, exposed.message.clone());
     }
@@ -96,8 +101,12 @@ pub(super) fn progressing(parts: &Parts<'_>) -> Verdict {
     let Parts {
         errors, failure, pools, rollout, zones: _, config, relay, exposed, managed, nats, nats_waiting, ..
     } = parts;
-    if !errors.is_empty() {
-        return Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first");
+    if let Some(first) = errors.first() {
+        return if errors.iter().all(SpecError::passes) {
+            Verdict::new(Holds::True, first.reason, list(errors.iter()))
+        } else {
+            Verdict::new(Holds::False, Reason::NotAccepted, "the spec has to be corrected first")
+        };
     }
     if let Some(failure) = failure.filter(|_| pools.is_empty()) {
         return Verdict::new(Holds::Unknown, failure.reason, failure.message.clone());

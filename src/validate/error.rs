@@ -27,6 +27,16 @@ impl fmt::Display for SpecError {
 }
 
 impl SpecError {
+    /// Whether cert-manager, and not the user, has to do something.
+    pub(crate) fn awaits_certificate(&self) -> bool {
+        matches!(self.reason, Reason::CertificatePending | Reason::CertificateFailed)
+    }
+
+    /// Whether it passes by itself.
+    pub(crate) fn passes(&self) -> bool {
+        self.reason == Reason::CertificatePending
+    }
+
     /// A value of the spec that cannot work.
     pub(super) fn invalid(field: impl Into<String>, value: impl fmt::Display, remedy: impl Into<String>) -> Self {
         Self {

@@ -1,10 +1,10 @@
 //! What a spec refers to.
 
 use crate::{
-    api::{NatsLogin, RabbitmqClusterReference, SecretReference, StompBroker, StompBrokerSpec},
+    api::{Listeners, NatsLogin, RabbitmqClusterReference, SecretReference, StompBroker, StompBrokerSpec},
     observed::{Observed, SecretView},
     plan::names,
-    status::{ConditionType, Reason},
+    status::{ConditionType, Reason, awaited},
     validate::SpecError,
 };
 
@@ -48,6 +48,8 @@ pub struct SecretUse {
     pub secret_name: String,
     /// The keys that it must have.
     pub keys: &'static [&'static str],
+    /// Kind and name of who issues the certificate in it; absent when the Secret is the user's own.
+    pub issuer: Option<String>,
 }
 
 /// The Secrets that a spec names, in the order of its fields; the same Secret may come twice.
@@ -58,6 +60,7 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         field: CLUSTER.to_owned(),
         secret_name: cluster.secret_name(),
         keys: &RabbitmqClusterReference::KEYS,
+        issuer: None,
     });
     let logins = [
         (
@@ -80,17 +83,15 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     ]
     .into_iter()
     .filter_map(|(field, name, keys)| Some((format!("spec.engine.relay.tls.{field}"), name?, keys)));
-    let listeners = spec.listeners.as_ref();
-    let stomp = listeners.and_then(|listeners| listeners.stomp.as_ref()?.tls.as_ref());
-    let websocket = listeners.and_then(|listeners| listeners.websocket.as_ref()?.tls.as_ref());
-    let tls = [("stomp", stomp), ("websocket", websocket)].into_iter().filter_map(|(name, tls)| Some((name, tls?)));
+    let tls = spec.listeners.iter().flat_map(Listeners::tls);
     let certificates = tls.flat_map(|(listener, tls)| {
         let clients = tls.client_certificates.as_ref();
         let field = format!("spec.listeners.{listener}.tls");
         let authorities = clients.map(|clients| {
             (format!("{field}.clientCertificates.secretName"), &clients.secret_name, &CA_KEYS as &[&str])
         });
-        std::iter::once((format!("{field}.secretName"), &tls.secret_name, &TLS_KEYS as &[&str])).chain(authorities)
+        let own = tls.secret_name.as_ref();
+        own.map(|name| (format!("{field}.secretName"), name, &TLS_KEYS as &[&str])).into_iter().chain(authorities)
     });
     let users = spec.authentication.users.iter();
     let users = users
@@ -106,9 +107,24 @@ pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
         .chain(users)
         .chain(issuers)
         .chain(applications(spec))
-        .map(|(field, name, keys)| SecretUse { field, secret_name: name.clone(), keys })
+        .map(|(field, name, keys)| SecretUse { field, secret_name: name.clone(), keys, issuer: None })
         .chain(cluster)
+        .chain(issued(broker))
         .collect()
+}
+
+/// The Secrets that cert-manager puts certificates of listeners into.
+fn issued(broker: &StompBroker) -> impl Iterator<Item = SecretUse> {
+    let name = broker.metadata.name.as_deref().unwrap_or_default();
+    broker.spec.listeners.iter().flat_map(Listeners::tls).filter_map(move |(listener, tls)| {
+        let issuer = tls.issuer_ref.as_ref()?;
+        Some(SecretUse {
+            field: format!("spec.listeners.{listener}.tls.issuerRef"),
+            secret_name: names::certificate(name, listener),
+            keys: &TLS_KEYS,
+            issuer: Some(format!("{} {}", issuer.kind, issuer.name)),
+        })
+    })
 }
 
 fn named(reference: Option<&SecretReference>) -> Option<&String> {
@@ -175,7 +191,7 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
     let name = broker.metadata.name.as_deref().unwrap_or_default();
     let generated =
         [names::system_secret(name), names::client_secret(name), names::admin_secret(name), names::nats(name)];
-    for SecretUse { field, secret_name, keys: needed } in referenced_secrets(broker) {
+    for SecretUse { field, secret_name, keys: needed, issuer } in referenced_secrets(broker) {
         if generated.contains(&secret_name) {
             errors.push(SpecError::invalid(
                 field,
@@ -195,6 +211,13 @@ pub(super) fn check(broker: &StompBroker, observed: &Observed, errors: &mut Vec<
             });
         };
         match observed.referenced_secrets.get(&secret_name) {
+            Some(SecretView::Present(keys)) if issuer.is_some() && needed.iter().all(|key| keys.contains(*key)) => {}
+            None | Some(SecretView::Missing | SecretView::Present(_)) if issuer.is_some() => {
+                let (reason, why) = awaited(&secret_name, observed).unwrap_or_else(|| {
+                    (Reason::CertificatePending, "cert-manager has not written the Secret yet".to_owned())
+                });
+                refuse(reason, why);
+            }
             None | Some(SecretView::Missing) if field == CLUSTER => {
                 refuse(Reason::SecretNotFound, cluster_remedy(&secret_name, namespace, &[]));
             }

@@ -6,8 +6,8 @@ use stompbroker_config::GoDuration;
 
 use crate::{
     api::{
-        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, NatsStorage, PEERS_PORT, Persistence, StompBroker,
-        StompBrokerSpec, Tracing,
+        ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, ListenerTls, NatsStorage, PEERS_PORT, Persistence,
+        StompBroker, StompBrokerSpec, Tracing,
     },
     validate::SpecError,
 };
@@ -353,6 +353,9 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
             );
         }
     }
+    for (listener, tls) in listeners.tls() {
+        certificate(&format!("spec.listeners.{listener}.tls"), tls, refuse);
+    }
     let Some(websocket) = &listeners.websocket else { return };
     if !websocket.path.starts_with('/') || websocket.path.contains(['?', '#', ' ']) {
         refuse(
@@ -393,6 +396,29 @@ fn listeners(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, Strin
             "write scheme, host and port as browsers send them, without a path, for example https://app.example.com or \
              https://*.example.com, or * for all"
                 .to_owned(),
+        );
+    }
+}
+
+fn certificate(field: &str, tls: &ListenerTls, refuse: &mut impl FnMut(&str, String, String)) {
+    let ListenerTls { secret_name, issuer_ref, dns_names, duration, renew_before, .. } = tls;
+    if secret_name.is_some() == issuer_ref.is_some() {
+        refuse(field, "unclear".to_owned(), "set exactly one of secretName and issuerRef".to_owned());
+    }
+    if issuer_ref.is_none() && (!dns_names.is_empty() || duration.is_some() || renew_before.is_some()) {
+        refuse(
+            field,
+            "without issuerRef".to_owned(),
+            "only cert-manager reads dnsNames, duration and renewBefore; set issuerRef, or remove them".to_owned(),
+        );
+    }
+    if let (Some(duration), Some(renew_before)) = (duration, renew_before)
+        && renew_before >= duration
+    {
+        refuse(
+            &format!("{field}.renewBefore"),
+            renew_before.to_string(),
+            format!("it is all of the duration of {duration}; make it shorter, for example a third of it"),
         );
     }
 }

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod certificates;
 mod chart;
 mod children;
 mod conflicts;

@@ -52,6 +52,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs: [get, create, patch, delete]
+# Children where cert-manager is installed and a StompBroker names an issuer: by name only.
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [get, create, patch, delete]
 # Children where Gateway API is installed and a StompBroker asks for them: by name only.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes, tlsroutes]

@@ -2,6 +2,7 @@
 
 mod autoscaling;
 mod budget;
+mod certificates;
 mod cluster;
 mod configuration;
 mod exposure;

@@ -1,6 +1,7 @@
 //! What users read in which situation.
 
 mod autoscaling;
+mod certificates;
 mod exposure;
 mod fixtures;
 mod pods;
@@ -53,8 +54,7 @@ impl World {
             custom_metrics: true,
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
         };
-        let Observed { referenced_secrets, gateway_api, .. } = Observed::assuming_references(&world.broker);
-        (world.observed.referenced_secrets, world.observed.gateway_api) = (referenced_secrets, gateway_api);
+        world.observed = Observed { keda: false, ..Observed::assuming_references(&world.broker) };
         let (_, plan) = world.planned().unwrap();
         for (deployment, zone_step) in plan.objects.deployments.iter().zip(&plan.rollout.zones) {
             let name = deployment.metadata.name.clone().unwrap();

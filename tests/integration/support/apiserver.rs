@@ -106,7 +106,8 @@ pub async fn uninstall(client: &Client, crd: &CustomResourceDefinition) {
     let name = crd.name_any();
     if let Some(left) = api.get_opt(&name).await.unwrap() {
         api.delete(&name, &DeleteParams::default()).await.unwrap();
-        let gone = await_condition(api, &name, conditions::is_deleted(&left.uid().unwrap()));
+        let uid = left.uid().unwrap();
+        let gone = await_condition(api, &name, conditions::is_deleted(&uid));
         tokio::time::timeout(super::PATIENCE, gone).await.unwrap().unwrap();
     }
 }
