@@ -6,7 +6,7 @@ use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use stompbroker_operator::{
-    api::{RolloutPhase, StompBrokerStatus, ZoneStatus},
+    api::{CertificateStatus, ExposureStatus, RolloutPhase, StompBrokerStatus, ZoneStatus},
     plan::labels,
     status::ConditionType,
 };
@@ -116,7 +116,30 @@ fn branches(facts: &Facts, status: &StompBrokerStatus, now: Timestamp) -> Vec<Br
         let all: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
         branches.push(Branch::leaf(format!("clients  {}", all.join("  "))));
     }
+    branches.extend(status.exposure.iter().map(exposure));
+    branches.extend(status.certificates.iter().map(|certificate| self::certificate(certificate, now)));
     branches
+}
+
+/// How clients outside the cluster come in.
+fn exposure(way: &ExposureStatus) -> Branch {
+    let ExposureStatus { kind, name: _, ready, urls, message } = way;
+    let tone = if *ready { Tone::Good } else { Tone::Bad };
+    let urls: String = urls.iter().map(|url| format!("  {url}")).collect();
+    let message = message.as_ref().map(|message| format!("  {message}")).unwrap_or_default();
+    Branch::leaf(format!("outside  {}{urls}{message}", Painted(tone, kind)))
+}
+
+fn certificate(certificate: &CertificateStatus, now: Timestamp) -> Branch {
+    let CertificateStatus { secret_name, issuer, not_before: _, not_after, message } = certificate;
+    let end = match not_after {
+        Some(end) if end.0 <= now => Painted(Tone::Bad, format!("ended at {}", end.0)).to_string(),
+        Some(end) => format!("until {}", end.0),
+        None => Painted(Tone::Busy, "not there yet").to_string(),
+    };
+    let issuer = issuer.as_ref().map(|issuer| format!("  of {issuer}")).unwrap_or_default();
+    let message = message.as_ref().map(|message| format!("  {message}")).unwrap_or_default();
+    Branch::leaf(format!("certificate  {secret_name}  {end}{issuer}{message}"))
 }
 
 fn line(zone: &ZoneStatus) -> String {
@@ -249,6 +272,32 @@ trading  not ready (PodsFailing)  relay  1/2 pods  128 sessions
 └─ rollout  Halted in zone b  4m ago  ImageChanged
 ";
         assert_eq!(String::from_utf8(out.into_inner()).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_tree_ends_with_how_clients_come_in_and_until_when_certificates_are_good() {
+        let mut facts = facts();
+        let status = facts.broker.status.as_mut().unwrap();
+        status.exposure = serde_json::from_value(json!([
+            {"kind": "HTTPRoute", "name": "trading", "ready": true, "urls": ["wss://a.example/ws"]},
+            {"kind": "Service", "name": "trading", "message": "its load balancer has no address yet"},
+        ]))
+        .unwrap();
+        status.certificates = serde_json::from_value(json!([
+            {"secretName": "cert", "notAfter": "2026-02-01T00:00:00Z"},
+            {"secretName": "trading-stomp-tls", "issuer": "Issuer ca", "notAfter": "2026-06-01T00:00:00Z"},
+        ]))
+        .unwrap();
+        let mut out = anstream::StripStream::new(Vec::new());
+        print(&facts, NOW.parse().unwrap(), &mut out).unwrap();
+        let text = String::from_utf8(out.into_inner()).unwrap();
+        let expected = "\
+├─ outside  HTTPRoute  wss://a.example/ws
+├─ outside  Service  its load balancer has no address yet
+├─ certificate  cert  ended at 2026-02-01T00:00:00Z
+└─ certificate  trading-stomp-tls  until 2026-06-01T00:00:00Z  of Issuer ca
+";
+        assert!(text.ends_with(expected), "{text}");
     }
 
     #[test]
