@@ -1,9 +1,11 @@
 //! Six pods in three zones over a NATS of three servers that the operator runs: `examples/jetstream-three-zones.yaml`.
 
-use std::{collections::BTreeSet, env, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{
+    collections::BTreeSet, env, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command,
+};
 
 use k8s_openapi::api::{
-    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod},
+    core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret},
     storage::v1::StorageClass,
 };
 use kube::{
@@ -11,11 +13,13 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::{
+    documents::commands,
     relay::ZONES,
     stomp::Client,
-    world::{ROLLOUT, SOON, World, address, eventually, example, is_ready, uids},
+    world::{ROLLOUT, SOON, World, address, eventually, example, hack_output, is_ready, uids},
 };
 
 /// Volumes for the NATS servers: a folder of this machine in each zone, as the default StorageClass.
@@ -69,6 +73,66 @@ impl Volumes {
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// NATS' own command line with the seed and the authority of a Secret, as in a pod: the Service's name leads to the servers.
+struct Nats {
+    folder: TempDir,
+    program: String,
+}
+
+impl Nats {
+    async fn new(world: &World, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = world.api::<Secret>().get(&format!("{name}-nats")).await.unwrap();
+        for key in ["nkey", "ca.crt"] {
+            fs::write(folder.path().join(key), &secret.data.as_ref().unwrap()[key].0).unwrap();
+        }
+        let mut hosts = fs::read_to_string("/etc/hosts").unwrap();
+        for server in servers(world).await {
+            writeln!(hosts, "{} {name}-nats.{}.svc", address(&server, 0).ip(), world.namespace).unwrap();
+        }
+        fs::write(folder.path().join("hosts"), hosts).unwrap();
+        Self { folder, program: hack_output("cluster/cluster", &["bin", "nats-cli"]).trim().to_owned() }
+    }
+
+    /// Runs a command of the documents, which is about the namespace `markets` and the folder `/backup`.
+    fn run(&self, line: &str, world: &World) -> String {
+        let backup = self.folder.path().join("backup");
+        let line = line.replace(".markets.", &format!(".{}.", world.namespace));
+        let line = line.replace("/backup", backup.to_str().unwrap()).replacen("nats ", "\"$NATS\" ", 1);
+        let output = Command::new("unshare")
+            .args(["--mount", "bash", "-ec", &format!("mount --bind hosts /etc/hosts; {line}")])
+            .env("NATS", &self.program)
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !told.contains("deprecated"), "{line}: {told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// What NATS holds is backed up, lost and restored as the documents say.
+async fn back_up_lose_and_restore(world: &World, name: &str) {
+    let documented = commands().into_iter().map(|command| command.line).filter(|line| line.starts_with("nats "));
+    let [backup, restore] = documented.collect::<Vec<_>>().try_into().expect("a backup and a restore");
+    let nats = Nats::new(world, name).await;
+    nats.run(&backup, world);
+    let replicas = |replicas: u32| async move { world.change(name, json!({"replicas": replicas})).await.unwrap() };
+    replicas(0).await;
+    eventually(ROLLOUT, "the brokers to go", || async {
+        let left = world.pods(name).await.len();
+        if left == 0 { Ok(()) } else { Err(left) }
+    })
+    .await;
+    let connected = backup.split(" backup ").next().unwrap();
+    for stream in nats.run(&format!("{connected} stream ls --names"), world).lines() {
+        nats.run(&format!("{connected} stream rm --force {stream}"), world);
+    }
+    nats.run(&restore, world);
+    replicas(6).await;
+    world.ready(name).await;
 }
 
 async fn servers(world: &World) -> Vec<Pod> {
@@ -134,6 +198,13 @@ async fn nats_comes_up_over_the_zones_survives_a_server_and_is_replaced_one_by_o
     let mut consumer = Client::tcp(address(&receiver, 61613), &login).await.unwrap();
     consumer.subscribe("orders", "/queue/orders").await.unwrap();
     assert_eq!(consumer.receive().await.unwrap().body, "during");
+    consumer.send("DISCONNECT", &[], "").await.unwrap();
+    service.publish("/queue/orders", "kept").await.unwrap();
+    back_up_lose_and_restore(&world, name).await;
+    let receiver = world.pod_in_zone(name, ZONES[0]).await;
+    let mut consumer = Client::tcp(address(&receiver, 61613), &login).await.unwrap();
+    consumer.subscribe("orders", "/queue/orders").await.unwrap();
+    assert_eq!(consumer.receive().await.unwrap().body, "kept");
 
     world.brokers().delete(name, &DeleteParams::background()).await.unwrap();
     eventually(SOON, "the servers to go", || async {

@@ -10,6 +10,8 @@
 mod autoscaling;
 mod clients;
 mod disturbances;
+#[path = "../fixtures/documents.rs"]
+mod documents;
 mod embedded;
 mod gitops;
 mod jetstream;

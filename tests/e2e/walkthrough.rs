@@ -25,11 +25,10 @@ use tokio::{
     time::timeout,
 };
 
-#[path = "../fixtures/documents.rs"]
-mod documents;
-
-use crate::world::{ROLLOUT, World, example, hack, hack_output};
-use documents::{Tested, commands, shown_files, tested};
+use crate::{
+    documents::{Tested, commands, shown_files, tested},
+    world::{ROLLOUT, World, example, hack, hack_output},
+};
 
 const NAMESPACE: &str = "e2e-documents";
 /// Longest that a command may take: some build what they run first.

@@ -6,7 +6,7 @@
 
 MODULES=(kubernetes etcd coredns metrics-server helm pause)
 # Built when asked for: no part of a cluster.
-OTHER_MODULES=(nats-server argocd source-controller kustomize-controller bundle-validate helm-docs)
+OTHER_MODULES=(nats-server argocd source-controller kustomize-controller bundle-validate helm-docs nats-cli)
 BUILD_FLAGS=(-trimpath -buildvcs=false)
 
 # What to build in a module's folder.
@@ -18,6 +18,7 @@ module_package() {
     helm-docs) echo github.com/norwoodj/helm-docs/cmd/helm-docs ;;
     kustomize-controller | source-controller) echo "github.com/fluxcd/$1" ;;
     metrics-server) echo sigs.k8s.io/metrics-server/cmd/metrics-server ;;
+    nats-cli) echo github.com/nats-io/natscli/nats ;;
     nats-server) echo github.com/nats-io/nats-server/v2 ;;
     *) echo . ;;
   esac
