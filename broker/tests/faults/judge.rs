@@ -20,6 +20,9 @@ use crate::ledger::{Entry, SendId, SessionId, What};
 pub(crate) struct Promises {
     /// A SEND without a RECEIPT for so long may have been sent again by the broker, and come late. Absent: that never happens.
     pub(crate) sent_again_after: Option<Duration>,
+    /// The upstream may forget an ACK whose RECEIPT came so shortly before one of its nodes was killed or cut off. Absent: it
+    /// never does.
+    pub(crate) acks_forgotten_within: Option<Duration>,
 }
 
 /// What became of a run.
@@ -36,6 +39,8 @@ pub(crate) struct Verdict {
     /// Those that came late after a SEND that may have been sent again.
     pub(crate) late: usize,
     pub(crate) crossed: usize,
+    /// Those that came again since the upstream may have forgotten the ACK.
+    pub(crate) forgotten: usize,
     pub(crate) lost: Vec<SendId>,
     pub(crate) again: Vec<(SendId, SessionId)>,
     /// The one that came late, and the one before which it was sent.
@@ -48,8 +53,8 @@ struct Sending {
     queue: usize,
     at: Duration,
     receipted: Option<Duration>,
-    /// The place of the first RECEIPT of an ACK.
-    acked: Option<usize>,
+    /// The place and the time of the first RECEIPT of an ACK.
+    acked: Option<(usize, Duration)>,
 }
 
 /// Judges a run that is over.
@@ -61,8 +66,10 @@ pub(crate) fn judge(entries: &[Entry], promises: Promises) -> Verdict {
     let mut since: HashMap<SessionId, usize> = HashMap::new();
     let mut acks: HashMap<(SessionId, SendId), usize> = HashMap::new();
     let mut newest: HashMap<(SessionId, SessionId, usize), SendId> = HashMap::new();
+    let mut struck = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
         match entry.what {
+            What::Struck => struck.push(entry.at),
             What::Opened(session) => {
                 verdict.sessions += 1;
                 since.insert(session, place);
@@ -83,7 +90,7 @@ pub(crate) fn judge(entries: &[Entry], promises: Promises) -> Verdict {
             What::AckReceipted { session, send } => {
                 verdict.acks_receipted += 1;
                 if let Some(sending) = sends.get_mut(&send) {
-                    sending.acked.get_or_insert(place);
+                    sending.acked.get_or_insert((place, entry.at));
                 }
                 if let Some((acked, since)) = acks.remove(&(session, send)).zip(since.get_mut(&session)) {
                     *since = acked.max(*since);
@@ -94,11 +101,14 @@ pub(crate) fn judge(entries: &[Entry], promises: Promises) -> Verdict {
                 verdict.redelivered += usize::from(redelivered);
                 seen.insert(send);
                 let Some(sending) = sends.get(&send) else { continue };
-                if let Some(acked) = sending.acked {
-                    if since.get(&session).is_some_and(|since| *since > acked) {
-                        verdict.again.push((send, session));
-                    } else {
+                if let Some((acked, at)) = sending.acked {
+                    let may_be_forgotten = |within| struck.iter().any(|&struck| at <= struck && struck <= at + within);
+                    if since.get(&session).is_none_or(|since| *since < acked) {
                         verdict.crossed += 1;
+                    } else if redelivered && promises.acks_forgotten_within.is_some_and(may_be_forgotten) {
+                        verdict.forgotten += 1;
+                    } else {
+                        verdict.again.push((send, session));
                     }
                 }
                 if redelivered {
@@ -167,13 +177,17 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sessions, sent, receipted, delivered, redelivered, acks_receipted, ordered, late, crossed, .. } =
-            self;
+        let Self { sessions, sent, receipted, delivered, redelivered, acks_receipted, .. } = self;
+        let Self { ordered, late, crossed, forgotten, lost, again, reordered, .. } = self;
+        let (lost, again, reordered) = (lost.len(), again.len(), reordered.len());
         writeln!(f, "  sessions {sessions}, SENDs {sent}, their RECEIPTs {receipted}")?;
         writeln!(f, "  MESSAGEs {delivered}, redelivered {redelivered}, RECEIPTs of ACKs {acks_receipted}")?;
-        writeln!(f, "  lost {}", self.lost.len())?;
-        writeln!(f, "  again after the RECEIPT of the ACK {} (crossed it on the way {crossed})", self.again.len())?;
-        write!(f, "  out of order {} of {ordered} (late after a repeated SEND {late})", self.reordered.len())
+        writeln!(f, "  lost {lost}")?;
+        writeln!(
+            f,
+            "  again after the RECEIPT of the ACK {again}; crossed it {crossed}, the upstream forgot it {forgotten}"
+        )?;
+        write!(f, "  out of order {reordered} of {ordered}; late after a repeated SEND {late}")
     }
 }
 
@@ -190,7 +204,7 @@ mod tests {
     const PRODUCER: SessionId = SessionId(1);
     const ONE: SessionId = SessionId(2);
     const OTHER: SessionId = SessionId(3);
-    const STRICT: Promises = Promises { sent_again_after: None };
+    const STRICT: Promises = Promises { sent_again_after: None, acks_forgotten_within: None };
 
     /// Entries a second apart, after both consumers and the producer have logged in.
     fn judged(promises: Promises, then: &[What]) -> Verdict {
@@ -272,6 +286,21 @@ mod tests {
     }
 
     #[test]
+    fn an_ack_just_before_a_node_was_struck_may_be_forgotten_by_an_upstream_that_does_so() {
+        let forgetful = Promises { acks_forgotten_within: Some(Duration::from_secs(2)), ..STRICT };
+        let late = SessionId(4);
+        let before = [sent(1), receipted(1), delivered(ONE, 1), acked(ONE, 1), ack_receipted(ONE, 1)];
+        let after = [What::Struck, What::Opened(late), redelivered(late, 1)];
+        let both = [&before[..], &after].concat();
+        let count = |verdict: Verdict| (verdict.again.len(), verdict.forgotten);
+        assert_eq!(count(judged(forgetful, &both)), (0, 1));
+        assert_eq!(count(judged(STRICT, &both)), (1, 0));
+        assert_eq!(count(judged(forgetful, &[&before[..], &after[1..]].concat())), (1, 0), "nothing was struck");
+        let long_before = [&before[..], &[sent(2), sent(3), sent(4)], &after].concat();
+        assert_eq!(count(judged(forgetful, &long_before)), (1, 0));
+    }
+
+    #[test]
     fn what_may_have_been_on_its_way_when_the_receipt_of_its_ack_came_is_only_counted() {
         let before = [sent(1), receipted(1), delivered(ONE, 1), acked(ONE, 1), ack_receipted(ONE, 1)];
         let verdict = judged(STRICT, &[&before[..], &[redelivered(OTHER, 1)]].concat());
@@ -307,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_send_that_may_have_been_repeated_may_come_late() {
-        let promises = Promises { sent_again_after: Some(Duration::from_secs(2)) };
+        let promises = Promises { sent_again_after: Some(Duration::from_secs(2)), ..STRICT };
         let quick =
             judged(promises, &[sent(1), receipted(1), sent(2), receipted(2), delivered(ONE, 2), delivered(ONE, 1)]);
         assert_eq!((quick.reordered.len(), quick.late), (1, 0));

@@ -33,13 +33,15 @@ pub(crate) enum What {
     Acked { session: SessionId, send: SendId },
     /// The RECEIPT of the ACK came.
     AckReceipted { session: SessionId, send: SendId },
+    /// An upstream node is going to be killed or cut off.
+    Struck,
 }
 
 impl What {
     /// The SEND that it is about.
     pub(crate) const fn send(self) -> Option<SendId> {
         match self {
-            Self::Opened(_) => None,
+            Self::Opened(_) | Self::Struck => None,
             Self::Sent { send, .. }
             | Self::Receipted(send)
             | Self::Delivered { send, .. }

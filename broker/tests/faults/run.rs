@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     clients::{self, World},
     judge::{are_spread, judge},
+    ledger::What,
     schedule::{Fault, Kind, Schedule},
     servers::{ADMIN, Engine, Role, Server},
     zones::{Zone, Zones},
@@ -166,6 +167,9 @@ impl Stage {
         let zone = if fault.kind == Kind::Leader { self.leader().await.unwrap_or(fault.zone) } else { fault.zone };
         let fault = Fault { zone, ..fault };
         let at = world.ledger.age();
+        if fault.kind != Kind::Broker {
+            world.ledger.note(What::Struck);
+        }
         match fault.kind {
             Kind::Broker => self.server(zone, Role::Broker).kill(),
             Kind::Node | Kind::Leader => self.server(zone, Role::Node).kill(),

@@ -49,8 +49,11 @@ impl Engine {
     pub(crate) const fn promises(self) -> Promises {
         match self {
             // JetStream says that it cannot now, or nothing at all; the shortest pause before a SEND is repeated.
-            Self::JetStream => Promises { sent_again_after: Some(Duration::from_millis(250)) },
-            Self::Relay => Promises { sent_again_after: None },
+            Self::JetStream => {
+                Promises { sent_again_after: Some(Duration::from_millis(250)), acks_forgotten_within: None }
+            }
+            // `RabbitMQ` confirms an ACK before its other nodes know.
+            Self::Relay => Promises { sent_again_after: None, acks_forgotten_within: Some(Duration::from_secs(5)) },
         }
     }
 
