@@ -18,7 +18,8 @@ use crate::ledger::{Entry, SendId, SessionId, What};
 /// What an engine promises beyond that nothing is lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Promises {
-    /// A SEND without a RECEIPT for so long may have been sent again by the broker, and come late. Absent: that never happens.
+    /// A SEND without a RECEIPT for so long may have been sent again by the broker, and come late or twice. Absent: that never
+    /// happens.
     pub(crate) sent_again_after: Option<Duration>,
     /// The upstream may forget an ACK whose RECEIPT came so shortly before one of its nodes was killed or cut off. Absent: it
     /// never does.
@@ -36,8 +37,9 @@ pub(crate) struct Verdict {
     pub(crate) acks_receipted: usize,
     /// Pairs of messages whose order was looked at.
     pub(crate) ordered: usize,
-    /// Those that came late after a SEND that may have been sent again.
+    /// Those that came late, and those that came twice, after a SEND that may have been sent again.
     pub(crate) late: usize,
+    pub(crate) doubled: usize,
     pub(crate) crossed: usize,
     /// Those that came again since the upstream may have forgotten the ACK.
     pub(crate) forgotten: usize,
@@ -132,13 +134,15 @@ pub(crate) fn judge(entries: &[Entry], promises: Promises) -> Verdict {
         .map(|(send, _)| *send)
         .collect();
     verdict.lost.sort_unstable();
-    let may_be_late = |send: &SendId| {
+    let was_repeated = |send: &SendId| {
         let Some((after, sending)) = promises.sent_again_after.zip(sends.get(send)) else { return false };
         sending.receipted.is_none_or(|receipted| receipted.saturating_sub(sending.at) >= after)
     };
-    let before = verdict.reordered.len();
-    verdict.reordered.retain(|(late, _)| !may_be_late(late));
-    verdict.late = before - verdict.reordered.len();
+    let before = (verdict.reordered.len(), verdict.again.len());
+    verdict.reordered.retain(|(late, _)| !was_repeated(late));
+    verdict.again.retain(|(again, _)| !was_repeated(again));
+    verdict.late = before.0 - verdict.reordered.len();
+    verdict.doubled = before.1 - verdict.again.len();
     verdict
 }
 
@@ -178,7 +182,7 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { sessions, sent, receipted, delivered, redelivered, acks_receipted, .. } = self;
-        let Self { ordered, late, crossed, forgotten, lost, again, reordered, .. } = self;
+        let Self { ordered, late, doubled, crossed, forgotten, lost, again, reordered, .. } = self;
         let (lost, again, reordered) = (lost.len(), again.len(), reordered.len());
         writeln!(f, "  sessions {sessions}, SENDs {sent}, their RECEIPTs {receipted}")?;
         writeln!(f, "  MESSAGEs {delivered}, redelivered {redelivered}, RECEIPTs of ACKs {acks_receipted}")?;
@@ -187,7 +191,8 @@ impl fmt::Display for Verdict {
             f,
             "  again after the RECEIPT of the ACK {again}; crossed it {crossed}, the upstream forgot it {forgotten}"
         )?;
-        write!(f, "  out of order {reordered} of {ordered}; late after a repeated SEND {late}")
+        writeln!(f, "  out of order {reordered} of {ordered}")?;
+        write!(f, "  after a SEND that was repeated: late {late}, twice {doubled}")
     }
 }
 
@@ -332,6 +337,19 @@ mod tests {
         assert_eq!(with(delivered(ONE, 1)), [(SendId(1), SendId(2))]);
         assert_eq!(with(delivered(OTHER, 1)), []);
         assert_eq!(with(redelivered(ONE, 1)), []);
+    }
+
+    #[test]
+    fn a_send_that_may_have_been_repeated_may_come_twice() {
+        let promises = Promises { sent_again_after: Some(Duration::from_secs(2)), ..STRICT };
+        let late = SessionId(4);
+        let rest = [delivered(ONE, 1), acked(ONE, 1), ack_receipted(ONE, 1), What::Opened(late), delivered(late, 1)];
+        let count = |verdict: Verdict| (verdict.again.len(), verdict.doubled);
+        let quick = [&[sent(1), receipted(1)][..], &rest].concat();
+        assert_eq!(count(judged(promises, &quick)), (1, 0));
+        let slow = [&[sent(1)][..], &rest, &[receipted(1)]].concat();
+        assert_eq!(count(judged(promises, &slow)), (0, 1));
+        assert_eq!(count(judged(STRICT, &slow)), (1, 0));
     }
 
     #[test]

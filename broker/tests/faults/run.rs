@@ -85,9 +85,12 @@ async fn direct(engine: Engine, zones: Arc<Zones>, lasts: Duration, seed: u64) -
     let audience = Zone::ALL.map(|zone| seat(zone, stage.zones.clone(), world.clone()));
     until("every client to be there", async || world.consuming.load(Ordering::Relaxed) == Zone::ALL.len()).await;
     let begun = Instant::now();
-    let (mut schedule, mut counts) = (Schedule::new(seed, engine.kinds()), BTreeMap::new());
-    while begun.elapsed() < lasts {
-        let Some(fault) = schedule.next() else { break };
+    let mut counts = BTreeMap::new();
+    for fault in Schedule::new(seed, engine.kinds()) {
+        // Each kind once, however short the run.
+        if begun.elapsed() >= lasts && counts.len() == engine.kinds().len() {
+            break;
+        }
         *counts.entry(format!("{:?}", fault.kind)).or_insert(0_usize) += 1;
         stage.suffer(fault, &world).await;
     }
