@@ -118,7 +118,9 @@ impl Connection {
         loop {
             match self.decoder.decode(&mut self.input).map_err(|_| Gone)? {
                 Some(Item::Frame(frame)) if frame.command == Command::Error => {
-                    let text = frame.header("message").unwrap_or_default().to_owned();
+                    let (what, why) =
+                        (frame.header("message").unwrap_or_default(), String::from_utf8_lossy(&frame.body));
+                    let text = format!("{what} {}", why.lines().next().unwrap_or_default());
                     *world.errors.lock().entry(text).or_default() += 1;
                     return Err(Gone);
                 }
