@@ -77,6 +77,12 @@ pub(super) struct Leases {
     known: Mutex<Instant>,
     /// For how long JetStream waits for that.
     ack_wait: Duration,
+    /// Cancelled when nobody here consumes any more.
+    over: CancellationToken,
+    /// What was given back since then. JetStream hears of it only once it has no request of this task left. Else it would serve
+    /// that one, or find nobody there, and either way put the message behind others that were given back after it. None when
+    /// that is so.
+    parting: Mutex<Option<Vec<Box<str>>>>,
 }
 
 /// What is known of a message that is leased.
@@ -95,8 +101,9 @@ struct Leased {
 }
 
 impl Leases {
-    fn new(outgoing: Outgoing, ack_wait: Duration) -> Self {
-        Self { held: Mutex::default(), next: AtomicU64::new(0), outgoing, known: Mutex::new(Instant::now()), ack_wait }
+    fn new(outgoing: Outgoing, ack_wait: Duration, over: CancellationToken) -> Self {
+        let (known, parting) = (Mutex::new(Instant::now()), Mutex::new(Some(Vec::new())));
+        Self { held: Mutex::default(), next: AtomicU64::new(0), outgoing, known, ack_wait, over, parting }
     }
 
     fn lease(self: &Arc<Self>, reply: &str) -> Leased {
@@ -104,26 +111,50 @@ impl Leases {
         self.held.lock().insert(number, Held { reply: reply.into(), since: Instant::now() });
         Leased { leases: self.clone(), number }
     }
+
+    fn give_back(&self, reply: Box<str>) {
+        if self.over.is_cancelled()
+            && let Some(waiting) = &mut *self.parting.lock()
+        {
+            return waiting.push(reply);
+        }
+        self.outgoing.say(Command::Settle { reply, verdict: Bytes::from_static(GIVEN_BACK), then: None });
+    }
+
+    /// Whether the order of what was given back is still to be kept.
+    fn have_an_order(&self) -> bool {
+        self.parting.lock().as_ref().is_some_and(|waiting| waiting.len() > 1)
+    }
+
+    /// JetStream has no request left.
+    fn part(&self) {
+        let waiting = self.parting.lock().take();
+        for reply in waiting.into_iter().flatten() {
+            self.give_back(reply);
+        }
+    }
 }
 
 impl Leased {
-    fn settle(&self, verdict: &'static [u8], then: Option<Then>) {
-        if let Some(Held { reply, .. }) = self.leases.held.lock().remove(&self.number) {
-            let verdict = Bytes::from_static(verdict);
-            self.leases.outgoing.say(Command::Settle { reply, verdict, then });
-        } else if let Some(then) = then {
-            then(Ok(()));
-        }
+    fn end(&self) -> Option<Box<str>> {
+        self.leases.held.lock().remove(&self.number).map(|held| held.reply)
     }
 }
 
 impl Lease for Leased {
     fn accept(&self, then: Option<Then>) {
-        self.settle(ACCEPTED, then);
+        if let Some(reply) = self.end() {
+            let verdict = Bytes::from_static(ACCEPTED);
+            self.leases.outgoing.say(Command::Settle { reply, verdict, then });
+        } else if let Some(then) = then {
+            then(Ok(()));
+        }
     }
 
     fn give_back(&self) {
-        self.settle(GIVEN_BACK, None);
+        if let Some(reply) = self.end() {
+            self.leases.give_back(reply);
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -135,7 +166,7 @@ impl Lease for Leased {
 impl Drop for Leased {
     fn drop(&mut self) {
         // Nobody works on it any more; JetStream gives it to somebody else after a while.
-        self.leases.held.lock().remove(&self.number);
+        drop(self.end());
     }
 }
 
@@ -178,22 +209,39 @@ struct Arrivals {
 impl Fetcher {
     /// Fetches until `over` is cancelled.
     pub(super) async fn run(mut self, over: CancellationToken) {
-        let leases = Arc::new(Leases::new(self.outgoing.clone(), self.ack_wait));
+        let leases = Arc::new(Leases::new(self.outgoing.clone(), self.ack_wait, over.clone()));
         let mut arrivals = None;
         tokio::select! {
             biased;
             () = over.cancelled() => {}
             () = self.serve(&leases, &mut arrivals) => {}
         }
-        // What is on the way is for others.
-        if let Some(Arrivals { mut subscriber, .. }) = arrivals
-            && subscriber.unsubscribe().await.is_ok()
+        if let Some(Arrivals { subscriber, .. }) = &mut arrivals
+            && subscriber.unsubscribe().await.is_err()
         {
+            tracing::debug!(queue = &*self.queue.name, "the connection to NATS is over, and its subscriptions with it");
+        }
+        if leases.have_an_order() {
+            self.forget_requests().await;
+        }
+        leases.part();
+        // What is on the way is for others.
+        if let Some(Arrivals { mut subscriber, .. }) = arrivals {
             while let Ok(Some(message)) = timeout(LEFTOVERS, subscriber.next()).await {
                 if message.status.is_none() {
                     message.reply.iter().for_each(|reply| leases.lease(reply).give_back());
                 }
             }
+        }
+    }
+
+    /// Has JetStream drop the requests that nobody waits for any more: it looks for them when it tells of a consumer. Without it
+    /// only the order of messages suffers.
+    async fn forget_requests(&self) {
+        let Source { stream, consumer, .. } = &self.source;
+        let told = self.context.get_consumer_from_stream::<Consumer, _, _>(&**consumer, &**stream);
+        if !matches!(timeout(LEFTOVERS, told).await, Ok(Ok(_))) {
+            tracing::debug!(queue = &*self.queue.name, "NATS JetStream tells nothing of the consumer of a queue");
         }
     }
 

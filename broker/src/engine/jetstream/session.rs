@@ -222,8 +222,9 @@ impl Half {
             }
             _ => None,
         };
-        self.local.unsubscribe(key, false);
+        // First, so that what is given back does not come here again.
         self.release(key);
+        self.local.unsubscribe(key, false);
         let Some(name) = kept else { return self.answers.answer(ticket, Ok(())) };
         // What follows may be about the same one.
         self.busy = true;
@@ -332,10 +333,11 @@ impl Half {
     /// Gives back all that the session held.
     fn end(&mut self) {
         self.later.clear();
-        self.local.end();
+        // First, so that what is given back does not come here again.
         for (_, standing) in std::mem::take(&mut self.needs) {
             self.shared.release(&standing);
         }
+        self.local.end();
     }
 }
 
