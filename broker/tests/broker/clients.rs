@@ -1,69 +1,14 @@
 //! The clients that people use, against the broker: `broker/tests/clients/setup.sh` installs them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, path::Path, process::Stdio};
 
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use crate::support::{Authority, BrokerUnderTest, within};
-
-/// How long a script with all its waits may take; each of them has a shorter one.
-const SCRIPT_TIME: Duration = Duration::from_mins(5);
+use crate::support::{Authority, BrokerUnderTest, SCRIPT_TIME, assert_ok, clients, script, secrets, within};
 
 const CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0, path: /chat}}\nadmin: {port: 0}\n\
                       credentials: {client: {directory: FOLDER/client}}\nheartbeat: 500ms\nsessionTimeout: 2s\n\
                       limits: {messageSize: 256Ki}\n";
-
-/// Where the clients are installed.
-pub(crate) fn clients() -> PathBuf {
-    let folder = |variable| std::env::var_os(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
-    let clients = folder("STOMPBROKER_CACHE")
-        .or_else(|| folder("XDG_CACHE_HOME").map(|cache| cache.join("stompbroker")))
-        .or_else(|| folder("HOME").map(|home| home.join(".cache/stompbroker")))
-        .unwrap()
-        .join("clients");
-    assert!(
-        clients.join("versions").exists(),
-        "the STOMP clients are not installed in {}; run broker/tests/clients/setup.sh",
-        clients.display()
-    );
-    clients
-}
-
-pub(crate) fn secrets() -> TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("client")).unwrap();
-    fs::write(folder.path().join("client/username"), "ann").unwrap();
-    fs::write(folder.path().join("client/password"), "pa:ss").unwrap();
-    folder
-}
-
-/// The same with the token of the admin port.
-pub(crate) fn secrets_with_token() -> TempDir {
-    let folder = secrets();
-    fs::write(folder.path().join("token"), BrokerUnderTest::TOKEN).unwrap();
-    folder
-}
-
-/// Runs a client's script, which must print a line `ok`.
-pub(crate) async fn assert_ok(mut command: tokio::process::Command) {
-    let command = command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = tokio::time::timeout(SCRIPT_TIME, command.output()).await;
-    let output = output.unwrap_or_else(|_| panic!("the script has not ended within {SCRIPT_TIME:?}")).unwrap();
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-    let (out, error) = (text(&output.stdout), text(&output.stderr));
-    let done = out.lines().any(|line| line == "ok");
-    assert!(output.status.success() && done, "{}\n{out}\n{error}", output.status);
-}
-
-pub(crate) fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
-}
 
 #[tokio::test]
 async fn stomp_py_works_in_every_version() {

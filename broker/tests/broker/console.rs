@@ -3,9 +3,8 @@
 use std::{fs, path::PathBuf};
 
 use crate::{
-    clients::{assert_ok, clients, script},
     cluster::Cluster,
-    support::{BrokerUnderTest, Peer as _, WebSocketClient, config},
+    support::{BrokerUnderTest, Peer as _, WebSocketClient, assert_ok, clients, config, script},
 };
 
 #[tokio::test]

@@ -16,10 +16,9 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
-    clients::{assert_ok, clients, script},
     cluster::{Cluster, config_of_peers, start_pod},
     sockjs::Http,
-    support::{BrokerUnderTest, Frame, Process, eventually, stompbroker, within},
+    support::{BrokerUnderTest, Frame, Process, assert_ok, clients, eventually, script, secrets, stompbroker, within},
 };
 
 const CONNECT: &str = "CONNECT\naccept-version:1.2\nhost:x\n\n\0";
@@ -256,7 +255,7 @@ struct Victim {
 
 impl Victim {
     async fn start() -> Self {
-        let folder = crate::clients::secrets();
+        let folder = secrets();
         let token = folder.path().join("token");
         std::fs::write(&token, BrokerUnderTest::TOKEN).unwrap();
         let config = config_of_peers(&["127.0.0.1:9".to_owned()], "")
@@ -310,6 +309,7 @@ async fn a_silent_pod_keeps_nobody_waiting_for_ever() {
     let entry = pod.websocket();
     assert_eq!(poll(victim.websocket, "old").await, "o");
     assert_eq!(send(entry, "old", CONNECT).await, 204);
+    assert_eq!(stomp(&poll(entry, "old").await).command, "CONNECTED");
     let mut waiting = Http::connect(entry).await;
     victim.process.signal("-STOP");
     waiting.send("POST", "/chat/000/old/xhr", "1.1", "", "").await;

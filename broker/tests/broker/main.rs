@@ -6,15 +6,16 @@ mod admin;
 mod applications;
 #[path = "../common/authority.rs"]
 mod authority;
+mod behaviours;
+#[path = "../common/behaviours/mod.rs"]
+mod behaviours_table;
 mod bench;
 mod clients;
 mod closing;
 mod cluster;
 mod command_line;
 mod console;
-mod differences;
-#[path = "../common/differences.rs"]
-mod differences_table;
+mod destinations;
 mod documentation;
 mod drain;
 mod durable;
@@ -41,11 +42,12 @@ mod slow_consumers;
 mod sockjs;
 mod spring;
 mod support;
+/// As where the tests of other engines share its helpers.
+use support as any_broker;
 mod temp_queues;
 mod tls;
 mod tokens;
 mod traces;
-mod upstreams;
 mod user_destinations;
 mod websocket;
 mod websocket_options;

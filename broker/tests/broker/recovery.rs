@@ -8,10 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    clients::{clients, script, secrets},
-    support::{Process, stompbroker},
-};
+use crate::support::{Process, clients, script, secrets, stompbroker};
 
 const MESSAGES: u32 = 30;
 /// After which messages the broker is killed.

@@ -4,16 +4,6 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use crate::support::{BrokerUnderTest, Peer, config, eventually};
 
-/// Waits until the file on disk is in force.
-pub(crate) async fn in_force(broker: &BrokerUnderTest) {
-    let text = fs::read_to_string(broker.folder.path().join("broker.yaml")).unwrap();
-    let hash = stompbroker_config::config_hash(&text);
-    eventually("the configuration to be in force", async || {
-        (broker.admin("GET", "/config-hash").await.json()["hash"] == hash.as_str()).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn limits_and_rules_change_for_live_sessions_too() {
     let broker = BrokerUnderTest::start(&config(""));
@@ -24,7 +14,7 @@ async fn limits_and_rules_change_for_live_sessions_too() {
         "limits: {messageSize: 100}\nauthorization: {rules: [{actions: [Send, Subscribe], destinations: ['/queue/**'], \
          allow: {anyone: {}}}]}",
     ));
-    in_force(&broker).await;
+    broker.in_force().await;
     subscriber.frame().await.assert_error("/topic/secret");
     subscriber.end().await;
     client.send_frame(&format!("SEND\ndestination:/queue/a\n\n{}", "x".repeat(101))).await;
@@ -56,7 +46,7 @@ async fn a_rejected_file_leaves_the_old_one_in_force_and_is_told_everywhere_but_
     client.frame().await.assert_error("more than the 100");
 
     broker.write_config(&config("limits: {messageSize: 200}"));
-    in_force(&broker).await;
+    broker.in_force().await;
     assert_eq!(broker.metric("stompbroker_config_rejected").await, 0);
     assert_eq!(broker.admin("GET", "/readyz").await.body, "ok\n");
 }
@@ -65,7 +55,7 @@ async fn a_rejected_file_leaves_the_old_one_in_force_and_is_told_everywhere_but_
 async fn keys_that_wait_for_a_restart_are_named() {
     let broker = BrokerUnderTest::start(&config(""));
     broker.write_config(&config("zone: eu-1").replace("stomp: {port: 0}", "stomp: {port: 61613}"));
-    in_force(&broker).await;
+    broker.in_force().await;
     let waiting = broker.admin("GET", "/config-hash").await.json()["needsRestart"].clone();
     assert_eq!(waiting, serde_json::json!(["listeners.stomp.port", "zone"]));
     broker.tcp_session().await;
@@ -77,7 +67,7 @@ async fn origins_and_path_of_the_websocket_endpoint_change_at_once() {
     let mut before = broker.websocket_client().await;
     before.log_in("").await;
     broker.write_config(&config("").replace("path: /chat", "path: /other, allowedOrigins: ['https://a.test']"));
-    in_force(&broker).await;
+    broker.in_force().await;
     let origin = "Origin: https://a.test\r\n";
     crate::support::WebSocketClient::connect(broker.websocket(), "/other", origin).await.log_in("").await;
     let old = crate::support::WebSocketClient::try_connect(broker.websocket(), "/chat", origin).await;

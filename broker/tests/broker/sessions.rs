@@ -1,4 +1,4 @@
-//! What the admin port tells of single sessions and destinations, and how it closes a session.
+//! What the admin port tells of single sessions, and how it closes a session.
 
 use std::time::SystemTime;
 
@@ -25,7 +25,7 @@ async fn sven(broker: &BrokerUnderTest) -> StompClient {
     client
 }
 
-async fn list(broker: &BrokerUnderTest, path: &str) -> Value {
+pub(crate) async fn list(broker: &BrokerUnderTest, path: &str) -> Value {
     let answer = broker.admin("GET", path).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.json()
@@ -124,20 +124,6 @@ async fn a_session_is_closed_by_its_id_and_no_other() {
     neighbour.frame().await.assert_error("operator");
     assert_eq!(neighbour.close().await.0, 1008);
     eventually("the list to be empty", async || (list(&broker, "/sessions").await["total"] == 0).then_some(())).await;
-}
-
-#[tokio::test]
-async fn destinations_come_page_by_page_with_what_waits_there() {
-    let broker = broker();
-    let mut client = broker.tcp_session().await;
-    for destination in ["/queue/b", "/queue/a", "/topic/c"] {
-        client.subscribe(destination, destination).await;
-    }
-    let first = list(&broker, "/destinations?limit=2").await;
-    assert_eq!((&first["total"], &first["next"]), (&json!(3), &json!("/queue/b")));
-    assert_eq!(first["destinations"][0], json!({"name": "/queue/a", "depth": 0, "unsettled": 0, "consumers": 1}));
-    let last = list(&broker, "/destinations?limit=2&after=%2Fqueue%2Fb").await;
-    assert_eq!((&last["destinations"][0]["name"], last.get("next")), (&json!("/topic/c"), None));
 }
 
 #[tokio::test]

@@ -180,3 +180,27 @@ async fn the_log_says_whose_messages_were_dropped_and_how_many() {
         .sum();
     assert_eq!(dropped, u64::try_from(sent - got.len()).unwrap(), "{log}");
 }
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off_and_the_others_are_not_held_up() {
+    // A timeout beyond the test's patience: the bound in octets cuts off, however fast the flood comes.
+    let limits = "limits: {sendBufferSize: 256Ki, sendTimeout: 5m, messageSize: 64Ki}";
+    let broker = BrokerUnderTest::start(&config(limits));
+    let (mut slow, mut sender, mut quick) =
+        (broker.tcp_session().await, broker.tcp_session().await, broker.tcp_session().await);
+    slow.subscribe("s", "/topic/flood").await;
+    quick.subscribe("q", "/topic/flood").await;
+    let body = "x".repeat(60_000);
+    let mut sent = 0;
+    while broker.metric("stompbroker_slow_consumers_total").await == 0 {
+        assert!(sent < 2000, "the slow client is never cut off");
+        for _ in 0..4 {
+            sender.send("/topic/flood", &body).await;
+            assert_eq!(quick.message().await.len(), body.len());
+            sent += 1;
+        }
+    }
+    assert_eq!(broker.metric("stompbroker_sessions_closed_total{reason=\"slow_consumer\"}").await, 1);
+    sender.send("/topic/flood", "still here").await;
+    assert_eq!(quick.message().await, "still here");
+}

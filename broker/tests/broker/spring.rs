@@ -10,10 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::{
-    clients::{assert_ok, script},
-    support::{Authority, BrokerUnderTest, eventually},
-};
+use crate::support::{Authority, BrokerUnderTest, assert_ok, eventually, script};
 
 const CONFIG: &str = "listeners: {stomp: {port: 0}, websocket: {port: 0, path: /chat}}\n\
                       admin: {port: 0, tokenFile: FOLDER/token}\n\

@@ -1,6 +1,9 @@
 //! Replies to temporary queues, as clients of `RabbitMQ` and of `ActiveMQ` ask for them.
 
-use crate::support::{BrokerUnderTest, Peer, config};
+use crate::{
+    applications::broker_with,
+    support::{Application, BrokerUnderTest, Peer, Reply, config},
+};
 
 #[tokio::test]
 async fn a_reply_comes_to_the_queue_that_reply_to_named_without_a_subscribe() {
@@ -40,4 +43,14 @@ async fn a_temporary_queue_needs_the_right_to_subscribe_to_it() {
     let mut client = broker.tcp_session().await;
     client.send_frame("SEND\ndestination:/queue/requests\nreply-to:/temp-queue/answers\n\nquestion").await;
     client.frame().await.assert_error("/temp-queue/answers");
+}
+
+#[tokio::test]
+async fn an_application_replies_to_the_temporary_queue_that_a_send_names() {
+    let application = Application::start(|request| Reply::text(format!("hello {}", request.text()))).await;
+    let broker = broker_with(&application, "reply: {destination: /topic/declared}");
+    let mut client = broker.tcp_session().await;
+    client.send_frame("SEND\ndestination:/app/greet\nreply-to:/temp-queue/mine\n\nann").await;
+    let reply = client.frame().await;
+    assert_eq!((reply.header("subscription"), reply.text()), (Some("/temp-queue/mine"), "hello ann"));
 }

@@ -221,7 +221,7 @@ async fn tracing_is_switched_on_without_a_restart() {
     let mut client = broker.tcp_session().await;
     client.subscribe("0", "/queue/a").await;
     broker.write_config(&traced(&collector, Otlp::Grpc));
-    crate::reload::in_force(&broker).await;
+    broker.in_force().await;
     client.send_frame(&format!("SEND\ndestination:/queue/a\ntraceparent:{}\n\nx", traceparent("01"))).await;
     client.message().await;
     collector.span("deliver /queue/a").await;

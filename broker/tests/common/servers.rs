@@ -40,6 +40,7 @@ pub(crate) struct Server {
     folder: TempDir,
     port: u16,
     tls_port: Option<u16>,
+    management_port: Option<u16>,
     running: Option<Child>,
 }
 
@@ -55,7 +56,7 @@ impl Server {
     /// A broker that will listen where the others of this process do not.
     pub(crate) fn stopped(kind: Kind) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { kind, folder, port: free_ports(), tls_port: None, running: None }
+        Self { kind, folder, port: free_ports(), tls_port: None, management_port: None, running: None }
     }
 
     /// Has a `RabbitMQ` that is not running speak TLS too, with what `prepare` puts into its folder.
@@ -63,6 +64,22 @@ impl Server {
         prepare(self.folder.path());
         self.tls_port = Some(self.port + 3);
         self
+    }
+
+    /// Has a `RabbitMQ` that is not running serve its management too.
+    pub(crate) fn with_management(mut self) -> Self {
+        self.management_port = Some(self.port + 4);
+        self
+    }
+
+    /// Which one it is.
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where its management is.
+    pub(crate) fn management_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.management_port.expect("it has no management")))
     }
 
     /// Where it speaks STOMP.
@@ -94,12 +111,14 @@ impl Server {
         }
         command.arg(self.port.to_string()).arg(folder).args([LOGIN.0, LOGIN.1]);
         command.args(self.tls_port.map(|port| port.to_string()));
+        command.envs(self.management_port.map(|port| ("MANAGEMENT_PORT", port.to_string())));
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         self.running = Some(child);
         let deadline = Instant::now() + PATIENCE;
-        for address in [self.address()].into_iter().chain(self.tls_port.map(|_| self.tls_address())) {
+        let more = [self.tls_port.map(|_| self.tls_address()), self.management_port.map(|_| self.management_address())];
+        for address in [self.address()].into_iter().chain(more.into_iter().flatten()) {
             while TcpStream::connect(address).is_err() {
                 let log = || std::fs::read_to_string(&log).unwrap_or_default();
                 assert!(Instant::now() < deadline, "{:?} does not listen: {}", self.kind, log());
@@ -134,12 +153,12 @@ fn install() -> PathBuf {
     PathBuf::from(String::from_utf8(setup.stdout).unwrap().trim())
 }
 
-/// The first of four ports in a row that nobody listens on.
+/// The first of five ports in a row that nobody listens on.
 fn free_ports() -> u16 {
     loop {
         let first = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = first.local_addr().unwrap().port();
-        if port < u16::MAX - 4 && (1..4).all(|next| TcpListener::bind(("127.0.0.1", port + next)).is_ok()) {
+        if port < u16::MAX - 5 && (1..5).all(|next| TcpListener::bind(("127.0.0.1", port + next)).is_ok()) {
             return port;
         }
     }

@@ -7,9 +7,9 @@
 
 #[path = "../common/authority.rs"]
 mod authority;
-mod differences;
-#[path = "../common/differences.rs"]
-mod differences_table;
+mod behaviours;
+#[path = "../common/behaviours/mod.rs"]
+mod behaviours_table;
 mod durable_topics;
 mod faults;
 mod logins;
@@ -40,10 +40,15 @@ mod support {
     /// The same with these keys of the engine. Topics of one segment may have durable subscriptions, so that those tests are
     /// about both ways of a topic through NATS.
     pub(crate) fn config_with(engine: &str, more: &str) -> String {
-        crate::any_broker::config(&format!(
+        crate::any_broker::config(&format!("{}\n{more}", engine_with(engine)))
+    }
+
+    /// Its engine alone.
+    pub(crate) fn engine_with(engine: &str) -> String {
+        format!(
             "engine: {{jetStream: {{{engine}, replicas: 1, queueStreams: 2, ackWait: 2s, \
-             durableTopics: {{match: [/topic/*], size: 8Mi}}}}}}\n{more}"
-        ))
+             durableTopics: {{match: [/topic/*], size: 8Mi}}}}}}"
+        )
     }
 
     /// Brokers that are one.
@@ -53,10 +58,21 @@ mod support {
     }
 }
 
+#[path = "../broker/sockjs/http.rs"]
+mod sockjs;
+
+#[path = "../broker/applications/mod.rs"]
+mod applications;
 #[path = "../broker/closing.rs"]
 mod closing;
+#[path = "../broker/cluster.rs"]
+mod cluster;
+#[path = "../broker/destinations.rs"]
+mod destinations;
 #[path = "../broker/durable.rs"]
 mod durable;
+#[path = "../broker/handed_on.rs"]
+mod handed_on;
 #[path = "../broker/heartbeats.rs"]
 mod heartbeats;
 #[path = "../broker/limits.rs"]

@@ -11,9 +11,14 @@ mod trust;
 
 use crate::support::{Application, BrokerUnderTest, Frame, Peer, config};
 
+/// This application, and what more is said of it, as a key of the configuration.
+pub(crate) fn key(application: &Application, more: &str) -> String {
+    format!("applications:\n- {{name: shop, prefix: /app, url: '{}', {more}}}", application.url())
+}
+
 /// A configuration with this application, and what more is said of it.
 pub(crate) fn with_application(application: &Application, more: &str) -> String {
-    config(&format!("applications:\n- {{name: shop, prefix: /app, url: '{}', {more}}}", application.url()))
+    config(&key(application, more))
 }
 
 /// A broker with this application.

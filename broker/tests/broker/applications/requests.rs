@@ -1,7 +1,7 @@
 //! What the application gets.
 
 use super::{broker_with, receipt};
-use crate::support::{Application, BrokerUnderTest, Peer, Reply, config, eventually};
+use crate::support::{Application, BrokerUnderTest, Peer, Reply, config, eventually, secrets_with_token};
 
 #[tokio::test]
 async fn a_send_is_a_cloud_event_with_the_body_as_it_was() {
@@ -45,7 +45,7 @@ async fn no_client_can_say_what_the_broker_says_of_it() {
         application.url()
     ));
     config = config.replace("authentication: {anonymous: true}\n", "");
-    let broker = BrokerUnderTest::start_in(crate::clients::secrets_with_token(), &config);
+    let broker = BrokerUnderTest::start_in(secrets_with_token(), &config);
     let mut client = broker.websocket_client().await;
     client.log_in("login:ann\npasscode:pa:ss\n").await;
     client.send_frame("SEND\ndestination:/app/a\nce-authid:root\nauthorization:Bearer x\nreceipt:1\n\n").await;

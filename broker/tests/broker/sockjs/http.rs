@@ -9,6 +9,9 @@ use tokio::{
 
 use crate::support::within;
 
+/// What keeps a response out of every cache.
+const NOT_KEPT: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
+
 /// A response, or only its head.
 #[derive(Debug)]
 pub(crate) struct Response {
@@ -38,7 +41,7 @@ impl Response {
     /// Fails unless no browser keeps it.
     #[track_caller]
     pub(crate) fn assert_not_kept(&self) {
-        assert_eq!(self.header("cache-control"), Some(super::NOT_KEPT), "{self:?}");
+        assert_eq!(self.header("cache-control"), Some(NOT_KEPT), "{self:?}");
         assert!(self.header("expires").is_none() && self.header("last-modified").is_none(), "{self:?}");
     }
 

@@ -22,8 +22,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(crate) use self::http::Http;
 use self::http::Response;
 
-const NOT_KEPT: &str = "no-store, no-cache, no-transform, must-revalidate, max-age=0";
-
 /// The services on a port of their own; stopped when dropped.
 struct Services {
     address: SocketAddr,

@@ -49,13 +49,23 @@ impl BrokerUnderTest {
         let server = Server::bind(&folder.path().join("broker.yaml")).unwrap();
         let (addresses, shutdown) = (server.addresses(), CancellationToken::new());
         let running = tokio::spawn(server.run(shutdown.clone()));
-        let connects = AtomicBool::new(config.contains("jetStream"));
+        let connects = AtomicBool::new(["jetStream:", "relay:"].iter().any(|engine| config.contains(engine)));
         Self { folder, addresses, shutdown, running: Some(running), connects }
     }
 
     /// Replaces the configuration file, as an editor does.
     pub(crate) fn write_config(&self, config: &str) {
         write_config(self.folder.path(), config);
+    }
+
+    /// Waits until the configuration file as it is now is in force.
+    pub(crate) async fn in_force(&self) {
+        let text = fs::read_to_string(self.folder.path().join("broker.yaml")).unwrap();
+        let hash = stompbroker_config::config_hash(&text);
+        eventually("the configuration to be in force", async || {
+            (self.admin("GET", "/config-hash").await.json()["hash"] == hash.as_str()).then_some(())
+        })
+        .await;
     }
 
     pub(crate) fn stomp(&self) -> SocketAddr {
@@ -77,7 +87,7 @@ impl BrokerUnderTest {
     }
 
     /// Waits until load balancers would send clients here, the first time.
-    async fn connected(&self) {
+    pub(crate) async fn connected(&self) {
         if self.connects.swap(false, Ordering::Relaxed) {
             let ready = || async { (self.admin("GET", "/readyz").await.status == 200).then_some(()) };
             eventually("the broker to be ready", ready).await;

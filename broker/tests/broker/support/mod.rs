@@ -6,6 +6,7 @@ mod broker;
 mod collector;
 mod http;
 mod process;
+mod scripts;
 mod stomp;
 mod websocket;
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     collector::{Collector, Otlp, attribute},
     http::{Answer, request},
     process::{Process, stompbroker},
+    scripts::{SCRIPT_TIME, assert_ok, clients, script, secrets, secrets_with_token},
     stomp::{Frame, Peer, StompClient, frame_end},
     websocket::{Message, WebSocketClient, upgrade_request},
 };
