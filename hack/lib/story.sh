@@ -55,7 +55,7 @@ zones_of_the_cluster() {
 relay_in_zones() { # "ZONE ZONE ZONE"
   local zone list=''
   for zone in $1; do list+="${list:+,}{\"name\":\"$zone\"}"; done
-  kubectl patch --local -f examples/relay-three-zones.yaml --type=merge -o yaml \
+  kubectl patch --local -f examples/relay-rabbitmq-three-zones.yaml --type=merge -o yaml \
     -p "{\"spec\":{\"zones\":$([[ -n $list ]] && echo "[$list]" || echo null)}}"
 }
 

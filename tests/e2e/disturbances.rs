@@ -37,7 +37,7 @@ impl Drop for StoppedNode {
 async fn an_operator_killed_half_way_finishes_after_its_return() {
     let world = World::new("e2e-operator").await;
     world.copy_upstream_credentials().await;
-    let manifest = example("relay-three-zones.yaml");
+    let manifest = example("relay-rabbitmq-three-zones.yaml");
     let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
     world.apply(&manifest).await.unwrap();
     eventually(SOON, "the first child", || async {

@@ -54,7 +54,7 @@ async fn the_api_server_refuses_what_cannot_work_and_names_the_remedy() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_secret_shows_in_a_condition_and_heals_when_it_appears() {
     let world = World::new("e2e-secret").await;
-    let mut manifest = example("relay-three-zones.yaml");
+    let mut manifest = example("relay-rabbitmq-three-zones.yaml");
     manifest["spec"]["replicas"] = json!(3);
     let name = manifest["metadata"]["name"].as_str().unwrap();
     world.apply(&manifest).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_missing_secret_shows_in_a_condition_and_heals_when_it_appears() {
 async fn a_zone_without_nodes_shows_in_a_condition() {
     let world = World::new("e2e-zone").await;
     world.copy_upstream_credentials().await;
-    let mut manifest = example("relay-three-zones.yaml");
+    let mut manifest = example("relay-rabbitmq-three-zones.yaml");
     manifest["spec"]["replicas"] = json!(2);
     manifest["spec"]["zones"] = json!([{"name": "eu-west-1a"}, {"name": "nowhere-1a"}]);
     let name = manifest["metadata"]["name"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Six pods in three zones, relayed to one RabbitMQ: `examples/relay-three-zones.yaml`.
+//! Six pods in three zones, relayed to one RabbitMQ: `examples/relay-rabbitmq-three-zones.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub const ZONES: [&str; 3] = ["eu-west-1a", "eu-west-1b", "eu-west-1c"];
 /// The example applied and ready in a namespace of its own; returns its name.
 pub async fn three_zones(world: &World) -> String {
     world.copy_upstream_credentials().await;
-    let manifest = example("relay-three-zones.yaml");
+    let manifest = example("relay-rabbitmq-three-zones.yaml");
     let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
     world.apply(&manifest).await.unwrap();
     world.ready(&name).await;
