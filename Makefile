@@ -1,7 +1,7 @@
 # What people type. The work is in scripts under hack/, each runnable by itself.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help local demo down test lint test-unit test-integration test-e2e faults bench bench-engines fmt generate images reproduce sbom chart up clean
+.PHONY: help local demo down test lint test-unit test-integration test-e2e faults bench bench-operator bench-engines fmt generate images reproduce sbom chart up clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ faults: ## Kills and cuts for ten minutes with each engine, and a judge: make fa
 
 bench: ## Figures: times, memory, API writes, image sizes
 	@hack/bench/run
+
+bench-operator: ## The operator alone with 1,000 StompBrokers: time, processor, writes, memory, rest, restart
+	@hack/bench/operator.sh
 
 bench-engines: ## Throughput of three pods with each engine, and of a RabbitMQ cluster alone
 	@hack/bench/engines

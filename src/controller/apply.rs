@@ -316,7 +316,7 @@ impl<'a> Pass<'a> {
 
     /// Remembers a write.
     pub(crate) fn wrote(&mut self, kind: ChildKind, name: String, desired: u64, entry: ChildEntry) {
-        let applied = Applied { desired, uid: entry.uid.clone(), fields: entry.fields };
+        let applied = Applied::new(desired, &entry);
         self.outcome.written.insert((kind, name.clone()));
         self.context.memory.of(&self.uid, |memory| {
             if kind == ChildKind::Secret {
@@ -359,7 +359,7 @@ impl<'a> Pass<'a> {
 
     /// Whether what was last applied has this number, and is still there as the API server took it.
     pub(crate) fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
-        let now = Applied { desired, uid: live.uid.clone(), fields: live.fields };
+        let now = Applied::new(desired, live);
         self.context.memory.of(&self.uid, |memory| memory.applied.get(&(kind, name.to_owned())) == Some(&now))
     }
 }

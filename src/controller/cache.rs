@@ -47,7 +47,8 @@ pub(crate) enum Step<V> {
 #[derive(Debug)]
 pub(crate) struct Cache<V> {
     entries: HashMap<Key, V>,
-    by_broker: HashMap<Key, BTreeSet<String>>,
+    /// Names in order; there are few of one kind.
+    by_broker: HashMap<Key, Vec<Box<str>>>,
     /// Names of the lists that are under way, by scope.
     lists: BTreeMap<Option<String>, HashSet<Key>>,
 }
@@ -105,7 +106,11 @@ impl<V: Entry> Cache<V> {
         touched.extend(self.remove(&key));
         if let Some(broker) = value.broker() {
             let broker = Key::new(key.namespace.clone(), broker);
-            self.by_broker.entry(broker.clone()).or_default().insert(key.name.clone());
+            let names = self.by_broker.entry(broker.clone()).or_default();
+            if let Err(place) = names.binary_search_by(|name| (**name).cmp(&key.name)) {
+                names.reserve_exact(1);
+                names.insert(place, key.name.as_str().into());
+            }
             touched.insert(broker);
         }
         self.entries.insert(key, value);
@@ -120,8 +125,8 @@ impl<V: Entry> Cache<V> {
     /// The objects that belong to `broker`, by name.
     pub(crate) fn of_broker<'a>(&'a self, broker: &'a Key) -> impl Iterator<Item = (&'a str, &'a V)> {
         self.by_broker.get(broker).into_iter().flatten().filter_map(|name| {
-            let value = self.entries.get(&Key::new(broker.namespace.clone(), name.clone()))?;
-            Some((name.as_str(), value))
+            let value = self.entries.get(&Key::new(broker.namespace.clone(), &**name))?;
+            Some((&**name, value))
         })
     }
 
@@ -134,7 +139,7 @@ impl<V: Entry> Cache<V> {
         let old = self.entries.remove(key)?;
         let broker = Key::new(key.namespace.clone(), old.broker()?);
         if let Some(names) = self.by_broker.get_mut(&broker) {
-            names.remove(&key.name);
+            names.retain(|name| **name != *key.name);
             if names.is_empty() {
                 self.by_broker.remove(&broker);
             }

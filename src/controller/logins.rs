@@ -42,6 +42,9 @@ const NEXT: &str = "next.";
 /// What the keys of the value that goes begin with.
 const PREVIOUS: &str = "previous.";
 
+/// A version that no object has: what is applied with it is created, or refused because there is one after all.
+const NO_VERSION: &str = "1";
+
 type Data = BTreeMap<String, ByteString>;
 
 /// Name and password.
@@ -188,12 +191,10 @@ async fn create(pass: &mut Pass<'_>, login: &LoginSecret, desired: u64) -> Resul
     let now = Pair::fresh(pass, &login.origin).await?;
     let values = Values { now, next: None, previous: None, rotation: None };
     let remembered = Remembered { switched_at: Some(login.now.to_string()), wishes: login.wishes.clone() };
-    let body = secret(login, values, remembered);
-    let created = pass.create(&body).await?;
-    // Applied at once as well, so that the next life of the operator finds nothing to write.
-    let body =
-        Secret { metadata: ObjectMeta { resource_version: created.resource_version(), ..body.metadata }, ..body };
-    pass.write(body, desired, Some(&created.entry())).await
+    let mut body = secret(login, values, remembered);
+    body.metadata.resource_version = Some(NO_VERSION.to_owned());
+    let written = pass.write(body, desired, None).await;
+    pass.unless_outdated(written).map(|_| ())
 }
 
 /// What annotations of the Secret keep.

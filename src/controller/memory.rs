@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use super::{kinds::ChildKind, nats_secret::NatsSight};
+use super::{kinds::ChildKind, nats_secret::NatsSight, views::ChildEntry};
 use crate::{
     api::StompBrokerStatus,
     backoff::Backoff,
@@ -37,15 +38,17 @@ pub(crate) struct BrokerMemory {
     secrets: Option<Secrets>,
 }
 
-/// What was applied of one child, and what the server made of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Applied {
-    /// Of the desired object.
-    pub(crate) desired: u64,
-    /// UID of the object that was written.
-    pub(crate) uid: String,
-    /// See [`super::views::ChildEntry::fields`].
-    pub(crate) fields: u64,
+/// A number of what was applied of one child, and of what the server made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Applied(u64);
+
+impl Applied {
+    /// Of the number of the desired object, and of the object as it is.
+    pub(crate) fn new(desired: u64, live: &ChildEntry) -> Self {
+        let mut hasher = DefaultHasher::new();
+        (desired, &live.uid, live.fields).hash(&mut hasher);
+        Self(hasher.finish())
+    }
 }
 
 /// The Secrets of one broker as last seen.
@@ -65,18 +68,27 @@ pub(crate) struct GeneratedSight {
     /// What the pure steps see of it.
     pub(crate) view: SecretView,
     /// Its metadata; absent when it does not exist or cannot be read.
-    pub(crate) entry: Option<super::views::ChildEntry>,
+    pub(crate) entry: Option<ChildEntry>,
     /// What the pure steps see of a login.
     pub(crate) login: Option<LoginView>,
     /// What is seen of the Secret of NATS servers.
     pub(crate) nats: Option<NatsSight>,
 }
 
+/// A [`SecretSight`] in the room that it needs; a map has room for eleven.
 #[derive(Debug)]
 struct Secrets {
     generation: Option<i64>,
     seen: Instant,
-    sight: SecretSight,
+    referenced: Box<[(String, SecretView)]>,
+    generated: Box<[(String, GeneratedSight)]>,
+    validities: Box<[(String, Validity)]>,
+}
+
+impl Secrets {
+    fn is_good(&self) -> bool {
+        self.seen.elapsed() < SECRETS_GOOD_FOR
+    }
 }
 
 impl Memory {
@@ -94,6 +106,13 @@ impl Memory {
         }
     }
 
+    /// Lets go of what is too old to be used.
+    pub(crate) fn tidy(&self) {
+        for broker in self.0.lock().values_mut() {
+            broker.secrets.take_if(|secrets| !secrets.is_good());
+        }
+    }
+
     /// Forgets a broker that is gone.
     pub(crate) fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
@@ -104,15 +123,25 @@ impl BrokerMemory {
     /// The Secrets as last seen, when that is recent enough and was for this generation of the spec.
     pub(crate) fn secrets(&self, generation: Option<i64>) -> Option<SecretSight> {
         let secrets = self.secrets.as_ref()?;
-        let good = secrets.generation == generation && secrets.seen.elapsed() < SECRETS_GOOD_FOR;
-        good.then(|| secrets.sight.clone())
+        let good = secrets.generation == generation && secrets.is_good();
+        good.then(|| SecretSight {
+            referenced: secrets.referenced.iter().cloned().collect(),
+            generated: secrets.generated.iter().cloned().collect(),
+            validities: secrets.validities.iter().cloned().collect(),
+        })
     }
 
     /// Remembers the Secrets if there is nothing to be done about them.
     pub(crate) fn remember_secrets(&mut self, generation: Option<i64>, sight: &SecretSight) {
         let mut views = sight.referenced.values().chain(sight.generated.values().map(|generated| &generated.view));
         let settled = views.all(|view| matches!(view, SecretView::Present(_)));
-        self.secrets = settled.then(|| Secrets { generation, seen: Instant::now(), sight: sight.clone() });
+        self.secrets = settled.then(|| Secrets {
+            generation,
+            seen: Instant::now(),
+            referenced: sight.referenced.clone().into_iter().collect(),
+            generated: sight.generated.clone().into_iter().collect(),
+            validities: sight.validities.clone().into_iter().collect(),
+        });
     }
 
     /// The next pass reads the Secrets again.

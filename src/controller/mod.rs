@@ -2,7 +2,7 @@
 //!
 //! | module | step | holds a client |
 //! |---|---|---|
-//! | `streams`, `brokers`, `cache`, `views`, `autoscalers`, `exposed`, `certificates`, `world` | what the watches show | `streams` |
+//! | `streams`, `brokers`, `cache`, `views`, `obstacle`, `packed`, `autoscalers`, `exposed`, `certificates`, `world` | what the watches show | `streams` |
 //! | `pods`, `admin`, `reports`, `asked`, `nats_pods` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
@@ -25,6 +25,8 @@ pub(crate) mod memory;
 pub(crate) mod nats_pods;
 mod nats_secret;
 mod observe;
+mod obstacle;
+mod packed;
 pub(crate) mod pods;
 mod preview;
 mod prune;
@@ -95,7 +97,7 @@ pub(crate) async fn work(
     let config = Config::default().concurrency(context.settings.concurrency);
     Controller::for_stream(stream::pending(), store)
         .with_config(config)
-        .reconcile_on(stream::iter(first).chain(alive(ReceiverStream::new(wishes), health)))
+        .reconcile_on(stream::iter(first).chain(alive(ReceiverStream::new(wishes), health, context.memory.clone())))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::reconcile, reconcile::error_policy, context)
         .for_each(|result| {
@@ -113,10 +115,11 @@ pub(crate) async fn work(
 }
 
 /// `wishes`, with a beat whenever the work loop looks for the next one while time goes by.
-fn alive(wishes: ReceiverStream<BrokerRef>, health: Arc<Health>) -> impl Stream<Item = BrokerRef> {
+fn alive(wishes: ReceiverStream<BrokerRef>, health: Arc<Health>, memory: Arc<Memory>) -> impl Stream<Item = BrokerRef> {
     health.beat();
     let beats = IntervalStream::new(interval(BEAT)).filter_map(move |_| {
         health.beat();
+        memory.tidy();
         ready(None)
     });
     stream::select(wishes, beats)

@@ -64,7 +64,8 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         cache.of_broker(&key).map(|(_, pod)| (pod.uid.clone(), pod.view.clone())).collect()
     };
     for (uid, view) in &mut pods {
-        if let Some(report) = context.reports.of(uid) {
+        // That one which ends again and again does not answer now and then is no news either.
+        if let Some(report) = context.reports.of(uid).filter(|report| report.is_ok() || view.waiting.is_none()) {
             view.admin = Some(report);
             view.silent_since = context.reports.silent_since(uid);
         }
@@ -109,8 +110,7 @@ pub(crate) fn deployments(broker: &StompBroker, context: &Context) -> BTreeMap<S
     let cache = cache.lock();
     let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
     own.filter_map(|(name, entry)| {
-        let view = entry.deployment.as_deref()?.clone();
-        Some((name.to_owned(), DeploymentView { version: entry.version, ..view }))
+        Some((name.to_owned(), DeploymentView { version: entry.version, ..entry.deployment.as_ref()?.view() }))
     })
     .collect()
 }

@@ -138,7 +138,7 @@ impl Look<'_> {
         };
         let uid = self.broker.uid().unwrap_or_default();
         let key = (K::KIND, name.clone());
-        let now = Applied { desired: fingerprint(object)?, uid: live.uid.clone(), fields: live.fields };
+        let now = Applied::new(fingerprint(object)?, live);
         let known = self.context.memory.of(&uid, |memory| {
             let applied = memory.applied.get(&key) == Some(&now);
             let looked = memory.looked.get(&key).filter(|(at, _)| *at == now).map(|(_, fields)| fields.clone());

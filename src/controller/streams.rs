@@ -37,8 +37,8 @@ use crate::{
     settings::Scope,
 };
 
-/// Objects in one page of a list: bounds what is held in memory at once.
-const PAGE: u32 = 250;
+/// Objects in one page of a list: bounds what is held in memory at once, some 20 KiB for a Deployment.
+const PAGE: u32 = 50;
 /// Length of one watch; load balancers of some clouds silently drop connections that are idle for 240 s.
 const WATCH_SECONDS: u32 = 200;
 

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::Resource as _;
 
-use super::{autoscalers, cache::Entry, exposed};
+use super::{autoscalers, cache::Entry, exposed, obstacle::obstacle, packed::Packed};
 use crate::{
     FIELD_MANAGER,
     api::StompBroker,
@@ -42,7 +42,7 @@ pub(crate) struct ChildEntry {
     /// number changes with every drift that concerns us and with no other: not with status, not with fields of others.
     pub(crate) fields: u64,
     /// What a Deployment says of itself.
-    pub(crate) deployment: Option<Box<DeploymentView>>,
+    pub(crate) deployment: Option<Box<KeptDeployment>>,
     /// A PodDisruptionBudget's annotation [`DRAINED_ZONE`].
     pub(crate) drained_zone: Option<Box<str>>,
     /// What a StatefulSet says of itself.
@@ -53,6 +53,29 @@ pub(crate) struct ChildEntry {
     pub(crate) readings: Vec<Reading>,
     /// How a Service or an Ingress is reached from outside.
     pub(crate) exposed: Option<Box<ExposedView>>,
+}
+
+/// What is kept of a Deployment.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeptDeployment {
+    /// All but its revisions.
+    view: DeploymentView,
+    revision: Option<Packed>,
+    previous: Option<Packed>,
+}
+
+impl KeptDeployment {
+    fn new(mut view: DeploymentView) -> Self {
+        let [revision, previous] =
+            [&mut view.revision, &mut view.previous].map(|text| text.take().map(|text| Packed::new(&text)));
+        Self { view, revision, previous }
+    }
+
+    /// What the pure steps see of it.
+    pub(crate) fn view(&self) -> DeploymentView {
+        let text = |packed: &Option<Packed>| packed.as_ref().and_then(Packed::text);
+        DeploymentView { revision: text(&self.revision), previous: text(&self.previous), ..self.view.clone() }
+    }
 }
 
 /// The controller of an object.
@@ -94,7 +117,8 @@ impl ChildEntry {
     }
 
     pub(crate) fn from_deployment(deployment: &Deployment) -> Self {
-        Self { deployment: Some(Box::new(deployment_view(deployment))), ..Self::from_meta(&deployment.metadata) }
+        let kept = KeptDeployment::new(deployment_view(deployment));
+        Self { deployment: Some(Box::new(kept)), ..Self::from_meta(&deployment.metadata) }
     }
 
     pub(crate) fn from_stateful_set(stateful_set: &StatefulSet) -> Self {
@@ -352,9 +376,6 @@ fn has_replicas(entry: &ManagedFieldsEntry) -> bool {
     entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
-/// Reasons of a waiting container that every start goes through; all others say that something is wrong.
-const STARTING: [&str; 2] = ["ContainerCreating", "PodInitializing"];
-
 fn pod_view(pod: &Pod, zone: String) -> PodView {
     let annotations = pod.metadata.annotations.as_ref();
     let empty = PodStatus::default();
@@ -366,9 +387,6 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
     let containers = || status.container_statuses.iter().flatten();
     let running = status.phase.as_deref() == Some("Running");
     let finished = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-    let waiting = containers()
-        .filter_map(|container| container.state.as_ref()?.waiting.as_ref())
-        .find(|waiting| !waiting.reason.as_deref().is_some_and(|reason| STARTING.contains(&reason)));
     PodView {
         name: pod.metadata.name.clone().unwrap_or_default(),
         uid: pod.metadata.uid.clone().unwrap_or_default(),
@@ -382,10 +400,7 @@ fn pod_view(pod: &Pod, zone: String) -> PodView {
             .map(|condition| condition.message.clone().unwrap_or_else(|| "no node fits".to_owned())),
         // The node controller turns the pod's condition; the kubelet, which turns the containers', is not heard.
         node_lost: running && !ready && containers().count() > 0 && containers().all(|container| container.ready),
-        waiting: waiting.and_then(|waiting| {
-            let reason = waiting.reason.as_deref()?;
-            Some(waiting.message.as_ref().map_or_else(|| reason.to_owned(), |message| format!("{reason}: {message}")))
-        }),
+        waiting: obstacle(status),
         disrupted: condition("DisruptionTarget").is_some_and(|condition| condition.status == "True"),
         silent_since: silent_since.map(|time| time.0),
         deletion_cost: annotations.and_then(|all| all.get(DELETION_COST)).and_then(|cost| cost.parse().ok()),
@@ -434,7 +449,7 @@ mod tests {
         let status = json!({"phase": "Pending", "podIP": "10.0.0.1", "containerStatuses": [
             {"name": "broker", "image": "i", "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": waiting}}]});
         let entry = pod(status);
-        assert_eq!(entry.view.waiting.as_deref(), Some("ImagePullBackOff: no such image"));
+        assert_eq!(entry.view.waiting.as_deref(), Some("ImagePullBackOff: the image i cannot be pulled"));
         assert_eq!(entry.address, None, "its containers do not run");
         assert!(!entry.view.node_lost);
     }
