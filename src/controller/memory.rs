@@ -32,7 +32,7 @@ pub(crate) struct BrokerMemory {
     /// What applying would change, of what was looked at so.
     pub(crate) looked: HashMap<(ChildKind, String), (Applied, Vec<String>)>,
     /// The status last written and the `resourceVersion` that it got, until the watch shows it.
-    pub(crate) status: Option<(u64, StompBrokerStatus)>,
+    pub(crate) status: Option<Box<(u64, StompBrokerStatus)>>,
     /// When the status was last written.
     pub(crate) status_written: Option<Instant>,
     secrets: Option<Secrets>,
@@ -100,7 +100,7 @@ impl Memory {
     /// The watch shows a broker as of this version, with every status written before.
     pub(crate) fn shown(&self, uid: &str, version: u64) {
         if let Some(memory) = self.0.lock().get_mut(uid)
-            && memory.status.as_ref().is_some_and(|(written, _)| *written <= version)
+            && memory.status.as_ref().is_some_and(|written| written.0 <= version)
         {
             memory.status = None;
         }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_status_is_kept_until_the_watch_shows_it() {
         let memory = Memory::default();
-        memory.of("uid", |broker| broker.status = Some((7, StompBrokerStatus::default())));
+        memory.of("uid", |broker| broker.status = Some(Box::new((7, StompBrokerStatus::default()))));
         memory.shown("uid", 6);
         assert!(memory.of("uid", |broker| broker.status.is_some()));
         memory.shown("uid", 7);

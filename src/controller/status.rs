@@ -30,10 +30,10 @@ const SESSIONS_EVERY: Duration = Duration::from_secs(10);
 pub(crate) fn latest(broker: &StompBroker, context: &Context) -> Option<StompBrokerStatus> {
     let uid = broker.uid().unwrap_or_default();
     context.memory.of(&uid, |memory| {
-        if memory.status.as_ref().is_some_and(|(written, _)| *written <= version(&broker.metadata)) {
+        if memory.status.as_ref().is_some_and(|written| written.0 <= version(&broker.metadata)) {
             memory.status = None;
         }
-        memory.status.as_ref().map(|(_, status)| status.clone()).or_else(|| broker.status.clone())
+        memory.status.as_ref().map(|written| written.1.clone()).or_else(|| broker.status.clone())
     })
 }
 
@@ -69,7 +69,7 @@ pub(crate) async fn write(
     };
     context.memory.of(&uid, |memory| {
         memory.status_written = Some(Instant::now());
-        memory.status = written.status.clone().map(|status| (version(&written.metadata), status));
+        memory.status = written.status.clone().map(|status| Box::new((version(&written.metadata), status)));
     });
     let regarding = broker.object_ref(&());
     for transition in transitions(old, &new) {
