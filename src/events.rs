@@ -21,6 +21,8 @@ use crate::{
 
 /// Events that may wait; more are dropped and counted.
 const CAPACITY: usize = 256;
+/// The recorder keeps each event for some minutes, to count its repetitions in one object: 3 KiB, for this many at most.
+const REMEMBERED: u32 = 128;
 /// Deadline of writing one event.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Most octets of a note that the API server takes, less room for what marks the cut.
@@ -36,7 +38,8 @@ pub(crate) struct Events {
 /// Writes the events that [`Events`] takes.
 pub(crate) struct Publisher {
     queue: mpsc::Receiver<(ObjectReference, Transition)>,
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
     metrics: Metrics,
 }
 
@@ -44,7 +47,7 @@ pub(crate) struct Publisher {
 pub(crate) fn queue(client: Client, instance: &str, metrics: &Metrics) -> (Events, Publisher) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     let reporter = Reporter { controller: FIELD_MANAGER.to_owned(), instance: Some(instance.to_owned()) };
-    let publisher = Publisher { queue: receiver, recorder: Recorder::new(client, reporter), metrics: metrics.clone() };
+    let publisher = Publisher { queue: receiver, client, reporter, metrics: metrics.clone() };
     (Events { queue: sender, metrics: metrics.clone() }, publisher)
 }
 
@@ -62,6 +65,7 @@ impl Events {
 impl Publisher {
     /// Writes events until `stop`, then those that already wait, as far as each can be written in time.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let (mut recorder, mut written) = (Recorder::new(self.client.clone(), self.reporter.clone()), 0);
         loop {
             let next = tokio::select! {
                 biased;
@@ -80,7 +84,11 @@ impl Publisher {
                 action: "Reconcile".to_owned(),
                 secondary: None,
             };
-            let failure = match timeout(DEADLINE, self.recorder.publish(&event, &regarding)).await {
+            if written == REMEMBERED {
+                (recorder, written) = (Recorder::new(self.client.clone(), self.reporter.clone()), 0);
+            }
+            written += 1;
+            let failure = match timeout(DEADLINE, recorder.publish(&event, &regarding)).await {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
                 Err(_) => Some("no answer in time".to_owned()),

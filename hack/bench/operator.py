@@ -29,6 +29,7 @@ parser.add_argument("--first", type=int, default=100, help="StompBrokers that ar
 parser.add_argument("--more", type=int, default=900, help="StompBrokers that are then applied (900)")
 parser.add_argument("--secrets", type=int, default=10_000, help="Secrets of others (10000)")
 parser.add_argument("--crashing", type=int, default=100, help="pods that crash in a loop at rest; all others are Pending (100)")
+parser.add_argument("--settle", type=int, default=345, help="seconds after which Deployments whose pods do not start count as stuck, which is news (345)")
 parser.add_argument("--rest", type=int, default=600, help="seconds at rest (600)")
 for internal in ("--api", "--operator", "--kubeconfig", "--audit", "--log"):
     parser.add_argument(internal, help=argparse.SUPPRESS)
@@ -169,8 +170,9 @@ BROKERS = "/apis/stompbroker.dev/v1alpha1/namespaces/bench/stompbrokers"
 
 
 def create(number):
-    metadata = {"name": f"b-{number}"}
-    must("POST", BROKERS, {"apiVersion": "stompbroker.dev/v1alpha1", "kind": "StompBroker", "metadata": metadata, "spec": {}})
+    # The deadline is a part of that after which a Deployment counts as stuck; with the default that takes ten minutes.
+    broker = {"apiVersion": "stompbroker.dev/v1alpha1", "kind": "StompBroker", "metadata": {"name": f"b-{number}"}}
+    must("POST", BROKERS, broker | {"spec": {"drain": {"deadline": "10s"}}})
 
 
 def foreign_secret(number):
@@ -297,6 +299,8 @@ made = [event for event in seen if event["verb"] in WRITES and event.get("respon
 last = max(map(when, made)) - start
 until("all pods", lambda: len(pods()) == total)
 
+progress("waiting until Deployments count as stuck")
+time.sleep(max(0, last + options.settle - (time.time() - start)))
 progress(f"{options.crashing} pods crash in a loop, {total - options.crashing} are Pending")
 kubelet = Kubelet(pods()[: options.crashing])
 kubelet.start()
