@@ -27,7 +27,7 @@ use crate::{
 const SECONDS: &str = "STOMPBROKER_FAULTS_SECONDS";
 const SEED: &str = "STOMPBROKER_FAULTS_SEED";
 /// How long anything may take that must come; machines of tests are slow and busy.
-const PATIENCE: Duration = Duration::from_mins(3);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Producers and consumers in each zone.
 const PRODUCERS: usize = 2;
 /// After how long without a MESSAGE nothing comes again: longer than `ackWait`.

@@ -46,7 +46,7 @@ mod support {
     /// Its engine alone.
     pub(crate) fn engine_with(engine: &str) -> String {
         format!(
-            "engine: {{jetStream: {{{engine}, replicas: 1, queueStreams: 2, ackWait: 2s, \
+            "engine: {{jetStream: {{{engine}, replicas: 1, queueStreams: 2, ackWait: 3s, \
              durableTopics: {{match: [/topic/*], size: 8Mi}}}}}}"
         )
     }
