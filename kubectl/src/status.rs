@@ -125,7 +125,7 @@ fn branches(facts: &Facts, status: &StompBrokerStatus, now: Timestamp) -> Vec<Br
 fn exposure(way: &ExposureStatus) -> Branch {
     let ExposureStatus { kind, name: _, ready, urls, message } = way;
     let tone = if *ready { Tone::Good } else { Tone::Bad };
-    let urls: String = urls.iter().map(|url| format!("  {url}")).collect();
+    let urls: String = urls.iter().flat_map(|url| ["  ", url]).collect();
     let message = message.as_ref().map(|message| format!("  {message}")).unwrap_or_default();
     Branch::leaf(format!("outside  {}{urls}{message}", Painted(tone, kind)))
 }

@@ -32,7 +32,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(conditions: Value) -> CertificateView {
+    fn seen(conditions: &Value) -> CertificateView {
         let live = json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "c"}, "spec":
             {"secretName": "c", "dnsNames": [], "issuerRef": {"name": "ca"}, "privateKey": {"algorithm": "", "rotationPolicy": ""},
              "usages": []}, "status": {"conditions": conditions}});
@@ -46,12 +46,12 @@ mod tests {
     #[test]
     fn a_certificate_is_pending_until_it_is_ready_and_failed_until_it_is_tried_again() {
         let pending =
-            seen(json!([condition("Ready", "False", "DoesNotExist"), condition("Issuing", "True", "DoesNotExist")]));
+            seen(&json!([condition("Ready", "False", "DoesNotExist"), condition("Issuing", "True", "DoesNotExist")]));
         assert_eq!((pending.ready, pending.failed, &*pending.message), (false, false, "Ready DoesNotExist"));
         let failed =
-            seen(json!([condition("Ready", "False", "DoesNotExist"), condition("Issuing", "False", "Failed")]));
+            seen(&json!([condition("Ready", "False", "DoesNotExist"), condition("Issuing", "False", "Failed")]));
         assert_eq!((failed.ready, failed.failed, &*failed.message), (false, true, "Issuing Failed"));
-        assert!(seen(json!([condition("Ready", "True", "Ready")])).ready);
-        assert!(seen(json!([])).message.contains("said nothing"));
+        assert!(seen(&json!([condition("Ready", "True", "Ready")])).ready);
+        assert!(seen(&json!([])).message.contains("said nothing"));
     }
 }
