@@ -73,7 +73,6 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         };
         status.replicas = sum(|live| live.replicas);
         status.ready_replicas = sum(|live| live.ready);
-        status.certificates = certificates::report(input.broker, observed);
         status.drained_zone = observed.budget.as_ref().and_then(|budget| budget.drained_zone.clone());
     }
     if let Some((broker, plan)) = input.planned {
@@ -85,6 +84,12 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
     };
     if let Some(ways) = &ways {
         status.exposure = ways.iter().map(|way| way.told.clone()).collect();
+    }
+    let told = input.observed.map(|observed| certificates::report(input.broker, observed));
+    status.certificates = told.clone().unwrap_or(status.certificates);
+    if !is_pruned(input) {
+        exposure::keep_left(&mut status.exposure, &previous.exposure);
+        certificates::keep_left(&mut status.certificates, &previous.certificates);
     }
     if let (Some((broker, _)), Some(observed)) = (input.planned, input.observed) {
         status.credentials = Some(credentials(broker, observed, previous.credentials.as_ref()));
@@ -104,11 +109,17 @@ pub fn build(input: &StatusInput<'_>) -> StompBrokerStatus {
         status.planned_changes = input.changes.iter().take(CHANGES).cloned().collect();
     }
     let logins = status.credentials.clone().filter(|_| input.planned.is_some());
-    let all = verdicts(input, &pools, &status.certificates, ways.as_deref(), logins.as_ref());
+    let all =
+        verdicts(input, &pools, told.as_deref().unwrap_or(&status.certificates), ways.as_deref(), logins.as_ref());
     for (kind, verdict) in all {
         status.conditions.push(condition(kind, verdict, input, &previous.conditions));
     }
     status
+}
+
+/// Whether the pass has come to deleting what the spec no longer asks for.
+fn is_pruned(input: &StatusInput<'_>) -> bool {
+    input.planned.is_some() && input.failure.is_none() && !input.broker.spec.is_hands_off()
 }
 
 fn of_plan(status: &mut StompBrokerStatus, broker: &ValidatedBroker, plan: &Plan) {

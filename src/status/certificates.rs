@@ -6,6 +6,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     Reason,
+    exposure::LEFT,
     verdict::{Holds, Verdict},
 };
 use crate::{
@@ -35,6 +36,16 @@ pub(super) fn report(broker: &StompBroker, observed: &Observed) -> Vec<Certifica
         }
     });
     told.collect()
+}
+
+/// Keeps Certificates that were told of and are to be deleted yet: no watch shows them, and who deletes them goes by the status.
+pub(super) fn keep_left(told: &mut Vec<CertificateStatus>, previous: &[CertificateStatus]) {
+    for left in previous.iter().filter(|left| left.issuer.is_some()) {
+        match told.iter_mut().find(|one| one.secret_name == left.secret_name) {
+            Some(one) => one.issuer = one.issuer.take().or_else(|| left.issuer.clone()),
+            None => told.push(CertificateStatus { message: Some(LEFT.to_owned()), ..left.clone() }),
+        }
+    }
 }
 
 /// The time from which on the end of a certificate is told of: one that is renewed by itself should have been by then.

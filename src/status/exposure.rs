@@ -18,6 +18,9 @@ use crate::{
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 
+/// What is told of an object that the spec no longer asks for.
+pub(super) const LEFT: &str = "the spec no longer asks for it, and it is still to be deleted";
+
 /// One way into the cluster: what is told of it, and what it lacks.
 #[derive(Clone, Debug)]
 pub(super) struct Way {
@@ -41,6 +44,16 @@ pub(super) fn ways(broker: &ValidatedBroker, observed: &Observed) -> Vec<Way> {
         of_route(broker, Tls::KIND, route, urls.collect(), observed.gateway_api.tls_routes.is_some(), observed)
     });
     service.into_iter().chain([ingress, http, tls].into_iter().flatten()).collect()
+}
+
+/// Keeps routes that were told of and are to be deleted yet: no watch shows them, and who deletes them goes by the status.
+pub(super) fn keep_left(told: &mut Vec<ExposureStatus>, previous: &[ExposureStatus]) {
+    let is_route = |way: &&ExposureStatus| [Http::KIND, Tls::KIND].contains(&&*way.kind);
+    for left in previous.iter().filter(is_route) {
+        if !told.iter().any(|way| way.kind == left.kind) {
+            told.push(ExposureStatus { ready: false, message: Some(LEFT.to_owned()), ..left.clone() });
+        }
+    }
 }
 
 /// Judges whether clients outside the cluster can come in.

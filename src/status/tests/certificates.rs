@@ -54,6 +54,22 @@ fn without_certificates_there_is_nothing_to_tell() {
 }
 
 #[test]
+fn a_certificate_of_cert_manager_is_told_of_until_a_pass_has_deleted_it() {
+    let mut world = issued("2026-01-01T00:00:00Z", "2026-04-01T00:00:00Z");
+    world.broker.status = Some(world.status());
+    let tls = world.broker.spec.listeners.as_mut().unwrap().stomp.as_mut().unwrap().tls.as_mut().unwrap();
+    (tls.issuer_ref, tls.secret_name) = (None, Some("mine".to_owned()));
+    expect(&world, &[(ResolvedRefs, "False", "SecretNotFound")]);
+    let names = |world: &World| {
+        world.status().certificates.into_iter().map(|one| (one.secret_name, one.issuer.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&world), [("mine".to_owned(), false), (SECRET.to_owned(), true)]);
+    let keys = crate::validate::TLS_KEYS.map(str::to_owned).into();
+    world.observed.referenced_secrets.insert("mine".to_owned(), SecretView::Present(keys));
+    assert_eq!(names(&world), [("mine".to_owned(), false)]);
+}
+
+#[test]
 fn what_cert_manager_has_not_issued_yet_is_on_its_way_and_not_wrong() {
     let world = unissued();
     expect(

@@ -94,6 +94,19 @@ fn an_api_that_is_not_installed_is_told_before_what_passes_by_itself() {
 }
 
 #[test]
+fn a_route_that_is_not_asked_for_any_more_is_told_of_until_a_pass_has_deleted_it() {
+    let mut world = exposed(&format!("httpRoute: {{{GATEWAY}}}"));
+    world.broker.status = Some(world.status());
+    world.broker.spec.exposure = None;
+    world.failure = Some(Failure { reason: Reason::ApplyFailed, message: "m".to_owned() });
+    assert_eq!((way(&world).kind.as_str(), way(&world).ready), ("HTTPRoute", false));
+    world.failure = None;
+    assert_eq!(world.status().exposure, []);
+    world.broker.spec.management_policy = ManagementPolicy::Observe;
+    assert!(way(&world).message.unwrap().contains("still to be deleted"));
+}
+
+#[test]
 fn a_gateway_with_a_port_of_its_own_is_told_with_it() {
     let urls = |port: u16| {
         way(&exposed(&format!("httpRoute: {{parentRefs: [{{name: e, port: {port}}}], hostnames: [a]}}"))).urls
