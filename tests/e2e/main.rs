@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed step ends its test")]
 #![allow(clippy::print_stdout, reason = "measured times belong into the test's output")]
 
+mod applications;
 mod autoscaling;
 mod clients;
 mod disturbances;

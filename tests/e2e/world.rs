@@ -72,6 +72,8 @@ impl World {
         // Brokers first: the namespace controller would wait for half of the pods' grace period before it looks again.
         let everything = ListParams::default();
         let _ = self.brokers().delete_collection(&DeleteParams::background(), &everything).await;
+        // Those of a test's own, too.
+        let _ = self.api::<Deployment>().delete_collection(&DeleteParams::background(), &everything).await;
         let pods: Api<Pod> = self.api();
         eventually(SOON, "the pods to go", || async {
             let left = pods.list(&everything).await.unwrap().items;
@@ -269,7 +271,13 @@ pub fn hack_output(script: &str, arguments: &[&str]) -> String {
 
 /// One of the project's example manifests, parsed.
 pub fn example(name: &str) -> serde_json::Value {
+    let [document] = examples(name).try_into().unwrap_or_else(|all| panic!("{name} is not one document: {all:?}"));
+    document
+}
+
+/// All documents of one of the project's example manifests.
+pub fn examples(name: &str) -> Vec<serde_json::Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    serde_saphyr::from_multiple(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -1,5 +1,6 @@
-// A page in a browser, by @stomp/stompjs over WebSocket: waits for one message, or publishes one. Like a browser it offers
-// the STOMP subprotocols and tells its origin. The login comes by the environment, STOMP_LOGIN and STOMP_PASSCODE, the place
+// A page in a browser, by @stomp/stompjs over WebSocket: waits for one message, publishes one, or asks an application and waits
+// for its reply or its refusal, which are printed with where they came. Like a browser it offers the STOMP subprotocols and
+// tells its origin, ORIGIN or that of the broker. The login comes by the environment, STOMP_LOGIN and STOMP_PASSCODE, the place
 // of the packages by NODE_PACKAGES.
 
 import { createRequire } from 'node:module';
@@ -10,8 +11,8 @@ const WebSocket = require('ws');
 
 const PATIENCE = 30_000;
 const [action, url, destination, text = ''] = process.argv.slice(2);
-if (!['receive', 'publish'].includes(action) || !destination) {
-  fail('usage: browser.mjs receive|publish ws://HOST:PORT/PATH DESTINATION [TEXT]');
+if (!['receive', 'publish', 'ask'].includes(action) || !destination) {
+  fail('usage: browser.mjs receive|publish|ask ws://HOST:PORT/PATH DESTINATION [TEXT]');
 }
 
 function fail(why) {
@@ -19,7 +20,8 @@ function fail(why) {
   process.exit(1);
 }
 
-const origin = new URL(url).origin.replace(/^ws/, 'http');
+const origin = process.env.ORIGIN ?? new URL(url).origin.replace(/^ws/, 'http');
+const ANSWERS = ['/user/queue/replies', '/user/queue/errors'];
 const client = new Client({
   // A browser sets the origin by itself.
   webSocketFactory: () => new WebSocket(url, client.stompVersions.protocolVersions(), { origin }),
@@ -32,9 +34,12 @@ const client = new Client({
   onConnect: () => {
     client.watchForReceipt('done', () => {
       if (action === 'publish') end();
-      else console.log('subscribed');
+      else if (action === 'receive') console.log('subscribed');
     });
-    if (action === 'publish') {
+    if (action === 'ask') {
+      for (const answers of ANSWERS) client.subscribe(answers, (message) => { console.log(answers, message.body); end(); });
+      client.publish({ destination, body: text, headers: { 'content-type': 'application/json' } });
+    } else if (action === 'publish') {
       client.publish({ destination, body: text, headers: { receipt: 'done' } });
     } else {
       client.subscribe(destination, (message) => { console.log(message.body); end(); }, { receipt: 'done' });
