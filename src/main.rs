@@ -14,8 +14,6 @@ use tokio::net::TcpListener;
 
 /// Exit code of `sysexits.h` for input that the user has to correct.
 const USAGE: u8 = 64;
-/// Threads of the operator; it waits nearly all of the time, and each thread has memory of its own.
-const THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let mut out = io::stdout().lock();
@@ -48,9 +46,13 @@ fn failure(error: impl Into<Box<dyn Error>>) -> Failure {
     Failure { code: 1, error: error.into() }
 }
 
+/// One thread: the operator waits nearly all of the time, and each thread would have a heap of its own.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failure)
+}
+
 fn local(args: &LocalArgs, out: &mut impl io::Write) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failure)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let shutdown = shutdown::on_signal().map_err(failure)?;
         let result = cli::local(args, out, shutdown).await;
         result.map_err(|error| if error.is_usage() { usage(error) } else { failure(error) })
@@ -60,9 +62,7 @@ fn local(args: &LocalArgs, out: &mut impl io::Write) -> Result<(), Failure> {
 fn run(args: RunArgs) -> Result<(), Failure> {
     let settings = Settings::try_from(args).map_err(usage)?;
     telemetry::start(settings.log_format, &settings.log).map_err(usage)?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = runtime.worker_threads(THREADS).enable_all().build().map_err(failure)?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         let shutdown = shutdown::on_signal().map_err(failure)?;
         let metrics = Metrics::new();
         let config = kube::Config::infer().await.map_err(failure)?;
