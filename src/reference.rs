@@ -7,6 +7,7 @@ mod alerts;
 mod crd;
 mod dashboards;
 mod metrics;
+mod overrides;
 
 use std::fmt::{self, Write};
 
@@ -20,6 +21,7 @@ use crate::{
 pub use alerts::alerts;
 pub use crd::crd_page;
 pub use dashboards::dashboards;
+pub use overrides::overrides_page;
 
 const HEAD: &str = "\
 # Status, Events, metrics and alerts of the operator

@@ -46,14 +46,22 @@ fn spec() -> impl Strategy<Value = (String, Option<i32>)> {
             (format!(", autoscaling: {{minReplicasPerZone: {min}, maxReplicasPerZone: {max}}}"), None)
         }),
     ];
-    (zones, listeners, upstreams, size, any::<bool>(), 0..100_u32).prop_map(
-        |(zones, listeners, upstreams, (size, pods), own_login, heartbeat)| {
+    let overrides = prop_oneof![
+        Just(""),
+        Just(
+            ", overrides: [{target: {kind: Deployment}, patch: [{op: add, path: /spec/template/spec/containers/-, \
+             value: {name: agent, image: agent}}, {op: add, path: /metadata/annotations/team, value: a}]}, \
+             {target: {kind: ConfigMap}, patch: [{op: add, path: /metadata/labels/team, value: a}]}]"
+        ),
+    ];
+    (zones, listeners, upstreams, size, any::<bool>(), 0..100_u32, overrides).prop_map(
+        |(zones, listeners, upstreams, (size, pods), own_login, heartbeat, overrides)| {
             let zones: Vec<_> = zones.into_iter().map(|zone| format!("{{name: '{zone}'}}")).collect();
             let upstreams: Vec<_> = upstreams.into_iter().map(|host| format!("{{host: '{host}'}}")).collect();
             let credentials = if own_login { ", credentials: {client: {secretName: mine}}" } else { "" };
             let text = format!(
                 "{{zones: [{}], engine: {{relay: {{upstreams: [{}], systemCredentials: {{secretName: s}}, \
-                 clientCredentials: {{secretName: c}}}}}}{listeners}{credentials}{size}, heartbeat: {heartbeat}ms}}",
+                 clientCredentials: {{secretName: c}}}}}}{listeners}{credentials}{size}{overrides}, heartbeat: {heartbeat}ms}}",
                 zones.join(", "),
                 upstreams.join(", "),
             );
@@ -98,9 +106,10 @@ proptest! {
     #[test]
     fn every_configuration_loads_in_the_broker((text, _) in spec()) {
         let (validated, plan) = planned(&broker("trading", &text));
-        prop_assert_eq!(plan.objects.config_maps.len(), validated.pools.len());
-        for config_map in &plan.objects.config_maps {
-            let text = &config_map.data.as_ref().unwrap()["broker.yaml"];
+        let data = plan.objects.config_maps.iter().filter_map(|config_map| config_map.data.as_ref());
+        let texts: Vec<_> = data.filter_map(|data| data.get("broker.yaml")).collect();
+        prop_assert_eq!(texts.len(), validated.pools.len());
+        for text in texts {
             prop_assert!(Config::parse(text).is_ok(), "{}", text);
         }
     }

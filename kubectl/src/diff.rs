@@ -6,8 +6,8 @@ use similar::{ChangeTag, TextDiff};
 use stompbroker_operator::{
     api::StompBroker,
     observed::Observed,
-    plan::{self, Settings},
-    validate::validate,
+    plan::{self, PlanError, Settings},
+    validate::{SpecError, validate},
 };
 
 use crate::{
@@ -24,10 +24,14 @@ const CONTEXT: usize = 3;
 /// When the manifest would be refused.
 pub(crate) fn objects(broker: &StompBroker, settings: &Settings) -> Result<String, Failure> {
     let observed = Observed::assuming_references(broker);
-    let validated = validate(broker, &observed).map_err(|errors| Failure::Refused {
+    let refused = |errors: &[SpecError]| Failure::Refused {
         errors: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    let validated = validate(broker, &observed).map_err(|errors| refused(&errors))?;
+    let plan = plan::plan(&validated, &observed, settings).map_err(|error| match error {
+        PlanError::Overrides(errors) => refused(&errors),
+        error => error.into(),
     })?;
-    let plan = plan::plan(&validated, &observed, settings)?;
     Ok(plan.objects.to_yaml()?)
 }
 

@@ -16,7 +16,7 @@ use stompbroker_operator::{
     difference::{Difference, short},
     observed::Observed,
     plan::{self, Plan, PlanError, Settings},
-    validate::validate,
+    validate::{SpecError, validate},
 };
 
 use crate::paint::{Painted, Tone};
@@ -114,11 +114,15 @@ pub(crate) fn preview(
 
 fn outcome(broker: &StompBroker, settings: &Settings) -> Result<Result<Outcome, Vec<String>>, PlanError> {
     let observed = Observed::assuming_references(broker);
+    let refused = |errors: &[SpecError]| Ok(Err(errors.iter().map(ToString::to_string).collect()));
     let validated = match validate(broker, &observed) {
         Ok(validated) => validated,
-        Err(errors) => return Ok(Err(errors.iter().map(ToString::to_string).collect())),
+        Err(errors) => return refused(&errors),
     };
-    let Plan { mut objects, config_hashes, rollout, .. } = plan::plan(&validated, &observed, settings)?;
+    let Plan { mut objects, config_hashes, rollout, .. } = match plan::plan(&validated, &observed, settings) {
+        Err(PlanError::Overrides(errors)) => return refused(&errors),
+        plan => plan?,
+    };
     let deployments = std::mem::take(&mut objects.deployments);
     objects.config_maps.clear();
     let pods = deployments

@@ -109,6 +109,7 @@ fn branches(facts: &Facts, status: &StompBrokerStatus, now: Timestamp) -> Vec<Br
             "evictions  {name}  all its pods may go, and none of other zones until it has its pods again"
         ))
     }));
+    branches.extend(status.overrides.iter().map(|patched| Branch::leaf(format!("override  {patched}"))));
     branches.extend(relay(status));
     branches.extend(rollout(status, now));
     if let Some(endpoints) = &status.endpoints {
@@ -234,6 +235,7 @@ mod tests {
                     {"type": "RelayConnected", "status": "True", "reason": "AsExpected", "message": "rabbit:61613",
                      "lastTransitionTime": NOW},
                 ],
+                "overrides": [{"kind": "Service", "name": "trading", "paths": ["/spec/type"]}],
                 "lastRollout": {"revision": "r2", "reasons": ["ImageChanged"], "zone": "b", "phase": "Halted",
                                 "startedAt": "2026-03-01T11:56:00Z"},
             },
@@ -268,6 +270,7 @@ trading  not ready (PodsFailing)  relay  1/2 pods  128 sessions
 ├─ zone b  0/1 ready  0 updated  0 sessions  revision r1
 │  └─ t-b-1  ImagePullBackOff
 │     └─ ImagePullBackOff: no x:1
+├─ override  Service trading  /spec/type
 ├─ relay  connected  rabbit:61613
 └─ rollout  Halted in zone b  4m ago  ImageChanged
 ";

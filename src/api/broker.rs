@@ -7,7 +7,7 @@ use stompbroker_config::GoDuration;
 use super::{
     Application, Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain,
     Engine, Exposure, ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring,
-    Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
+    Override, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
 };
 
 /// What the broker is to be.
@@ -163,6 +163,12 @@ pub struct StompBrokerSpec {
     /// When pods may also be restarted for a newer operator. Absent: at no such time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_window: Option<MaintenanceWindow>,
+    /// Patches of the objects that the operator makes, for what the spec has no field for; done in this order. One that
+    /// cannot be done, or that changes what is protected, refuses the whole spec, and what runs stays as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub overrides: Vec<Override>,
     /// Leaves every object of this broker as it is until this is false again, whatever else the spec says; `status` goes on
     /// telling how it is. Autoscalers and Deployments do by themselves what they were last told.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -199,6 +205,7 @@ impl Default for StompBrokerSpec {
             rollout: Rollout::default(),
             upgrade_policy: UpgradePolicy::default(),
             maintenance_window: None,
+            overrides: Vec::new(),
             suspend: false,
             management_policy: ManagementPolicy::default(),
         }

@@ -15,6 +15,7 @@
 //! | `access` | credentials, authentication, authorization |
 //! | `management` | how far the operator goes by itself, and what it would do |
 //! | `monitoring` | what pods tell of themselves |
+//! | `overrides` | patches of the objects that the operator makes |
 //! | `rollout` | how and when pods are replaced, and what is reported of it |
 //! | `status` | what the operator reports |
 //! | `rules` | the CEL rules with their messages |
@@ -38,6 +39,7 @@ mod listeners;
 mod management;
 mod monitoring;
 mod nats;
+mod overrides;
 mod rollout;
 mod rotation;
 mod rules;
@@ -77,6 +79,7 @@ pub use listeners::{
 pub use management::{ManagementPolicy, PlannedAction, PlannedChange};
 pub use monitoring::{Logging, Monitoring, Tracing};
 pub use nats::{ManagedNats, NatsServerStatus, NatsStatus, NatsStorage};
+pub use overrides::{Override, OverrideKind, OverrideStatus, OverrideTarget, PatchOperation, PatchVerb};
 pub use rollout::{
     MaintenanceWindow, OnFailure, RestartReason, Rollout, RolloutPhase, RolloutStatus, UpgradePolicy, Weekday,
 };

@@ -149,6 +149,8 @@ pub enum RestartReason {
     EngineChanged,
     /// `spec.drain.deadline` has changed, which the kubelet has to know.
     DrainChanged,
+    /// A part of `spec.overrides` that patches what pods are made from has changed.
+    OverridesChanged,
     /// `spec.rollout.restart` has changed.
     RestartRequested,
     /// Another part of the spec that is read at the start has changed.
@@ -169,6 +171,7 @@ impl RestartReason {
             Self::ListenersChanged => "ListenersChanged",
             Self::EngineChanged => "EngineChanged",
             Self::DrainChanged => "DrainChanged",
+            Self::OverridesChanged => "OverridesChanged",
             Self::RestartRequested => "RestartRequested",
             Self::ConfigurationChanged => "ConfigurationChanged",
             Self::OperatorUpgraded => "OperatorUpgraded",

@@ -62,6 +62,11 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// A value of any type, kept as it is.
+pub(super) fn anything(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"x-kubernetes-preserve-unknown-fields": true})
+}
+
 /// A map of short names to texts that the operator passes on.
 pub(super) fn texts(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

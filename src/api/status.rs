@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoscalingStatus, ExposureStatus, NatsStatus, PlannedChange, RolloutStatus, RotationStatus};
+use super::{
+    AutoscalingStatus, ExposureStatus, NatsStatus, OverrideStatus, PlannedChange, RolloutStatus, RotationStatus,
+};
 
 /// What the operator reports of a broker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -81,6 +83,10 @@ pub struct StompBrokerStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
     pub planned_changes: Vec<PlannedChange>,
+    /// What `spec.overrides` changes, object by object; of pods when they are given this spec.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["kind".into(), "name".into()]))]
+    pub overrides: Vec<OverrideStatus>,
     /// Who decides the numbers of pods, and the last decisions; absent without autoscaling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<AutoscalingStatus>,

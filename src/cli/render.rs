@@ -127,6 +127,9 @@ fn objects(file: &Path, broker: &StompBroker, settings: &Settings) -> Result<Str
         name: name.clone(),
         errors,
     })?;
-    let plan = plan::plan(&validated, &observed, settings).map_err(|source| RenderError::Plan { name, source })?;
+    let plan = plan::plan(&validated, &observed, settings).map_err(|source| match source {
+        PlanError::Overrides(errors) => RenderError::Refused { file: file.to_owned(), name, errors },
+        source => RenderError::Plan { name, source },
+    })?;
     Ok(plan.objects.to_yaml()?)
 }

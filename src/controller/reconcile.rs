@@ -21,7 +21,7 @@ use crate::{
     events::{EventReason, Transition},
     metrics::ResultLabel,
     observed::Observed,
-    plan::{Objects, Plan, certificate, plan, silence, whole_seconds},
+    plan::{Objects, Plan, PlanError, certificate, plan, silence, whole_seconds},
     status::{ConditionType, Reason, StatusInput, build},
     validate::{SpecError, ValidatedBroker, validate},
 };
@@ -122,7 +122,13 @@ impl Attempt {
                 return Ok(());
             }
         };
-        let plan = plan(&validated, observed, &context.settings.plan)?;
+        let plan = match plan(&validated, observed, &context.settings.plan) {
+            Err(PlanError::Overrides(errors)) => {
+                self.refuse(errors);
+                return Ok(());
+            }
+            plan => plan?,
+        };
         // Only the plan knows which names are needed, so the second look at the world comes after it.
         let sites = observe::sites(broker, &plan.objects, &gathered.secrets, context).await?;
         observed.foreign.clone_from(&sites.foreign);

@@ -8,6 +8,7 @@
 //! | `rotation` | what is done with a login now |
 //! | `disruption_budget` | which pods may be evicted now |
 //! | `silence` | how long a pod that says nothing is waited for |
+//! | `overrides` | what `spec.overrides` changes of objects, and what it may not change |
 //! | `nats` | NATS servers that the operator runs |
 //! | all others | one kind of objects, or a part of one |
 //!
@@ -34,6 +35,7 @@ pub mod names;
 pub mod nats;
 mod network_policy;
 mod objects;
+pub(crate) mod overrides;
 mod persistent_volume_claim;
 mod placement;
 mod revision;
@@ -65,9 +67,9 @@ pub(crate) use rollout::{shown, staying_sessions};
 pub use scaled_object::{ScaledObject, ScaledObjectSpec};
 
 use crate::{
-    api::Endpoints,
+    api::{Endpoints, OverrideStatus},
     observed::{Observed, TlsRoutes},
-    validate::{Pool, ValidatedBroker},
+    validate::{Pool, SpecError, ValidatedBroker},
 };
 
 /// What the operator's own settings decide about children.
@@ -90,6 +92,8 @@ pub struct Settings {
 pub struct Plan {
     /// The objects.
     pub objects: Objects,
+    /// What `spec.overrides` changes.
+    pub overrides: Vec<OverrideStatus>,
     /// The image that the pods are to run.
     pub image: String,
     /// Whether autoscalers can look at sessions and message rates.
@@ -112,7 +116,7 @@ pub struct Plan {
     pub nats: Option<nats::NatsStep>,
 }
 
-/// Why there is no plan; no user error, those end in `validate`.
+/// Why there is no plan; but for overrides no user error, those end in `validate`.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The configuration that was made of the spec is none that a broker would load.
@@ -136,6 +140,9 @@ pub enum PlanError {
     /// The properties for Spring applications have no YAML form.
     #[error("failed to render the properties for Spring applications")]
     RenderSpring(#[source] RenderError),
+    /// A patch cannot be done, or may not be; the user has to change it.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Overrides(Vec<SpecError>),
     /// A revision has no JSON form.
     #[error("failed to write a revision as JSON")]
     Revision(#[source] serde_json::Error),
@@ -144,7 +151,7 @@ pub enum PlanError {
 /// The objects that `broker` is to have in the world as `observed`.
 ///
 /// # Errors
-/// When no configuration can be rendered, which is a fault of this program.
+/// When a patch of the spec cannot be done, or when no configuration can be rendered, which is a fault of this program.
 pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) -> Result<Plan, PlanError> {
     let (login_secrets, logins) = logins::logins(broker, observed, settings);
     let open = observed.budget.as_ref().map(|budget| budget.drained_zone.as_deref());
@@ -202,11 +209,13 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         objects.deployments.push(deployment::deployment(broker, pool, step, live));
     }
     let nats = nats::add(&mut objects, broker, observed, settings, &rollout)?;
+    let overrides = overrides::patch(&mut objects, broker)?;
     let sizes: Vec<_> = objects.deployments.iter().map(|deployment| deployment.spec.as_ref()?.replicas).collect();
     let deletion_costs = deletion_costs::deletion_costs(broker, observed, &rollout.zones, &sizes);
     let image = rollout.zones.first().and_then(|zone| zone.revision.image()).unwrap_or_default().to_owned();
     Ok(Plan {
         objects,
+        overrides,
         image,
         custom_metrics: settings.custom_metrics,
         endpoints: service::endpoints(broker, settings),

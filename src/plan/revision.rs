@@ -7,9 +7,9 @@
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde::{Deserialize, Serialize};
 
-use super::{PlanError, Settings, broker_config, deployment};
+use super::{PlanError, Settings, broker_config, deployment, overrides};
 use crate::{
-    api::{RestartReason, Rollout, StompBroker, StompBrokerSpec},
+    api::{Override, OverrideKind, RestartReason, Rollout, StompBroker, StompBrokerSpec},
     observed::Observed,
     validate::{Pool, ValidatedBroker, validate},
 };
@@ -145,7 +145,10 @@ impl<'a> Fresh<'a> {
         let mut broker = StompBroker::new(&self.broker.name, spec);
         broker.metadata.namespace = Some(self.broker.namespace.clone());
         match validate(&broker, &Observed::assuming_references(&broker)) {
-            Ok(validated) => template(&validated, pool, self.settings).map(Some),
+            Ok(validated) => match template(&validated, pool, self.settings) {
+                Err(PlanError::Overrides(_)) => Ok(None),
+                made => made.map(Some),
+            },
             Err(_) => Ok(None),
         }
     }
@@ -155,13 +158,14 @@ impl<'a> Fresh<'a> {
 type Take = fn(&mut StompBrokerSpec, &StompBrokerSpec);
 
 /// The parts of a spec that have a reason of their own.
-const PARTS: [(RestartReason, Take); 7] = [
+const PARTS: [(RestartReason, Take); 8] = [
     (RestartReason::ImageChanged, |old, new| old.image.clone_from(&new.image)),
     (RestartReason::PullSecretsChanged, |old, new| old.image_pull_secrets.clone_from(&new.image_pull_secrets)),
     (RestartReason::ResourcesChanged, |old, new| old.resources.clone_from(&new.resources)),
     (RestartReason::ListenersChanged, |old, new| old.listeners.clone_from(&new.listeners)),
     (RestartReason::EngineChanged, |old, new| old.engine.clone_from(&new.engine)),
     (RestartReason::DrainChanged, |old, new| old.drain.clone_from(&new.drain)),
+    (RestartReason::OverridesChanged, |old, new| old.overrides = of_templates(&new.overrides)),
     (RestartReason::RestartRequested, |old, new| old.rollout.restart.clone_from(&new.rollout.restart)),
 ];
 
@@ -180,17 +184,29 @@ fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
         rollout: Rollout { restart: spec.rollout.restart.clone(), ..Rollout::default() },
         upgrade_policy: crate::api::UpgradePolicy::default(),
         maintenance_window: None,
+        overrides: of_templates(&spec.overrides),
         suspend: false,
         management_policy: crate::api::ManagementPolicy::default(),
         ..spec.clone()
     }
 }
 
+/// The patches of what brokers' pods are made from.
+fn of_templates(overrides: &[Override]) -> Vec<Override> {
+    let of_pods = overrides.iter().filter(|patch| patch.target.kind == OverrideKind::Deployment);
+    let of_templates = of_pods.map(|patch| Override {
+        patch: patch.patch.iter().filter(|operation| operation.is_of_template()).cloned().collect(),
+        ..patch.clone()
+    });
+    of_templates.filter(|patch| !patch.patch.is_empty()).collect()
+}
+
 fn template(broker: &ValidatedBroker, pool: &Pool, settings: &Settings) -> Result<PodTemplateSpec, PlanError> {
     let config = broker_config::config(broker, pool, settings);
     let start_hash = config.start_hash().map_err(|source| PlanError::HashConfig { pool: pool.name.clone(), source })?;
     let image = broker.image.as_deref().unwrap_or(&settings.image);
-    Ok(deployment::template(broker, pool, image, start_hash))
+    let template = deployment::template(broker, pool, image, start_hash);
+    overrides::template(broker, OverrideKind::Deployment, &pool.name, template)
 }
 
 /// As much of a hash as people can compare by eye.

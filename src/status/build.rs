@@ -127,6 +127,7 @@ fn of_plan(status: &mut StompBrokerStatus, broker: &ValidatedBroker, plan: &Plan
     status.engine = Some(broker.engine.name().to_owned());
     status.image = Some(plan.image.clone());
     status.endpoints = Some(plan.endpoints.clone());
+    status.overrides.clone_from(&plan.overrides);
     status.binding = Some(Binding { name: broker.system_credential.secret_name.clone() });
     status.spring_config_map.clone_from(&plan.spring_config_map);
 }

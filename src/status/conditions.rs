@@ -96,6 +96,7 @@ impl ConditionType {
             reason,
             R::DnsFailed | R::Unreachable | R::TlsFailed | R::AuthFailed | R::VhostMissing | R::ProtocolError
         );
+        let of_specs = matches!(reason, R::Invalid | R::OverrideRefused | R::NameConflict);
         let of_references = matches!(reason, R::SecretNotFound | R::SecretKeyMissing | R::SecretUnreadable);
         let of_issuers = matches!(reason, R::CertManagerMissing | R::CertificatePending | R::CertificateFailed);
         let of_failures = matches!(reason, R::ObserveFailed | R::ApplyFailed);
@@ -118,16 +119,15 @@ impl ConditionType {
                     of_references
                         || of_failures
                         || of_upstreams
-                        || matches!(reason, R::Invalid | R::NameConflict | R::ConfigRejected | R::KedaMissing)
+                        || of_specs
+                        || matches!(reason, R::ConfigRejected | R::KedaMissing)
                         || matches!(reason, R::ZoneLost | R::ZoneUnschedulable | R::PodsNotCreated | R::PodsFailing)
                         || matches!(reason, R::ProgressDeadlineExceeded | R::RolloutHalted | R::RolledBack)
                         || matches!(reason, R::GatewayApiMissing | R::RouteRefused | R::CertificateExpired)
                         || matches!(reason, R::CertManagerMissing | R::CertificateFailed)
                 }
-                Self::Stalled => {
-                    matches!(reason, R::Invalid | R::NameConflict | R::RolloutHalted | R::RolledBack)
-                }
-                Self::Accepted => of_what_was_not_reached || matches!(reason, R::Invalid | R::NameConflict),
+                Self::Stalled => of_specs || matches!(reason, R::RolloutHalted | R::RolledBack),
+                Self::Accepted => of_what_was_not_reached || of_specs,
                 Self::ResolvedRefs => of_what_was_not_reached || of_references || of_issuers,
                 Self::ConfigApplied => {
                     of_what_was_not_reached
@@ -174,6 +174,8 @@ names! {
         ScaledToZero,
         /// A value of the spec cannot work.
         Invalid,
+        /// A patch of `spec.overrides` cannot be done, or changes what is protected.
+        OverrideRefused,
         /// An object of somebody else has the name of a child.
         NameConflict,
         /// A Secret that the spec names does not exist.
@@ -278,6 +280,9 @@ impl Reason {
             Self::AsExpected | Self::External | Self::Idle | Self::Connected => "nothing",
             Self::ScaledToZero => "nothing; raise `replicas` to serve clients again",
             Self::Invalid => "correct the field that the message names; what ran before still runs",
+            Self::OverrideRefused => {
+                "correct or remove the override that the message names; what ran before still runs"
+            }
             Self::NameConflict => "rename one of the two, or delete the other object",
             Self::SecretNotFound => "create it; the operator notices by itself",
             Self::SecretKeyMissing => "add the key that the message names",

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use stompbroker_config::{Application, Authorization, DestinationPolicy, GoDuration, UserDestinations};
 
+use super::Override;
 use crate::api::{
     Authentication, Drain, EmbeddedEngine, JetStreamEngine, Limits, Listeners, Logging, ManagedNats, RelayEngine,
     Resources, StompBrokerSpec, Tracing,
@@ -59,6 +60,8 @@ pub struct ValidatedBroker {
     pub logging: Logging,
     /// Where spans of messages go, when anywhere.
     pub tracing: Option<Tracing>,
+    /// Patches of objects.
+    pub overrides: Vec<Override>,
     /// What works but is probably not meant, for the message of the condition `Accepted`.
     pub warnings: Vec<String>,
 }

@@ -47,4 +47,13 @@ impl SpecError {
             remedy: remedy.into(),
         }
     }
+
+    /// A patch of `spec.overrides` that cannot be done, or may not be.
+    pub(crate) fn refused_override(
+        field: impl Into<String>,
+        value: impl fmt::Display,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { reason: Reason::OverrideRefused, ..Self::invalid(field, value, remedy) }
+    }
 }

@@ -9,6 +9,7 @@ mod broker;
 mod destinations;
 mod error;
 mod exposure;
+mod overrides;
 mod pools;
 mod references;
 mod shape;
@@ -17,6 +18,7 @@ mod warnings;
 pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker, Wishes};
 pub use error::SpecError;
 use kube::Resource;
+pub use overrides::{Operation, Override};
 pub use references::{
     APPLICATION_KEYS, CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys,
     nats_login_keys, referenced_secrets,
@@ -42,6 +44,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
     let user_destinations = destinations::user_destinations(broker, &mut errors);
     let applications = applications::applications(broker, &user_destinations.prefix, &mut errors);
     exposure::check(broker, &mut errors);
+    let overrides = overrides::overrides(broker, &mut errors);
     references::check(broker, observed, &mut errors);
     foreign(broker, observed, &mut errors);
     let Some(engine) = engine.filter(|_| errors.is_empty()) else {
@@ -75,6 +78,7 @@ pub fn validate(broker: &StompBroker, observed: &Observed) -> Result<ValidatedBr
         drain: spec.drain.clone(),
         logging: spec.logging.clone().unwrap_or_default(),
         tracing: spec.monitoring.as_ref().and_then(|monitoring| monitoring.tracing.clone()),
+        overrides,
         name,
     })
 }

@@ -289,7 +289,10 @@ fn prepare(text: &str, args: &LocalArgs, state: &State) -> Result<Prepared, Loca
         cluster_domain: "cluster.local".to_owned(),
         custom_metrics: true,
     };
-    let plan = plan::plan(&validated, &observed, &settings)?;
+    let plan = plan::plan(&validated, &observed, &settings).map_err(|error| match error {
+        PlanError::Overrides(errors) => LocalError::Refused { errors },
+        error => error.into(),
+    })?;
     for login in &plan.objects.logins {
         state.add_login(login, &mut secrets)?;
     }

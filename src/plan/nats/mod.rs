@@ -21,9 +21,9 @@ mod stateful_set;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ServiceAccount};
 
 pub(super) use self::network::{broker_egress, url};
-use super::{Objects, PlanError, RolloutStep, Settings, gate::Act, metadata, names};
+use super::{Objects, PlanError, RolloutStep, Settings, gate::Act, metadata, names, overrides};
 use crate::{
-    api::ManagedNats,
+    api::{ManagedNats, OverrideKind},
     observed::{NatsServerView, Observed, StatefulSetView},
     validate::ValidatedBroker,
 };
@@ -191,7 +191,11 @@ pub(super) fn add(
     objects.pod_disruption_budgets.push(network::disruption_budget(broker));
     for group in &groups {
         let live = observed.stateful_sets.get(&group.name);
-        let fresh = || stateful_set::template(broker, managed, group, &config, &wish, settings);
+        let wish = wish.of(broker, &group.name);
+        let fresh = || {
+            let template = stateful_set::template(broker, managed, group, &config, &wish, settings);
+            overrides::template(broker, OverrideKind::StatefulSet, &group.name, template)
+        };
         let (template, annotation) = revision::choose(&wish, live, broker, observed, fresh)?;
         objects.persistent_volume_claims.extend(claims(broker, managed, group));
         mark_outdated(&mut servers, group, live, &annotation);

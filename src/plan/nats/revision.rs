@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config;
 use crate::{
-    api::{ManagedNats, UpgradePolicy},
+    api::{ManagedNats, OverrideKind, PatchOperation, UpgradePolicy},
     observed::{Observed, StatefulSetView},
-    plan::{PlanError, window},
+    plan::{PlanError, overrides, window},
     validate::ValidatedBroker,
 };
 
@@ -21,6 +21,9 @@ pub(super) struct Wish {
     image_pull_secrets: Vec<String>,
     /// See [`super::RENEWAL_KEY`].
     pub(super) renewal: String,
+    /// Patches of the template.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    overrides: Vec<PatchOperation>,
 }
 
 /// The content of the annotation [`crate::plan::REVISION`] of a StatefulSet.
@@ -37,7 +40,13 @@ impl Wish {
             max_payload: config::max_payload(broker),
             image_pull_secrets: broker.image_pull_secrets.clone(),
             renewal: renewal.to_owned(),
+            overrides: Vec::new(),
         }
+    }
+
+    /// The same for the StatefulSet of this name.
+    pub(super) fn of(&self, broker: &ValidatedBroker, name: &str) -> Self {
+        Self { overrides: overrides::on_template(broker, OverrideKind::StatefulSet, name), ..self.clone() }
     }
 }
 
@@ -47,7 +56,7 @@ pub(super) fn choose(
     live: Option<&StatefulSetView>,
     broker: &ValidatedBroker,
     observed: &Observed,
-    fresh: impl FnOnce() -> PodTemplateSpec,
+    fresh: impl FnOnce() -> Result<PodTemplateSpec, PlanError>,
 ) -> Result<(PodTemplateSpec, String), PlanError> {
     let spec = &broker.spec;
     let upgrade = spec.upgrade_policy == UpgradePolicy::Automatic
@@ -60,7 +69,7 @@ pub(super) fn choose(
     {
         return Ok((kept.template, text.clone()));
     }
-    let template = fresh();
+    let template = fresh()?;
     let revision = Revision { wish: wish.clone(), template: template.clone() };
     Ok((template, serde_json::to_string(&revision).map_err(PlanError::Revision)?))
 }

@@ -9,6 +9,7 @@ mod exposure;
 mod nats;
 mod network;
 mod objects;
+mod overrides;
 mod pods;
 mod restarts;
 mod rollouts;

@@ -4,6 +4,8 @@ use super::cluster::{Cluster, SESSIONS};
 use crate::api::{RestartReason, RolloutPhase};
 
 const NEW: &str = ", image: new";
+const SIDECAR: &str = ", overrides: [{target: {kind: Deployment}, patch: [{op: add, path: /spec/template/spec/containers/-, \
+                       value: {name: agent, image: agent}}]}]";
 
 fn admin_of_first(cluster: &mut Cluster, zone: &str, change: impl FnOnce(&mut stompbroker_config::admin::Status)) {
     change(cluster.pods(zone).remove(0).admin.as_mut().unwrap().as_mut().unwrap());
@@ -243,10 +245,39 @@ fn every_restart_has_its_reason() {
         (", listeners: {stomp: {port: 61617}}", RestartReason::ListenersChanged),
         (", drain: {deadline: 1m}", RestartReason::DrainChanged),
         (", rollout: {restart: now}", RestartReason::RestartRequested),
+        (SIDECAR, RestartReason::OverridesChanged),
     ] {
         let mut cluster = Cluster::well("");
         cluster.edit(&format!("{change}, heartbeat: 5s"));
         assert_eq!(cluster.pass(), ["a"], "{change}");
         assert_eq!(cluster.last().unwrap().reasons, [reason], "{change}");
     }
+}
+
+#[test]
+fn an_override_of_pods_goes_from_zone_to_zone_and_back_once_and_no_further() {
+    let mut cluster = Cluster::well("");
+    let plain = cluster.templates.clone();
+    for change in [SIDECAR, ""] {
+        cluster.edit(change);
+        for zone in ["a", "b", "c"] {
+            assert_eq!(cluster.pass(), [zone], "{change}");
+            cluster.come_up(zone);
+        }
+        for _ in 0..3 {
+            assert_eq!(cluster.pass(), [""; 0], "{change}");
+        }
+        assert_eq!(cluster.templates == plain, change.is_empty());
+        assert_eq!(cluster.condition("UpdateAvailable").0, "False");
+    }
+}
+
+#[test]
+fn an_override_of_something_else_than_pods_replaces_none() {
+    let mut cluster = Cluster::well("");
+    cluster.edit(
+        ", overrides: [{target: {kind: Deployment}, patch: [{op: add, path: /metadata/annotations/team, value: a}]}, \
+         {target: {kind: Service, name: trading}, patch: [{op: add, path: /metadata/annotations/team, value: a}]}]",
+    );
+    assert_eq!(cluster.pass(), [""; 0]);
 }

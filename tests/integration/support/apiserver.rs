@@ -1,6 +1,10 @@
 //! Where the API server comes from.
 
-use std::{path::PathBuf, process::Command, sync::Arc};
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::Arc,
+};
 
 use k8s_openapi::{
     api::core::v1::Service, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -24,6 +28,7 @@ const HOW: &str = "The tests need an API server: set STOMPBROKER_TEST_KUBECONFIG
 #[derive(Clone)]
 pub struct ControlPlane {
     pub config: Config,
+    kubeconfig: PathBuf,
     /// Stops what was started for this one alone.
     _owned: Option<Arc<Owned>>,
 }
@@ -68,11 +73,25 @@ impl ControlPlane {
         Client::try_from(self.config.clone()).unwrap()
     }
 
+    /// Runs kubectl; gives its exit code and what it has printed.
+    pub async fn kubectl(&self, arguments: &[&str]) -> (i32, String) {
+        let program = match std::env::var_os("KUBEBUILDER_ASSETS") {
+            Some(folder) => PathBuf::from(folder).join("kubectl"),
+            None => PathBuf::from(script(&["bin", "kubectl"]).trim()),
+        };
+        let mut command = tokio::process::Command::new(&program);
+        command.env("KUBECONFIG", &self.kubeconfig).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(super::PATIENCE, command.output()).await.unwrap();
+        let output = output.unwrap_or_else(|error| panic!("{} cannot be run: {error}. {HOW}", program.display()));
+        let [out, errors] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.code().unwrap_or(-1), out + &errors)
+    }
+
     async fn open(path: &PathBuf, owned: Option<Arc<Owned>>) -> Self {
         let kubeconfig = Kubeconfig::read_from(path)
             .unwrap_or_else(|error| panic!("{} cannot be read: {error}. {HOW}", path.display()));
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
-        Self { config, _owned: owned }
+        Self { config, kubeconfig: path.clone(), _owned: owned }
     }
 }
 
@@ -127,14 +146,17 @@ pub fn define(group: &str, kind: &str, plural: &str, version: &str) -> CustomRes
     serde_json::from_value(crd).unwrap()
 }
 
+/// Runs the script of the cluster; gives what it has printed.
+fn script(arguments: &[&str]) -> String {
+    let output = Command::new(SCRIPT).args(arguments).output();
+    let output = output.unwrap_or_else(|error| panic!("{SCRIPT} cannot be run: {error}. {HOW}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{SCRIPT} {arguments:?} failed: {errors}\n{HOW}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn start(name: &str) -> PathBuf {
-    let run = |command: &str| {
-        let output = Command::new(SCRIPT).args(["--name", name, "apiserver", command]).output();
-        let output = output.unwrap_or_else(|error| panic!("{SCRIPT} cannot be run: {error}. {HOW}"));
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{SCRIPT} apiserver {command} failed: {errors}\n{HOW}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let run = |command| script(&["--name", name, "apiserver", command]);
     run("up");
     PathBuf::from(run("kubeconfig").trim())
 }
