@@ -54,7 +54,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 fn local(args: &LocalArgs, out: &mut impl io::Write) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let shutdown = shutdown::on_signal().map_err(failure)?;
-        let result = cli::local(args, out, shutdown).await;
+        let result = Box::pin(cli::local(args, out, shutdown)).await; // some 17 KiB
         result.map_err(|error| if error.is_usage() { usage(error) } else { failure(error) })
     })
 }
