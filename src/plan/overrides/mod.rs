@@ -47,7 +47,7 @@ pub(super) fn template(
         let mut after = subject.patched(&before, "/spec/template/metadata", operations()).map_err(refused)?;
         subject.check(guards::of_template(&before, &after)).map_err(refused)?;
         let after = after.pointer_mut("/spec/template").map(Value::take).unwrap_or_default();
-        template = subject.typed("/spec/template", after).map_err(refused)?;
+        template = subject.typed("/spec/template", &after).map_err(refused)?;
     }
     Ok(template)
 }
@@ -169,7 +169,7 @@ impl Subject<'_> {
         let before = serde_json::to_value(object).map_err(|error| self.refuse(error.to_string()))?;
         let after = self.patched(&before, "/metadata", operations())?;
         self.check(guards::of_object(self.kind, &before, &after))?;
-        self.typed("", after).map(Some)
+        self.typed("", &after).map(Some)
     }
 
     /// `before` with these operations done; its metadata are at `metadata`.
@@ -221,13 +221,13 @@ impl Subject<'_> {
     }
 
     /// Reads what came out, which is to be found below `path` of the object.
-    fn typed<K: Serialize + DeserializeOwned>(self, path: &str, after: Value) -> Result<K, SpecError> {
+    fn typed<K: Serialize + DeserializeOwned>(self, path: &str, after: &Value) -> Result<K, SpecError> {
         let no_such_kind = |error: &dyn std::fmt::Display| {
             self.refuse(format!("what comes out is no {}: {error}", self.kind.as_str()))
         };
-        let read: K = serde_path_to_error::deserialize(&after).map_err(|error| no_such_kind(&error))?;
+        let read: K = serde_path_to_error::deserialize(after).map_err(|error| no_such_kind(&error))?;
         let known = serde_json::to_value(&read).map_err(|error| no_such_kind(&error))?;
-        match Difference::within_lists(&after, &known).first() {
+        match Difference::within_lists(after, &known).first() {
             None => Ok(read),
             Some(unknown) if unknown.before.is_null() => {
                 Err(self.refuse(format!("{path}/{} is missing", unknown.path.join("/"))))
