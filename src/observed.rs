@@ -6,7 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use stompbroker_config::admin;
 
 use crate::{
-    api::{RolloutStatus, StompBroker, StompBrokerSpec},
+    api::{RolloutStatus, StompBroker, StompBrokerSpec, ZoneOutage},
     plan::{
         Objects,
         gateway::{Http, RouteKind as _, Tls, TlsAlpha},
@@ -56,6 +56,8 @@ pub struct Observed {
     pub keda: bool,
     /// Objects that have the name of a child of ours but belong to somebody else.
     pub foreign: Vec<ForeignObject>,
+    /// Outages of zones, as the status tells them.
+    pub outages: BTreeMap<String, ZoneOutage>,
     /// What the status says of the last rollout.
     pub last_rollout: Option<RolloutStatus>,
     /// The time of the pass. It decides when something is done, and never what: no object has it in it.

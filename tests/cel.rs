@@ -217,6 +217,11 @@ fn cases() -> Vec<Case> {
             &["spec.autoscaling", "embedded engine is exactly one pod", "set spec.engine.relay"],
         ),
         case(
+            "{zoneOutagePolicy: Respread}",
+            relay(", zoneOutagePolicy: Respread, zoneOutageWait: 5m"),
+            &["spec.zoneOutagePolicy", "Respread", "set spec.engine.relay", "Stay"],
+        ),
+        case(
             relay(", autoscaling: {maxReplicasPerZone: 3}, resources: {requests: {memory: 1Gi}}"),
             relay(", autoscaling: {maxReplicasPerZone: 3}, resources: {requests: {cpu: 1}}"),
             &["spec.resources.requests.cpu", "not set", "100m"],
@@ -464,6 +469,11 @@ fn malformed() -> Vec<Case> {
         case("{credentials: {rotation: {overlap: soon}}}", "{credentials: {rotation: {overlap: 5m}}}", duration),
         case("{sessionTimeout: soon}", "{sessionTimeout: 1m30s}", duration),
         case("{drain: {delay: soon}}", "{drain: {delay: 0s}}", duration),
+        case(
+            relay(", zoneOutagePolicy: Respread, zoneOutageWait: soon"),
+            relay(", zoneOutagePolicy: Respread, zoneOutageWait: 0s"),
+            duration,
+        ),
         case("{rollout: {sessionWait: soon}}", "{rollout: {sessionWait: 0s}}", duration),
         case("{rollout: {silenceWait: soon}}", "{rollout: {silenceWait: 0s}}", duration),
         case(

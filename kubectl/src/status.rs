@@ -99,8 +99,9 @@ fn branches(facts: &Facts, status: &StompBrokerStatus, now: Timestamp) -> Vec<Br
     if status.zones.is_empty() {
         branches.extend(pods(facts, "", now));
     } else {
-        branches
-            .extend(status.zones.iter().map(|zone| Branch { text: line(zone), leaves: pods(facts, &zone.name, now) }));
+        branches.extend(
+            status.zones.iter().map(|zone| Branch { text: line(zone, now), leaves: pods(facts, &zone.name, now) }),
+        );
     }
     branches.extend(status.planned_changes.iter().map(|change| Branch::leaf(format!("would  {change}"))));
     branches.extend(status.drained_zone.iter().map(|zone| {
@@ -143,13 +144,19 @@ fn certificate(certificate: &CertificateStatus, now: Timestamp) -> Branch {
     Branch::leaf(format!("certificate  {secret_name}  {end}{issuer}{message}"))
 }
 
-fn line(zone: &ZoneStatus) -> String {
-    let ZoneStatus { name, desired, ready, updated, sessions, revision, .. } = zone;
+fn line(zone: &ZoneStatus, now: Timestamp) -> String {
+    let ZoneStatus { name, desired, ready, updated, sessions, revision, standing_in, outage, .. } = zone;
     let tone = if ready >= desired { Tone::Good } else { Tone::Bad };
     let pods = Painted(tone, format!("{ready}/{desired} ready"));
     let behind = if updated < desired { format!("  {updated} updated") } else { String::new() };
     let revision = revision.as_deref().map(|revision| format!("  revision {revision}")).unwrap_or_default();
-    format!("zone {name}  {pods}{behind}  {sessions} sessions{revision}")
+    let guests = if *standing_in > 0 { format!("  {standing_in} for lost zones") } else { String::new() };
+    let lost = outage.as_ref().map(|outage| match &outage.back_since {
+        None => format!("  {}", Painted(Tone::Bad, format!("lost for {}", ago(&outage.since, now)))),
+        Some(back) => format!("  back for {}", ago(back, now)),
+    });
+    let lost = lost.unwrap_or_default();
+    format!("zone {name}  {pods}{behind}{guests}{lost}  {sessions} sessions{revision}")
 }
 
 fn pods(facts: &Facts, zone: &str, now: Timestamp) -> Vec<Branch> {
@@ -226,7 +233,8 @@ mod tests {
                 "engine": "relay", "replicas": 2, "readyReplicas": 1, "sessions": 128,
                 "zones": [
                     {"name": "a", "desired": 1, "ready": 1, "updated": 1, "sessions": 128, "revision": "r2"},
-                    {"name": "b", "desired": 1, "ready": 0, "updated": 0, "sessions": 0, "revision": "r1"},
+                    {"name": "b", "desired": 1, "ready": 0, "updated": 0, "sessions": 0, "revision": "r1",
+                     "outage": {"since": "2026-03-01T11:57:00Z"}},
                 ],
                 "conditions": [
                     {"type": "Ready", "status": "False", "reason": "PodsFailing", "message": "m", "lastTransitionTime": NOW},
@@ -267,7 +275,7 @@ trading  not ready (PodsFailing)  relay  1/2 pods  128 sessions
 ├─ Degraded=True  PodsFailing  for 3m: zone b does not come up
 ├─ zone a  1/1 ready  128 sessions  revision r2
 │  └─ t-a-1  Ready  on n1
-├─ zone b  0/1 ready  0 updated  0 sessions  revision r1
+├─ zone b  0/1 ready  0 updated  lost for 3m  0 sessions  revision r1
 │  └─ t-b-1  ImagePullBackOff
 │     └─ ImagePullBackOff: no x:1
 ├─ override  Service trading  /spec/type

@@ -9,7 +9,10 @@ use k8s_openapi::{
 };
 use kube::ResourceExt as _;
 use serde::Serialize;
-use stompbroker_operator::{api::RolloutPhase, status::ConditionType};
+use stompbroker_operator::{
+    api::{RolloutPhase, ZoneStatus},
+    status::ConditionType,
+};
 
 use crate::{
     cli::Question,
@@ -47,6 +50,7 @@ pub(crate) fn findings(facts: &Facts, about: Option<Question>) -> Vec<Finding> {
         restarted(facts, &mut found);
     }
     if asked(Question::Scaled) {
+        found.extend(facts.status().zones.iter().filter_map(standing_in));
         facts.autoscalers.iter().for_each(|autoscaler| scaled(autoscaler, &mut found));
     }
     if asked(Question::Blocked) {
@@ -175,6 +179,20 @@ fn phase(phase: RolloutPhase) -> &'static str {
     }
 }
 
+/// That a zone has pods for others.
+fn standing_in(zone: &ZoneStatus) -> Option<Finding> {
+    (zone.standing_in > 0).then(|| Finding {
+        about: "scaled",
+        subject: format!("zone {}", zone.name),
+        reason: "Respread".to_owned(),
+        message: format!(
+            "{} of its {} pods stand in for those of lost zones, until these have had all their own for zoneOutageWait",
+            zone.standing_in, zone.desired
+        ),
+        since: None,
+    })
+}
+
 fn scaled(autoscaler: &HorizontalPodAutoscaler, found: &mut Vec<Finding>) {
     let Some(status) = &autoscaler.status else { return };
     let pods = format!("{} pods, {} wanted", status.current_replicas.unwrap_or_default(), status.desired_replicas);
@@ -282,6 +300,7 @@ mod tests {
     fn each_question_gets_its_own_answers() {
         let mut facts = facts(&json!({
             "observedGeneration": 2, "drainedZone": "b",
+            "zones": [{"name": "a", "desired": 3, "standingIn": 1}, {"name": "b", "desired": 2}],
             "conditions": [
                 {"type": "Ready", "status": "False", "reason": "RollingOut", "message": "waits",
                  "lastTransitionTime": "2026-03-01T12:00:00Z"},
@@ -303,8 +322,11 @@ mod tests {
         let pair = |subject: &str, reason: &str| (subject.to_owned(), reason.to_owned());
         assert_eq!(of(Question::Ready), [pair("Ready=False", "RollingOut")]);
         assert_eq!(of(Question::Restarted), [pair("revision r2", "ImageChanged,DrainChanged")]);
-        assert_eq!(of(Question::Scaled), [pair("trading-a AbleToScale=True", "SucceededRescale")]);
+        assert_eq!(
+            of(Question::Scaled),
+            [pair("zone a", "Respread"), pair("trading-a AbleToScale=True", "SucceededRescale")]
+        );
         assert_eq!(of(Question::Blocked), [pair("rollout", "RollingOut"), pair("evictions", "ZoneDraining")]);
-        assert_eq!(findings(&facts, None).len(), 5);
+        assert_eq!(findings(&facts, None).len(), 6);
     }
 }

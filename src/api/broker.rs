@@ -7,7 +7,8 @@ use stompbroker_config::GoDuration;
 use super::{
     Application, Authentication, Authorization, Autoscaling, AutoscalingMode, Credentials, DestinationPolicy, Drain,
     Engine, Exposure, ImagePullSecret, Limits, Listeners, Logging, MaintenanceWindow, ManagementPolicy, Monitoring,
-    Override, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, rules, scalars,
+    Override, Resources, Rollout, StompBrokerStatus, UpgradePolicy, UserDestinations, Zone, ZoneOutagePolicy, rules,
+    scalars,
 };
 
 /// What the broker is to be.
@@ -62,6 +63,7 @@ use super::{
     validation = rules::replicas_said_once(),
     validation = rules::replicas_not_fixed_when_autoscaled(),
     validation = rules::distributed_when_autoscaled(),
+    validation = rules::distributed_when_respread(),
     validation = rules::cpu_requested_when_autoscaled(),
     validation = rules::session_outlives_heartbeat(),
     validation = rules::policies_differ(),
@@ -95,6 +97,15 @@ pub struct StompBrokerSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub zones: Vec<Zone>,
+    /// What becomes of the pods of a zone that is lost: none of its pods is ready, and all are on nodes that stopped reporting,
+    /// or find no node. Respread needs several zones, and the engine relay or jetStream.
+    #[serde(default, skip_serializing_if = "ZoneOutagePolicy::is_stay")]
+    pub zone_outage_policy: ZoneOutagePolicy,
+    /// With zoneOutagePolicy Respread: how long a zone has to be lost before others get pods for it, and how long it has to have
+    /// all its own again before they go.
+    #[serde(default = "zone_outage_wait", skip_serializing_if = "is_zone_outage_wait")]
+    #[schemars(schema_with = "scalars::duration")]
+    pub zone_outage_wait: GoDuration,
     /// Where messages go: exactly one of the engines. Absent: embedded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
@@ -186,6 +197,8 @@ impl Default for StompBrokerSpec {
             resources: None,
             replicas: None,
             zones: Vec::new(),
+            zone_outage_policy: ZoneOutagePolicy::default(),
+            zone_outage_wait: zone_outage_wait(),
             engine: None,
             listeners: None,
             exposure: None,
@@ -233,6 +246,14 @@ impl StompBrokerSpec {
     pub fn wants_keda(&self) -> bool {
         self.autoscaling.as_ref().is_some_and(|autoscaling| autoscaling.mode == AutoscalingMode::Keda)
     }
+}
+
+fn zone_outage_wait() -> GoDuration {
+    GoDuration::from_secs(120)
+}
+
+fn is_zone_outage_wait(wait: &GoDuration) -> bool {
+    *wait == zone_outage_wait()
 }
 
 fn heartbeat() -> GoDuration {

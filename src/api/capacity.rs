@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stompbroker_config::{ByteSize, GoDuration};
 
@@ -21,6 +22,24 @@ pub struct Zone {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 500))]
     pub replicas: Option<i32>,
+}
+
+/// What becomes of the pods of a zone that is lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ZoneOutagePolicy {
+    /// They are missing until the zone is back.
+    #[default]
+    Stay,
+    /// The zones that live get pods for them, and give them back when the zone has all its own again.
+    Respread,
+}
+
+impl ZoneOutagePolicy {
+    /// Whether it is the one that need not be said.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub(super) fn is_stay(&self) -> bool {
+        *self == Self::Stay
+    }
 }
 
 /// A Secret with the login of a registry.

@@ -56,7 +56,7 @@ pub use autoscaling::{
     ScalingDecision,
 };
 pub use broker::{StompBroker, StompBrokerSpec};
-pub use capacity::{Drain, ImagePullSecret, Limits, Resources, Zone};
+pub use capacity::{Drain, ImagePullSecret, Limits, Resources, Zone, ZoneOutagePolicy};
 pub use destinations::{DestinationPolicy, Nack, UserDestinations};
 pub use engine::{
     EmbeddedEngine, Engine, HeartbeatPair, Multiplex, Persistence, RabbitmqClusterReference, RelayEngine,
@@ -86,7 +86,7 @@ pub use rollout::{
 pub use rotation::{CredentialRotation, REVERT_CREDENTIALS, ROTATE_CREDENTIALS, RotationPhase, RotationStatus};
 pub use status::{
     Binding, CertificateStatus, CredentialStatus, CredentialsStatus, DrainProgress, Endpoints, StompBrokerStatus,
-    ZoneStatus,
+    ZoneOutage, ZoneStatus,
 };
 pub use tls::{CertificateName, ClientCertificates, IssuerReference, ListenerTls};
 

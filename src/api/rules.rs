@@ -90,6 +90,15 @@ pub(super) fn distributed_when_autoscaled() -> Rule {
     )
 }
 
+/// The pod of a zone that is lost may still run there.
+pub(super) fn distributed_when_respread() -> Rule {
+    rule(
+        &format!("!has(self.zoneOutagePolicy) || self.zoneOutagePolicy != 'Respread' || !{EMBEDDED}"),
+        "'spec.zoneOutagePolicy is Respread, but with the embedded engine a second pod would not see the messages of the one \
+         in the lost zone, which may still run; set spec.engine.relay or spec.engine.jetStream, or set it to Stay'",
+    )
+}
+
 /// CPU utilisation is a share of the request.
 pub(super) fn cpu_requested_when_autoscaled() -> Rule {
     rule(

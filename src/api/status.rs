@@ -113,9 +113,35 @@ pub struct ZoneStatus {
     /// How far the pods are that let their sessions go; absent when none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<DrainProgress>,
+    /// Pods among those wanted that stand in for those of lost zones; with autoscaling, by how many its fewest are raised.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub standing_in: i32,
+    /// That the zone is lost, or was not long ago; absent while it is well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage: Option<ZoneOutage>,
     /// Revision that the zone's pods have or are being given; the same in all zones once a rollout is through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// The outage of a zone: no pod was ready, and all were on nodes that stopped reporting, or found no node. It ends when the
+/// zone has all its pods again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ZoneOutage {
+    /// When it began.
+    pub since: Time,
+    /// Since when other zones have pods for it; with zoneOutagePolicy Respread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub respread_since: Option<Time>,
+    /// Since when the zone has all its pods again while others still have some for it, which go after zoneOutageWait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_since: Option<Time>,
 }
 
 /// How far pods are that let their sessions go.

@@ -41,6 +41,9 @@ pub(crate) mod triggers;
 mod views;
 pub(crate) mod world;
 
+#[cfg(test)]
+pub(crate) use observe::outages;
+
 use std::{future::ready, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};

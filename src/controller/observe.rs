@@ -20,7 +20,7 @@ use super::{
     views::ChildEntry,
 };
 use crate::{
-    api::StompBroker,
+    api::{StompBroker, StompBrokerStatus, ZoneOutage},
     error::Error,
     observed::{
         AutoscalerView, BudgetView, CertificateView, DeploymentView, ExposedView, ForeignObject, GatewayApi,
@@ -96,6 +96,7 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         routes: BTreeMap::new(),
         pods: pods.into_iter().map(|(_, view)| view).collect(),
         foreign: Vec::new(),
+        outages: outages(broker.status.as_ref()),
         last_rollout: broker.status.as_ref().and_then(|status| status.last_rollout.clone()),
         now: Timestamp::now(),
     };
@@ -137,6 +138,12 @@ fn autoscalers(broker: &StompBroker, context: &Context) -> BTreeMap<String, Auto
         Some((name.to_owned(), AutoscalerView { readings: entry.readings.clone(), ..view }))
     })
     .collect()
+}
+
+/// Outages of zones as a status tells them.
+pub(crate) fn outages(status: Option<&StompBrokerStatus>) -> BTreeMap<String, ZoneOutage> {
+    let zones = status.into_iter().flat_map(|status| &status.zones);
+    zones.filter_map(|zone| Some((zone.name.clone(), zone.outage.clone()?))).collect()
 }
 
 /// The broker's own PodDisruptionBudget as last seen or written.

@@ -250,7 +250,8 @@ impl Attempt {
                 .chain(routed)
                 .chain(issued)
                 .chain(silence)
-                .chain(evicting);
+                .chain(evicting)
+                .chain(plan.respread.due_in);
             return due.min().map(|wait| wait.max(LEAST_WAIT));
         }
         let waits =

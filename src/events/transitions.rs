@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::{
-    api::{RolloutPhase, RolloutStatus, RotationPhase, RotationStatus, StompBrokerStatus},
+    api::{RolloutPhase, RolloutStatus, RotationPhase, RotationStatus, StompBrokerStatus, ZoneStatus},
     status::{ConditionType, Reason, names},
 };
 
@@ -28,6 +28,10 @@ names! {
         RotationReverted,
         /// The old value of a login is taken from the pods.
         RotationCompleted,
+        /// Pods stand in for those of lost zones; the note has how many, and for which zones.
+        Respread,
+        /// No pods stand in for others any more.
+        RespreadEnded,
         /// All pods of a zone may be evicted, and none of other zones.
         ZoneDraining,
         /// A zone that was drained has its pods again.
@@ -104,7 +108,9 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
     {
         turns.push(Transition { warning: true, reason: after.reason, note: after.message });
     }
-    let desired = |status: &StompBrokerStatus| status.zones.iter().map(|zone| zone.desired).sum::<i32>();
+    // Those that stand in for others have an event of their own.
+    let own = |zone: &ZoneStatus| zone.desired - zone.standing_in;
+    let desired = |status: &StompBrokerStatus| status.zones.iter().map(own).sum::<i32>();
     if let Some(old) = old
         && !old.zones.is_empty()
         && !new.zones.is_empty()
@@ -113,6 +119,7 @@ pub(crate) fn transitions(old: Option<&StompBrokerStatus>, new: &StompBrokerStat
         let note = format!("from {} to {} pods over all zones", desired(old), desired(new));
         turns.push(Transition::of(EventReason::Scaled, note));
     }
+    turns.extend(respread(old, new));
     turns.extend(drained(old.and_then(|old| old.drained_zone.as_deref()), new.drained_zone.as_deref()));
     turns.extend(managed(old, new));
     let logins = |status: &StompBrokerStatus| status.credentials.clone().unwrap_or_default();
@@ -140,6 +147,24 @@ fn managed(old: Option<&StompBrokerStatus>, new: &StompBrokerStatus) -> Option<T
     }
     let turned = before.is_none_or(|before| before.reason != after.reason);
     if turned { event(EventReason::LeftAlone, after.message) } else { None }
+}
+
+/// One event when pods begin to stand in for those of lost zones, and one when they no longer do.
+fn respread(old: Option<&StompBrokerStatus>, new: &StompBrokerStatus) -> Option<Transition> {
+    let pods = |status: &StompBrokerStatus| status.zones.iter().map(|zone| zone.standing_in).sum::<i32>();
+    match (old.map_or(0, pods), pods(new)) {
+        (before, 0) if before > 0 => Some(Transition::of(
+            EventReason::RespreadEnded,
+            "no pods stand in for those of other zones any more".to_owned(),
+        )),
+        (before, after) if before != after => {
+            let given_up = |zone: &&ZoneStatus| zone.outage.as_ref().is_some_and(|one| one.respread_since.is_some());
+            let lost: Vec<_> = new.zones.iter().filter(given_up).map(|zone| zone.name.as_str()).collect();
+            let note = format!("{after} pods elsewhere stand in for those of zone {}", lost.join(", "));
+            Some(Transition::of(EventReason::Respread, note))
+        }
+        _ => None,
+    }
 }
 
 /// One event when evictions are let into a zone, and one when it has its pods again.
@@ -236,7 +261,6 @@ mod tests {
     use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
     use super::*;
-    use crate::api::ZoneStatus;
 
     fn status(conditions: &[(&str, &str, &str)]) -> StompBrokerStatus {
         let conditions = conditions

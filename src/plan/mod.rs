@@ -7,6 +7,7 @@
 //! | `rollout` | both together, from what was observed |
 //! | `rotation` | what is done with a login now |
 //! | `disruption_budget` | which pods may be evicted now |
+//! | `respread` | which zones are lost, and which pods stand in for theirs |
 //! | `silence` | how long a pod that says nothing is waited for |
 //! | `overrides` | what `spec.overrides` changes of objects, and what it may not change |
 //! | `nats` | NATS servers that the operator runs |
@@ -38,6 +39,7 @@ mod objects;
 pub(crate) mod overrides;
 mod persistent_volume_claim;
 mod placement;
+pub mod respread;
 mod revision;
 mod rollout;
 pub mod rotation;
@@ -60,6 +62,7 @@ pub use disruption_budget::{Budget, DRAINED_ZONE};
 pub(crate) use logins::whole_seconds;
 pub use logins::{Address, Login, LoginSecret, LoginStep, Origin};
 pub use objects::{GeneratedSecret, Objects, RenderError};
+pub use respread::Respread;
 pub(crate) use revision::reasons_of;
 pub use revision::{FAILED, PREVIOUS, REVISION, Revision};
 pub use rollout::{RolloutStep, ZoneStep};
@@ -104,6 +107,10 @@ pub struct Plan {
     pub spring_config_map: Option<String>,
     /// [`stompbroker_config::config_hash`] of each pool's `broker.yaml`, by the pool's name.
     pub config_hashes: BTreeMap<String, String>,
+    /// The pools as large as they are to be now, in the order of the spec.
+    pub pools: Vec<Pool>,
+    /// Zones that are lost, and what is done about it.
+    pub respread: Respread,
     /// Which pods may be evicted.
     pub budget: Budget,
     /// What pods are to be annotated with before the Deployments are written.
@@ -153,6 +160,9 @@ pub enum PlanError {
 /// # Errors
 /// When a patch of the spec cannot be done, or when no configuration can be rendered, which is a fault of this program.
 pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) -> Result<Plan, PlanError> {
+    let (respread, pools) = respread::step(broker, observed);
+    let larger = (pools != broker.pools).then(|| ValidatedBroker { pools, ..broker.clone() });
+    let broker = larger.as_ref().unwrap_or(broker);
     let (login_secrets, logins) = logins::logins(broker, observed, settings);
     let open = observed.budget.as_ref().map(|budget| budget.drained_zone.as_deref());
     let crews = disruption_budget::crews(broker, observed);
@@ -221,6 +231,8 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         endpoints: service::endpoints(broker, settings),
         spring_config_map: spring::name(broker),
         config_hashes,
+        pools: broker.pools.clone(),
+        respread,
         budget,
         deletion_costs,
         rollout,

@@ -171,9 +171,12 @@ const PARTS: [(RestartReason, Take); 8] = [
 
 /// The spec without what no template is made from: what is large, and what is about the number of pods.
 fn relevant(spec: &StompBrokerSpec) -> StompBrokerSpec {
+    let defaults = StompBrokerSpec::default();
     StompBrokerSpec {
         replicas: None,
         zones: Vec::new(),
+        zone_outage_policy: defaults.zone_outage_policy,
+        zone_outage_wait: defaults.zone_outage_wait,
         autoscaling: None,
         credentials: crate::api::Credentials::default(),
         authorization: None,

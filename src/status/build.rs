@@ -144,6 +144,8 @@ fn of_pools(status: &mut StompBrokerStatus, pools: &[PoolFacts<'_>]) {
             updated: pool.updated(),
             sessions: pool.sessions(),
             draining: drains::progress(pool.pods.iter().copied()),
+            standing_in: pool.standing_in,
+            outage: pool.outage.cloned(),
             revision: pool.live.and_then(shown),
         })
         .collect();

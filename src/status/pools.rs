@@ -3,8 +3,9 @@
 use stompbroker_config::admin;
 
 use crate::{
+    api::ZoneOutage,
     observed::{DeploymentView, Observed, PodView},
-    plan::{Plan, silence::Patience},
+    plan::{Plan, respread, silence::Patience},
     validate::{Pool, PoolSize, ValidatedBroker},
 };
 
@@ -21,6 +22,10 @@ pub(super) struct PoolFacts<'a> {
     pub(super) desired: i32,
     /// Hash of the configuration wanted.
     pub(super) config_hash: &'a str,
+    /// Pods among those wanted that stand in for pods of lost zones.
+    pub(super) standing_in: i32,
+    /// That its zone is lost, or was not long ago.
+    pub(super) outage: Option<&'a ZoneOutage>,
     /// Whether it is to get another revision, but not yet.
     pub(super) held: bool,
     /// How long a rollout waits for pods that say nothing.
@@ -31,8 +36,7 @@ impl<'a> PoolFacts<'a> {
     /// The facts of all pools in the order of the spec.
     pub(super) fn all(broker: &'a ValidatedBroker, plan: &'a Plan, observed: &'a Observed) -> Vec<Self> {
         let patience = Patience::of_rollout(broker, observed.now);
-        broker
-            .pools
+        plan.pools
             .iter()
             .enumerate()
             .map(|(index, pool)| {
@@ -44,10 +48,16 @@ impl<'a> PoolFacts<'a> {
                     PoolSize::Autoscaled { min, max } => live.map_or(min, |live| live.desired.max(min).min(max)),
                     PoolSize::External { first } => live.map_or(first, |live| live.desired),
                 };
+                let own = broker.pools.get(index).map_or(pool.size, |own| own.size);
+                let planned = respread::fewest(pool.size) - respread::fewest(own);
+                // What is planned is not done.
+                let there = if broker.spec.is_hands_off() { desired - respread::fewest(own) } else { planned };
+                let standing_in = there.clamp(0, planned);
+                let outage = plan.respread.outages.get(zone);
                 let config_hash = plan.config_hashes.get(&pool.name).map_or("", String::as_str);
                 let pods = observed.pods.iter().filter(|pod| pod.zone == zone).collect();
                 let held = plan.rollout.decision.held.get(index).copied().unwrap_or_default();
-                Self { pool, live, pods, desired, config_hash, held, patience }
+                Self { pool, live, pods, desired, config_hash, standing_in, outage, held, patience }
             })
             .collect()
     }

@@ -11,13 +11,20 @@ pub(super) fn zones_satisfied(pools: &[PoolFacts<'_>]) -> Verdict {
     let short = || pools.iter().filter(|pool| pool.ready() < pool.desired);
     let gravest =
         short().find_map(lost).or_else(|| short().find_map(unschedulable)).or_else(|| short().next().map(unready));
-    gravest.unwrap_or_else(|| {
+    let mut verdict = gravest.unwrap_or_else(|| {
         if pools.iter().all(|pool| pool.desired == 0) {
             Verdict::new(Holds::True, Reason::ScaledToZero, "the spec asks for no pods")
         } else {
             Verdict::new(Holds::True, Reason::AsExpected, "every zone has its pods ready")
         }
-    })
+    });
+    let guests = pools.iter().map(|pool| pool.standing_in).fold(0, i32::saturating_add);
+    if guests > 0 {
+        let given_up = pools.iter().filter(|pool| pool.outage.is_some_and(|outage| outage.respread_since.is_some()));
+        let given_up: Vec<_> = given_up.filter_map(|pool| pool.pool.zone.as_deref()).collect();
+        verdict.message += &format!("; {guests} pods elsewhere stand in for those of zone {}", given_up.join(", "));
+    }
+    verdict
 }
 
 /// All that ran there is on nodes that stopped reporting.

@@ -19,6 +19,7 @@ pub use broker::{Credential, Engine, Pool, PoolSize, ValidatedBroker, Wishes};
 pub use error::SpecError;
 use kube::Resource;
 pub use overrides::{Operation, Override};
+pub(crate) use pools::split;
 pub use references::{
     APPLICATION_KEYS, CA_KEYS, JWKS_KEYS, LOGIN_KEYS, SecretUse, TLS_KEYS, USERS_KEYS, further_login_keys,
     nats_login_keys, referenced_secrets,

@@ -35,7 +35,7 @@ pub(super) fn pools(name: &str, spec: &StompBrokerSpec) -> Vec<Pool> {
 }
 
 /// `total` in `parts` even shares; the first ones get the odd ones.
-fn split(total: i32, parts: usize) -> Vec<i32> {
+pub(crate) fn split(total: i32, parts: usize) -> Vec<i32> {
     let parts = i32::try_from(parts).unwrap_or(i32::MAX).max(1);
     (0..parts).map(|part| total / parts + i32::from(part < total % parts)).collect()
 }

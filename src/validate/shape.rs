@@ -7,7 +7,7 @@ use stompbroker_config::GoDuration;
 use crate::{
     api::{
         ADMIN_PORT, AutoscalingMode, ExternalNats, JetStreamEngine, ListenerTls, NatsStorage, PEERS_PORT, Persistence,
-        StompBroker, StompBrokerSpec, Tracing,
+        StompBroker, StompBrokerSpec, Tracing, ZoneOutagePolicy,
     },
     validate::SpecError,
 };
@@ -112,6 +112,15 @@ fn size(spec: &StompBrokerSpec, refuse: &mut impl FnMut(&str, String, String)) {
         && zone_replicas
     {
         refuse("spec.replicas", replicas.to_string(), "spec.zones[].replicas is set too; keep one of them".to_owned());
+    }
+    if is_embedded(spec) && spec.zone_outage_policy == ZoneOutagePolicy::Respread {
+        refuse(
+            "spec.zoneOutagePolicy",
+            "Respread".to_owned(),
+            "with the embedded engine a second pod would not see the messages of the one in the lost zone, which may still \
+             run; set spec.engine.relay or spec.engine.jetStream, or set it to Stay"
+                .to_owned(),
+        );
     }
     let Some(autoscaling) = &spec.autoscaling else { return };
     if spec.replicas.is_some() || zone_replicas {

@@ -1,7 +1,7 @@
 //! What works but is probably not meant.
 
 use crate::{
-    api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker, StompBrokerSpec},
+    api::{AutoscalingMode, REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker, StompBrokerSpec, ZoneOutagePolicy},
     validate::{Engine, Pool, PoolSize},
 };
 
@@ -30,6 +30,21 @@ pub(super) fn warnings(broker: &StompBroker, engine: &Engine, pools: &[Pool]) ->
             "spec.replicas is {replicas}, fewer than there are zones, so there is no pod in {}",
             without_pods.join(", ")
         ));
+    }
+    if spec.zone_outage_policy == ZoneOutagePolicy::Respread {
+        let external = spec.autoscaling.as_ref().is_some_and(|wanted| wanted.mode == AutoscalingMode::External);
+        if external {
+            warnings.push(
+                "spec.zoneOutagePolicy Respread has no effect, for with spec.autoscaling.mode External the numbers of pods are \
+                 somebody else's"
+                    .to_owned(),
+            );
+        } else if spec.zones.len() < 2 {
+            warnings.push(
+                "spec.zoneOutagePolicy Respread has no effect, for there is no second zone in spec.zones that could get pods"
+                    .to_owned(),
+            );
+        }
     }
     if spec.authentication.anonymous && spec.authorization.is_none() {
         warnings.push(
@@ -108,6 +123,15 @@ mod tests {
         let warnings = warnings_of(", replicas: 1, zones: [{name: a}, {name: b}, {name: c}]");
         assert!(warnings[0].ends_with("no pod in b, c"), "{warnings:?}");
         assert_eq!(warnings_of(", replicas: 0, zones: [{name: a}]"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_respread_that_can_never_be_is_told() {
+        let respread = |more: &str| warnings_of(&format!(", zoneOutagePolicy: Respread{more}"));
+        assert!(respread(", zones: [{name: a}]")[0].contains("no second zone"));
+        let external = ", zones: [{name: a}, {name: b}], autoscaling: {mode: External, minReplicasPerZone: 1}";
+        assert!(respread(external)[0].contains("mode External"));
+        assert_eq!(respread(", zones: [{name: a}, {name: b}]"), Vec::<String>::new());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, EvictParams, ListParams},
 };
+use serde_json::json;
 
 use crate::{
     relay::{ZONES, three_zones},
@@ -150,9 +151,11 @@ async fn a_zone_can_be_drained_and_the_next_one_only_when_it_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopped_node_costs_its_zone_and_nothing_else() {
+async fn a_stopped_node_costs_its_zone_and_nothing_else_and_others_stand_in_for_it_until_it_is_back() {
     let world = World::new("e2e-node").await;
     let name = three_zones(&world).await;
+    world.change(&name, json!({"zoneOutagePolicy": "Respread", "zoneOutageWait": "10s"})).await.unwrap();
+    world.ready(&name).await;
     let lost_zone = ZONES[2];
     let node = world.pod_in_zone(&name, lost_zone).await.spec.unwrap().node_name.unwrap();
 
@@ -169,12 +172,26 @@ async fn a_stopped_node_costs_its_zone_and_nothing_else() {
         receiver.receive().await
     }
     .await;
+    running(&world, &name, [3, 3, 0]).await;
     drop(stopped);
     assert!(told.1.contains(lost_zone), "the zone must be named: {told:?}");
     assert_eq!(crossing.unwrap().body, "still here");
 
     world.condition(&name, "ZonesSatisfied", "True", ROLLOUT).await;
+    running(&world, &name, [2, 2, 2]).await;
     world.ready(&name).await;
     assert!(world.pods(&name).await.iter().all(is_ready));
     world.remove().await;
+}
+
+/// Waits until so many pods of each zone are ready and there to stay.
+async fn running(world: &World, name: &str, wanted: [usize; 3]) {
+    eventually(ROLLOUT, &format!("{wanted:?} ready pods in the zones"), || async {
+        let pods = world.pods(name).await;
+        let ready = ZONES.map(|zone| {
+            pods.iter().filter(|pod| is_ready(pod) && pod.labels()["stompbroker.dev/zone"] == zone).count()
+        });
+        if ready == wanted { Ok(()) } else { Err(ready) }
+    })
+    .await;
 }

@@ -30,3 +30,4 @@ mod rollouts;
 mod rotation;
 mod scale;
 mod secrets;
+mod zones;

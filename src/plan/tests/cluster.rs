@@ -9,6 +9,7 @@ use super::{RELAY, settings};
 use crate::{
     api::{RolloutStatus, StompBroker},
     cli::brokers,
+    controller::outages,
     observed::{DeploymentView, Observed, PodView},
     plan::{FAILED, PREVIOUS, Plan, REVISION, Settings, plan},
     status::{StatusInput, build, tests::assert_listed},
@@ -64,6 +65,7 @@ impl Cluster {
     pub(super) fn pass_until(&mut self, writes: usize) -> (Vec<String>, Plan) {
         self.observed.referenced_secrets = Observed::assuming_references(&self.broker).referenced_secrets;
         self.observed.last_rollout = self.last();
+        self.observed.outages = outages(self.broker.status.as_ref());
         let validated = validate(&self.broker, &self.observed).unwrap();
         let plan = plan(&validated, &self.observed, &self.settings).unwrap();
         self.hashes.clone_from(&plan.config_hashes);

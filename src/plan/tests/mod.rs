@@ -11,6 +11,7 @@ mod network;
 mod objects;
 mod overrides;
 mod pods;
+mod respread;
 mod restarts;
 mod rollouts;
 mod rotation;

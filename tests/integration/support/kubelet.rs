@@ -183,6 +183,19 @@ impl Kubelet<'_> {
         self.0.api::<Pod>().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }
 
+    /// Says of a pod what the node controller says when the node stops reporting: not ready, and all else as last heard of.
+    pub async fn node_lost(&self, name: &str) {
+        let status =
+            json!({"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]}});
+        self.0.api::<Pod>().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    /// Says of a Deployment that so many of its pods are ready.
+    pub async fn ready(&self, name: &str, ready: i32) {
+        let status = json!({"status": {"readyReplicas": ready, "availableReplicas": ready}});
+        self.0.api::<Deployment>().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
     /// Says of a Deployment that all its pods are there, new and ready.
     pub async fn rolled_out(&self, name: &str) {
         let deployment: Deployment = self.0.exists(name).await;
