@@ -1,10 +1,97 @@
 //! What GitOps tools do: apply what is in Git, and look again and again whether anything differs from it.
 
-use crate::support::ControlPlane;
+use std::{collections::BTreeMap, fs};
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::{ResourceExt, api::PostParams};
+use serde_json::json;
+use stompbroker_operator::{
+    api::{self, StompBroker},
+    cli,
+    validate::referenced_secrets,
+};
+
+use crate::support::{ControlPlane, Operator, World, check, eventually, install};
+
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 const CRD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/stompbrokers.yaml");
 /// By the annotation of what was applied last, and by the fields that each manager owns.
 const WAYS: [&[&str]; 2] = [&[], &["--server-side"]];
+
+fn examples() -> Vec<String> {
+    let files = fs::read_dir(EXAMPLES).unwrap().map(|entry| entry.unwrap().path());
+    let manifests = files.filter(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+    let mut files: Vec<_> = manifests.map(|file| file.to_str().unwrap().to_owned()).collect();
+    files.sort();
+    files
+}
+
+/// Creates every Secret that the StompBrokers of `file` refer to and that it does not bring itself; names the StompBrokers.
+async fn fill_up(world: &World, file: &str) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let brokers = cli::brokers(&text).unwrap();
+    for used in brokers.iter().flat_map(referenced_secrets) {
+        let api = world.api::<Secret>();
+        let there = api.get_opt(&used.secret_name).await.unwrap();
+        let values: BTreeMap<_, _> = used.keys.iter().map(|key| (*key, "value")).collect();
+        let secret = json!({"metadata": {"name": used.secret_name}, "stringData": values});
+        match there {
+            None => {
+                api.create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
+            }
+            // It is another field's as well, or the example brings it along.
+            Some(there) => {
+                let known = there.data.unwrap_or_default();
+                if used.keys.iter().any(|key| !known.contains_key(*key)) {
+                    world.merge::<Secret>(&used.secret_name, secret).await;
+                }
+            }
+        }
+    }
+    brokers.iter().map(ResourceExt::name_any).collect()
+}
+
+/// Waits until the operator has made what the StompBroker asks for.
+async fn settled(world: &World, name: &str) {
+    let api = world.api::<StompBroker>();
+    eventually(&format!("the status of {name}"), async || {
+        let broker = api.get_status(name).await.map_err(|error| error.to_string())?;
+        let conditions = broker.status.clone().unwrap_or_default().conditions;
+        let holds = |kind: &str| conditions.iter().any(|found| found.type_ == kind && found.status == "True");
+        check(holds("Accepted") && holds("ResolvedRefs"), &conditions)
+    })
+    .await;
+}
+
+async fn kubectl(world: &World, arguments: &[&str], way: &[&str], file: &str) -> (i32, String) {
+    let all = [arguments, way, &["--namespace", &world.namespace, "--filename", file]].concat();
+    world.plane.kubectl(&all).await
+}
+
+#[tokio::test]
+async fn an_applied_example_shows_no_difference_before_and_after_the_operator_has_seen_it() {
+    let files = examples();
+    assert!(files.len() > 4, "{files:?}");
+    let plane = ControlPlane::own("gitops").await;
+    install(&plane.client(), api::crd()).await;
+    for file in &files {
+        for way in WAYS {
+            let world = World::on(plane.clone()).await;
+            let (code, text) = kubectl(&world, &["apply"], way, file).await;
+            assert_eq!(code, 0, "{file} {way:?}: {text}");
+            let (code, text) = kubectl(&world, &["diff"], way, file).await;
+            assert_eq!((code, text.as_str()), (0, ""), "{file} {way:?}");
+            let names = fill_up(&world, file).await;
+            let operator = Operator::start(&world).await;
+            for name in &names {
+                settled(&world, name).await;
+            }
+            let (code, text) = kubectl(&world, &["diff"], way, file).await;
+            assert_eq!((code, text.as_str()), (0, ""), "{file} {way:?}");
+            operator.stop().await;
+        }
+    }
+}
 
 #[tokio::test]
 async fn the_definition_of_the_kind_shows_no_difference_when_it_is_applied() {
