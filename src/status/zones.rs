@@ -22,7 +22,8 @@ pub(super) fn zones_satisfied(pools: &[PoolFacts<'_>]) -> Verdict {
     if guests > 0 {
         let given_up = pools.iter().filter(|pool| pool.outage.is_some_and(|outage| outage.respread_since.is_some()));
         let given_up: Vec<_> = given_up.filter_map(|pool| pool.pool.zone.as_deref()).collect();
-        verdict.message += &format!("; {guests} pods elsewhere stand in for those of zone {}", given_up.join(", "));
+        let whose = given_up.join(", ");
+        verdict.message = format!("{}; {guests} pods elsewhere stand in for those of zone {whose}", verdict.message);
     }
     verdict
 }
