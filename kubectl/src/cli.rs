@@ -144,7 +144,7 @@ pub struct Rotate {
     /// Give pods and consumers the old passwords back, as long as the overlap is not over.
     #[arg(long)]
     pub revert: bool,
-    /// Print each step, and end when consumers have the new passwords (with --revert: the old ones only) and every pod knows.
+    /// Print each step, and end when consumers have the new passwords (with --revert: the old ones) and every pod knows.
     #[arg(long)]
     pub wait: bool,
     /// How long to wait at most, such as 90s or 10m.

@@ -165,21 +165,22 @@ fn step(login: &'static str, status: &CredentialStatus) -> Option<Step> {
     })
 }
 
-/// Whether what was asked for has happened: consumers have new passwords and pods know that, or there is one value again.
+/// Whether what was asked for has happened: consumers have other passwords than `before`, or none were given out that had to be
+/// taken back, and pods know that. What was withdrawn counts until the overlap is over, for which nobody has to wait.
 fn is_over(before: &[Step], now: &[Step], revert: bool) -> bool {
-    let settled = |step: &Step| match step.at {
-        RotationPhase::Idle => true,
-        RotationPhase::Draining | RotationPhase::Retired => !revert,
+    let old = |step: &Step| before.iter().find(|one| one.login == step.login).and_then(|one| one.switched_at.clone());
+    let is_over = |step: &Step| match step.at {
+        RotationPhase::Idle => revert || step.switched_at != old(step),
+        RotationPhase::Draining | RotationPhase::Retired => step.switched_at != old(step),
         RotationPhase::Staged | RotationPhase::Distributed | RotationPhase::Active => false,
     };
-    let old = |step: &Step| before.iter().find(|one| one.login == step.login).and_then(|one| one.switched_at.clone());
-    !now.is_empty() && now.iter().all(|step| settled(step) && (revert || step.switched_at != old(step)))
+    !now.is_empty() && now.iter().all(is_over)
 }
 
 /// A step in words, without colours.
 fn words(step: &Step) -> String {
     let acknowledged = step.acknowledged.as_ref().map(|pods| format!(", {pods} pods"));
-    let until = step.retires_at.as_ref().map(|at| format!(", the old password counts until {}", at.0));
+    let until = step.retires_at.as_ref().map(|at| format!(", the previous password counts until {}", at.0));
     let message = step.message.as_ref().map(|message| format!(", {message}"));
     let rest: String = [acknowledged, until, message].into_iter().flatten().collect();
     format!("{} ({}): {}{rest}", step.login, step.secret_name, step.phase)
@@ -242,9 +243,20 @@ mod tests {
 
     #[test]
     fn what_was_taken_back_is_over_when_there_is_one_value() {
-        let before = both("Draining", AFTER);
-        assert!(!is_over(&before, &both("Staged", BEFORE), true));
-        assert!(is_over(&before, &both("Idle", BEFORE), true));
+        let before = both("Staged", BEFORE);
+        for (phase, over) in [("Staged", false), ("Retired", false), ("Idle", true)] {
+            assert_eq!(is_over(&before, &both(phase, BEFORE), true), over, "{phase}");
+        }
+    }
+
+    #[test]
+    fn what_consumers_had_already_is_taken_back_when_they_have_the_old_passwords_again() {
+        let before = both("Draining", BEFORE);
+        for (phase, switched_at, over) in
+            [("Draining", BEFORE, false), ("Active", AFTER, false), ("Draining", AFTER, true), ("Idle", AFTER, true)]
+        {
+            assert_eq!(is_over(&before, &both(phase, switched_at), true), over, "{phase} since {switched_at}");
+        }
     }
 
     #[test]
@@ -276,7 +288,7 @@ mod tests {
         let step = &steps(&broker(&json!({}), &status, &status))[1];
         assert_eq!(
             words(step),
-            "client (trading-client): Draining, 2/3 pods, the old password counts until 2026-03-01T12:05:00Z, pod b has not \
+            "client (trading-client): Draining, 2/3 pods, the previous password counts until 2026-03-01T12:05:00Z, pod b has not \
              taken it up yet"
         );
     }
