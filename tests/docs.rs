@@ -6,20 +6,13 @@
 mod documents;
 mod fixtures;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use documents::{blocks, commands, documents, stale, tested};
-use fixtures::{assume_references, schema};
+use fixtures::{assume_references, path, schema};
 use kube::core::cel::Validator;
 use serde_json::Value;
 use stompbroker_operator::{cli, validate::validate};
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
 
 #[test]
 fn every_manifest_in_the_documents_is_accepted_by_schema_and_operator() {
@@ -46,17 +39,15 @@ fn every_manifest_in_the_documents_is_accepted_by_schema_and_operator() {
 
 #[test]
 fn every_make_target_in_the_documents_exists() {
-    let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
+    let makefile = fs::read_to_string(path("Makefile")).unwrap();
     let mut seen = 0;
-    for (file, text) in documents() {
-        for line in blocks(&text, "console").into_iter().flat_map(str::lines) {
-            let Some(target) = line.strip_prefix("$ make ").and_then(|rest| rest.split_whitespace().next()) else {
-                continue;
-            };
-            let rule = format!("\n{target}:");
-            assert!(makefile.contains(&rule), "{}: there is no target {target}", file.display());
-            seen += 1;
-        }
+    for command in commands() {
+        let Some(target) = command.line.strip_prefix("make ").and_then(|rest| rest.split_whitespace().next()) else {
+            continue;
+        };
+        let rule = format!("\n{target}:");
+        assert!(makefile.contains(&rule), "{}: there is no target {target}", command.file.display());
+        seen += 1;
     }
     assert!(seen >= 4, "only {seen} targets were found, so they are not looked for as they are written");
 }

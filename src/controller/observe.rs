@@ -191,7 +191,7 @@ async fn secrets(broker: &StompBroker, client: &Client, namespace: &str) -> Resu
     let mut followed: BTreeMap<String, Secret> = BTreeMap::new();
     let uses = referenced_secrets(broker);
     let certificates: BTreeSet<_> =
-        uses.iter().filter(|used| used.keys == TLS_KEYS).map(|used| used.secret_name.clone()).collect();
+        uses.iter().filter(|used| used.is_certificate()).map(|used| used.secret_name.clone()).collect();
     let named: BTreeSet<String> = uses.into_iter().map(|secret| secret.secret_name).collect();
     for name in named {
         let secret = secret(&api, &name).await?;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{CertificateStatus, StompBroker},
     observed::{CertificateView, Observed},
-    validate::{TLS_KEYS, referenced_secrets},
+    validate::{SecretUse, referenced_secrets},
 };
 
 /// Certificates that are good for years are told of so long before their end.
@@ -22,7 +22,7 @@ const SHARE: i64 = 6;
 
 /// The certificates that the spec refers to, by Secret.
 pub(super) fn report(broker: &StompBroker, observed: &Observed) -> Vec<CertificateStatus> {
-    let uses = referenced_secrets(broker).into_iter().filter(|used| used.keys == TLS_KEYS);
+    let uses = referenced_secrets(broker).into_iter().filter(SecretUse::is_certificate);
     let uses: BTreeMap<_, _> = uses.map(|used| (used.secret_name, used.issuer)).collect();
     let told = uses.into_iter().map(|(secret_name, issuer)| {
         let validity = observed.validities.get(&secret_name);

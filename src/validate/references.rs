@@ -52,6 +52,13 @@ pub struct SecretUse {
     pub issuer: Option<String>,
 }
 
+impl SecretUse {
+    /// Whether it has a certificate with its key.
+    pub fn is_certificate(&self) -> bool {
+        self.keys == TLS_KEYS
+    }
+}
+
 /// The Secrets that a spec names, in the order of its fields; the same Secret may come twice.
 pub fn referenced_secrets(broker: &StompBroker) -> Vec<SecretUse> {
     let spec = &broker.spec;

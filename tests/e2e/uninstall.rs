@@ -1,7 +1,5 @@
 //! The operator uninstalled: brokers go on, nothing of the chart stays but the CRD.
 
-use std::{env, process::Command};
-
 use k8s_openapi::{
     api::{
         apps::v1::Deployment,
@@ -14,7 +12,7 @@ use kube::{Api, Resource, ResourceExt, api::ListParams};
 
 use crate::{
     stomp::Client,
-    world::{OPERATOR_NAMESPACE, SOON, World, address, eventually, example, hack, hack_output},
+    world::{SOON, World, address, eventually, example, hack, helm},
 };
 
 /// What the chart labels all of its objects with, and no child of a broker has.
@@ -36,13 +34,7 @@ async fn an_uninstalled_operator_leaves_the_crd_and_brokers_that_serve() {
     world.apply(&manifest).await.unwrap();
     world.ready(name).await;
 
-    let helm = hack_output("cluster/cluster", &["bin", "helm"]);
-    let uninstalled = Command::new(helm.trim())
-        .args(["uninstall", "stompbroker", "--namespace", OPERATOR_NAMESPACE, "--wait"])
-        .env("KUBECONFIG", env::var("STOMPBROKER_E2E_KUBECONFIG").unwrap())
-        .output()
-        .unwrap();
-    assert!(uninstalled.status.success(), "{}", String::from_utf8_lossy(&uninstalled.stderr));
+    helm(&["uninstall", "stompbroker", "--wait"]);
 
     let client = &world.client;
     eventually(SOON, "the chart's objects to go", || async {

@@ -4,26 +4,13 @@
 //! not come up with the rights that the older chart gives; what is tested is what Helm makes of the two charts, and that
 //! brokers notice nothing.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::world::{OPERATOR_NAMESPACE, SOON, World, eventually, example, hack, hack_output, uids};
+use crate::world::{SOON, World, eventually, example, hack, helm, uids};
 
 const PREVIOUS: &str = "tests/fixtures/chart/stompbroker-operator-0.1.0.tgz";
-
-fn helm(arguments: &[&str]) -> String {
-    let program = hack_output("cluster/cluster", &["bin", "helm"]);
-    let output = Command::new(program.trim())
-        .args(arguments)
-        .args(["--namespace", OPERATOR_NAMESPACE])
-        .env("KUBECONFIG", env::var("STOMPBROKER_E2E_KUBECONFIG").unwrap())
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// The values of the release that the previous chart has, too: which images to take.
 fn images() -> Value {

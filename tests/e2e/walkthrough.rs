@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     documents::{Tested, commands, shown_files, tested},
-    world::{ROLLOUT, World, example, hack, hack_output},
+    world::{ROLLOUT, World, as_from_a_shell, example, hack, hack_output},
 };
 
 const NAMESPACE: &str = "e2e-documents";
@@ -80,11 +80,7 @@ impl Shell {
         } else {
             command.env("KUBECONFIG", self.kubeconfig());
         }
-        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("CARGO_")) {
-            if name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
-                command.env_remove(name);
-            }
-        }
+        as_from_a_shell(command.as_std_mut());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
         command
     }

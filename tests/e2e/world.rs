@@ -251,17 +251,34 @@ pub fn hack(script: &str, arguments: &[&str]) {
     hack_output(script, arguments);
 }
 
-/// Runs a script of `hack/` and returns what it printed; panics with its output when it fails.
-pub fn hack_output(script: &str, arguments: &[&str]) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hack").join(script);
-    let mut command = Command::new(&path);
-    command.args(arguments);
-    // What cargo tells this test of its package would make a cargo that the script runs build everything anew.
+/// Leaves out what cargo tells this test of its package, which would make a cargo that `command` runs build everything anew.
+pub fn as_from_a_shell(command: &mut Command) {
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_")) {
         if name != "CARGO_HOME" && name != "CARGO_TARGET_DIR" {
             command.env_remove(name);
         }
     }
+}
+
+/// Runs Helm on the operator's release and returns what it printed; panics with its complaints when it fails.
+pub fn helm(arguments: &[&str]) -> String {
+    let program = hack_output("cluster/cluster", &["bin", "helm"]);
+    let output = Command::new(program.trim())
+        .args(arguments)
+        .args(["--namespace", OPERATOR_NAMESPACE])
+        .env("KUBECONFIG", env::var("STOMPBROKER_E2E_KUBECONFIG").unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs a script of `hack/` and returns what it printed; panics with its output when it fails.
+pub fn hack_output(script: &str, arguments: &[&str]) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hack").join(script);
+    let mut command = Command::new(&path);
+    as_from_a_shell(command.args(arguments));
     let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let printed = String::from_utf8_lossy(&output.stdout);
     let complaints = String::from_utf8_lossy(&output.stderr);
