@@ -109,8 +109,7 @@ pub(super) async fn exclusive(pod: &Pod) -> Said<String> {
     for number in 0..10 {
         put(&mut sender, &queue, "", &number.to_string()).await?;
     }
-    sentinel.send(&mut sender).await?;
-    let given = sentinel.until(&mut other, Vec::new()).await?;
+    let given = sentinel.rest(&mut other, &mut sender, Vec::new()).await?;
     Ok(heeded(given.is_empty()))
 }
 
@@ -146,8 +145,7 @@ pub(super) async fn temporary(pod: &Pod) -> Said<String> {
     let request = message(&mut service).await?;
     let reply_to = request.header("reply-to").unwrap_or_default().to_owned();
     put(&mut service, &reply_to, "", "answer").await?;
-    sentinel.send(&mut service).await?;
-    let replies = sentinel.until(&mut client, Vec::new()).await?;
+    let replies = sentinel.rest(&mut client, &mut service, Vec::new()).await?;
     Ok(if bodies(&replies) == ["answer"] { "yes" } else { "no" }.to_owned())
 }
 

@@ -98,8 +98,14 @@ pub(super) async fn until(client: &mut StompClient, mut before: Vec<Frame>, last
     Ok(before)
 }
 
-/// A topic whose message comes after all that has reached a client already.
+/// A topic whose messages tell that what was sent before has come.
+///
+/// No engine promises an order between destinations, and Artemis has none: it gives out each from a task of its own. So one
+/// such message says little, and a row of them, each sent when the one before has come, that everything else has had its turn.
 pub(super) struct Sentinel(String);
+
+/// How many come in a row with nothing between them.
+const QUIET: usize = 20;
 
 impl Sentinel {
     pub(super) fn new() -> Self {
@@ -110,13 +116,22 @@ impl Sentinel {
         done(client, &format!("SUBSCRIBE\nid:sentinel\ndestination:{}\n\n", self.0)).await.map(drop)
     }
 
-    pub(super) async fn send(&self, client: &mut StompClient) -> Said<()> {
-        put(client, &self.0, "", "sentinel").await
-    }
-
-    /// What has come before it.
-    pub(super) async fn until(&self, client: &mut StompClient, before: Vec<Frame>) -> Said<Vec<Frame>> {
-        until(client, before, "sentinel").await
+    /// All that a client gets which watches this, when no more comes.
+    pub(super) async fn rest(
+        &self,
+        client: &mut StompClient,
+        sender: &mut StompClient,
+        before: Vec<Frame>,
+    ) -> Said<Vec<Frame>> {
+        let (mut got, mut quiet) = (before, 0);
+        while quiet < QUIET {
+            let body = name("sentinel");
+            put(sender, &self.0, "", &body).await?;
+            let more = until(client, Vec::new(), &body).await?;
+            quiet = if more.is_empty() { quiet + 1 } else { 0 };
+            got.extend(more);
+        }
+        Ok(got)
     }
 }
 

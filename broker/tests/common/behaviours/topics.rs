@@ -39,8 +39,7 @@ async fn is_matched(pod: &Pod, destination: &str, wildcard: &str, path: &str) ->
     sentinel.watch(&mut client).await?;
     let before = consume(&mut client, &format!("{destination}.{wildcard}"), "").await?;
     put(&mut sender, &format!("{destination}.{path}"), "", "x").await?;
-    sentinel.send(&mut sender).await?;
-    Ok(!sentinel.until(&mut client, before).await?.is_empty())
+    Ok(!sentinel.rest(&mut client, &mut sender, before).await?.is_empty())
 }
 
 pub(super) async fn wildcards(pod: &Pod) -> Said<String> {
@@ -133,19 +132,21 @@ pub(super) async fn durable_selector(pod: &Pod) -> Said<String> {
 }
 
 pub(super) async fn shared(pod: &Pod) -> Said<String> {
-    let (topic, sentinel) = (format!("/topic/{}", name("shared")), Sentinel::new());
+    let topic = format!("/topic/{}", name("shared"));
     let queue = format!("x-queue-name:{}\n", name("workers"));
-    let (mut one, mut other, mut sender) = (pod.client().await, pod.client().await, pod.client().await);
-    for client in [&mut one, &mut other] {
-        sentinel.watch(client).await?;
-        consume(client, &topic, &queue).await?;
+    let mut workers = [(pod.client().await, Sentinel::new()), (pod.client().await, Sentinel::new())];
+    let mut sender = pod.client().await;
+    for (worker, sentinel) in &mut workers {
+        sentinel.watch(worker).await?;
+        consume(worker, &topic, &queue).await?;
     }
     for body in ["1", "2"] {
         put(&mut sender, &topic, "", body).await?;
     }
-    sentinel.send(&mut sender).await?;
-    let mut given = sentinel.until(&mut one, Vec::new()).await?;
-    given.extend(sentinel.until(&mut other, Vec::new()).await?);
+    let mut given = Vec::new();
+    for (worker, sentinel) in &mut workers {
+        given.extend(sentinel.rest(worker, &mut sender, Vec::new()).await?);
+    }
     let mut given = bodies(&given);
     given.sort_unstable();
     Ok(match given[..] {
