@@ -10,9 +10,13 @@
 //! ```
 //!
 //! The Deployment of a lost zone stays as it is, so that the zone returns by itself. For one that is given up, the others get
-//! its pods in even shares on top of their own. Invariants: sizes follow from the spec and from which zones are given up, and
-//! from nothing else, so a zone that comes or goes for less than the wait changes none; no zone is asked for fewer pods than
-//! the spec asks for; without a zone that could take them, nobody is asked for more.
+//! its pods in even shares on top of their own. A zone that the spec gives no pods (there are fewer pods than zones) can help,
+//! but says nothing of itself as long as it has none: given up, it stays so while anybody needs help, unless nobody else is
+//! left. Then such zones are tried in turn, each for the wait.
+//!
+//! Invariants: sizes follow from the spec and from which zones are given up, and from nothing else, so a zone that comes or goes
+//! for less than the wait changes none; no zone is asked for fewer pods than the spec asks for; without a zone that could take
+//! them, nobody is asked for more; as long as one zone lives that could take them, all pods get there in the end.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -62,28 +66,17 @@ pub struct Respread {
 
 /// Decides for zones in the order of the spec; `wait` is absent where nobody stands in for anybody.
 pub fn decide(zones: &[ZoneLife], wait: Option<Duration>, now: Timestamp) -> Shares {
-    let mut outages: Vec<_> = zones.iter().map(|zone| outage(zone, zone.whole, wait, now)).collect();
-    let has_own = |zone: &ZoneLife| most(zone.own) > 0;
+    let mut outages = current(zones, |zone| outage(zone, zone.whole, wait, now), wait, now);
     if takers(zones, &outages).is_empty() {
         // Nobody stands in for who is back, so there is nobody to keep for a while.
-        for (_, outage) in zones.iter().zip(&mut outages).filter(|(zone, _)| has_own(zone)) {
-            outage.take_if(|outage| outage.back_since.is_some());
-        }
+        let lasting =
+            |zone: &ZoneLife| outage(zone, zone.whole, wait, now).filter(|outage| outage.back_since.is_none());
+        outages = current(zones, lasting, wait, now);
     }
-    // A zone that is to have no pods of its own, and could not take those of others, says nothing of itself any more: it is not
-    // tried again as long as there are others.
-    let needed = zones.iter().zip(&outages).any(|(zone, outage)| has_own(zone) && outage.is_some());
-    for (zone, outage_of) in zones.iter().zip(&mut outages).filter(|(zone, _)| !has_own(zone)) {
-        let mute = is_given_up(zone.before.as_ref()) || is_given_up(outage_of.as_ref());
-        *outage_of = outage(zone, !needed || zone.whole && !mute, wait, now);
+    if takers(zones, &outages).is_empty() {
+        try_again(zones, &mut outages, wait, now);
     }
     let mut takers = takers(zones, &outages);
-    if takers.is_empty() {
-        // Better one that could not than none.
-        let others = zones.iter().zip(&mut outages).filter(|(zone, _)| !has_own(zone) && zone.takes);
-        others.filter_map(|(_, outage)| outage.as_mut()).for_each(|outage| outage.respread_since = None);
-        takers = self::takers(zones, &outages);
-    }
     if takers.is_empty() {
         outages.iter_mut().flatten().for_each(|outage| outage.respread_since = None);
     }
@@ -100,6 +93,41 @@ pub fn decide(zones: &[ZoneLife], wait: Option<Duration>, now: Timestamp) -> Sha
     let due = outages.iter().flatten().filter_map(|outage| left(outage, wait?, now));
     let due_in = due.filter(|left| !left.is_zero()).min();
     Shares { outages, sizes, due_in }
+}
+
+/// The outages of all zones, when those of zones with pods of their own are what `of_owner` says.
+fn current(
+    zones: &[ZoneLife],
+    of_owner: impl Fn(&ZoneLife) -> Option<ZoneOutage>,
+    wait: Option<Duration>,
+    now: Timestamp,
+) -> Vec<Option<ZoneOutage>> {
+    let needed = zones.iter().any(|zone| has_own(zone) && of_owner(zone).is_some());
+    let of_helper = |zone: &ZoneLife| {
+        // Given up, it has no pods to be judged by.
+        let whole = !needed || zone.whole && !is_given_up(zone.before.as_ref());
+        outage(zone, whole, wait, now)
+    };
+    zones.iter().map(|zone| if has_own(zone) { of_owner(zone) } else { of_helper(zone) }).collect()
+}
+
+/// With nobody left, the zone without pods of its own that was given up before all others is tried once more, as if nothing was
+/// known of it, so that each of them has its turn.
+fn try_again(zones: &[ZoneLife], outages: &mut [Option<ZoneOutage>], wait: Option<Duration>, now: Timestamp) {
+    let since = |outage: &Option<ZoneOutage>| Some(outage.as_ref()?.respread_since.as_ref()?.0);
+    let helpers = || zones.iter().enumerate().filter(|(_, zone)| !has_own(zone) && zone.takes);
+    let Some(first) = helpers().filter_map(|(index, _)| since(&outages[index])).min() else { return };
+    for (index, zone) in helpers() {
+        if since(&outages[index]) != Some(first) {
+            continue;
+        }
+        outages[index] = if is_given_up(zone.before.as_ref()) {
+            outage(&ZoneLife { before: None, ..zone.clone() }, false, wait, now)
+        } else {
+            // It has them now, and there is nobody else to move them to.
+            outages[index].take().map(|outage| ZoneOutage { respread_since: None, ..outage })
+        };
+    }
 }
 
 /// The zones that may get pods for those that are given up.
@@ -143,6 +171,11 @@ fn left(outage: &ZoneOutage, wait: Duration, now: Timestamp) -> Option<Duration>
 
 fn elapsed(since: &Time, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since.0)).unwrap_or_default()
+}
+
+/// Whether the spec gives it pods of its own.
+fn has_own(zone: &ZoneLife) -> bool {
+    most(zone.own) > 0
 }
 
 fn is_given_up(outage: Option<&ZoneOutage>) -> bool {

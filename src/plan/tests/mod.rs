@@ -9,6 +9,7 @@ mod exposure;
 mod nats;
 mod network;
 mod objects;
+mod outages;
 mod overrides;
 mod pods;
 mod respread;

@@ -1,18 +1,14 @@
 //! Zones that are lost, come back, and come and go.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::{
-    cluster::Cluster,
-    worlds::{Dice, each_of},
-    *,
-};
+use super::{cluster::Cluster, *};
 use crate::{
     api::{ZoneOutage, ZoneStatus},
     observed::PodView,
-    plan::respread::{Shares, ZoneLife, decide},
+    plan::respread::{ZoneLife, decide},
     validate::PoolSize,
 };
 
@@ -218,7 +214,7 @@ fn shares(own: &[(i32, bool)]) -> Vec<i32> {
             before: lost.then(|| ZoneOutage { since: Time(at(0)), respread_since: None, back_since: None }),
         })
         .collect();
-    decide(&zones, Some(WAIT), at(1_000)).sizes.into_iter().map(fixed).collect()
+    decide(&zones, Some(Duration::from_mins(1)), at(1_000)).sizes.into_iter().map(fixed).collect()
 }
 
 fn fixed(size: PoolSize) -> i32 {
@@ -236,191 +232,26 @@ fn shares_are_even_and_the_smallest_zone_gets_the_odd_one() {
     assert_eq!(shares(&[(2, true), (2, true)]), [2, 2], "nobody is left");
 }
 
-/// The wait of all simulated worlds.
-const WAIT: std::time::Duration = std::time::Duration::from_mins(1);
-/// The same in seconds.
-const WAIT_SECONDS: i64 = 60;
-/// Steps of the disturbed part of a world.
-const DISTURBED: usize = 80;
-
-/// How a zone is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Condition {
-    Whole,
-    Partial,
-    Out,
-}
-
-/// Zones fall out and come back, in part and as a whole; time goes by; the operator sees the world late, and dies before it
-/// has written the status.
-struct World {
-    dice: Dice,
-    own: Vec<i32>,
-    respreads: bool,
-    zones: Vec<Condition>,
-    seen: Vec<Condition>,
-    now: i64,
-    /// The outages in the status.
-    status: Vec<Option<ZoneOutage>>,
-    /// What each pass that wrote its status saw.
-    passes: Vec<(i64, Vec<Condition>)>,
-    /// The zones that were given up, each with the beginning of its outage.
-    given_up: BTreeSet<(usize, Timestamp)>,
-    /// The sizes that each set of zones that are given up has led to.
-    known: BTreeMap<BTreeSet<usize>, Vec<i32>>,
-}
-
-impl World {
-    fn live(seed: u64) -> Result<(), String> {
-        let mut dice = Dice::new(seed);
-        let count = 1 + dice.below(4);
-        let own: Vec<_> = (0..count).map(|_| i32::try_from(1 + dice.below(3)).unwrap()).collect();
-        let respreads = !dice.one_in(4);
-        let zones = vec![Condition::Whole; count];
-        let mut world = Self {
-            dice,
-            own,
-            respreads,
-            seen: zones.clone(),
-            zones,
-            now: 0,
-            status: vec![None; count],
-            passes: Vec::new(),
-            given_up: BTreeSet::new(),
-            known: BTreeMap::new(),
-        };
-        for _ in 0..DISTURBED {
-            world.disturb()?;
-        }
-        world.rest()
-    }
-
-    fn disturb(&mut self) -> Result<(), String> {
-        let zone = self.dice.below(self.zones.len());
-        match self.dice.below(8) {
-            0 => self.zones[zone] = Condition::Out,
-            1 => self.zones[zone] = Condition::Partial,
-            2 => self.zones[zone] = Condition::Whole,
-            3 => self.now += i64::try_from(self.dice.below(40)).unwrap(),
-            4 => self.seen.clone_from(&self.zones),
-            5 => {
-                self.seen[zone] = self.zones[zone];
-                self.pass(false)?;
-            }
-            _ => {
-                self.seen[zone] = self.zones[zone];
-                self.now += 1;
-                self.pass(true)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Decides when the status has these outages.
-    fn decide(&self, status: &[Option<ZoneOutage>], now: i64) -> Shares {
-        let life = |(index, condition): (usize, &Condition)| ZoneLife {
-            own: PoolSize::Fixed(self.own[index]),
+#[test]
+fn with_every_zone_lost_those_without_pods_of_their_own_are_tried_in_turn() {
+    let mut status = vec![None; 3];
+    let mut sizes = vec![1, 0, 0];
+    let mut tried = Vec::new();
+    for second in 0..360 {
+        let life = |index: usize| ZoneLife {
+            own: PoolSize::Fixed(i32::from(index == 0)),
             takes: true,
-            out: *condition == Condition::Out,
-            whole: *condition == Condition::Whole,
+            out: sizes[index] > 0,
+            whole: sizes[index] == 0,
             before: status[index].clone(),
         };
-        let lives: Vec<_> = self.seen.iter().enumerate().map(life).collect();
-        decide(&lives, self.respreads.then_some(WAIT), at(now))
+        let shares = decide(&[0, 1, 2].map(life), Some(Duration::from_mins(1)), at(second));
+        sizes = shares.sizes.into_iter().map(fixed).collect();
+        status = shares.outages;
+        tried.push(sizes.iter().rposition(|size| *size == 1).unwrap());
     }
-
-    /// A pass, which may end before its status is written.
-    fn pass(&mut self, to_the_end: bool) -> Result<(), String> {
-        let shares = self.decide(&self.status, self.now);
-        self.judge(&shares)?;
-        if to_the_end {
-            self.passes.push((self.now, self.seen.clone()));
-            self.judge_turns(&shares)?;
-            self.status = shares.outages;
-        }
-        Ok(())
-    }
-
-    fn judge(&mut self, shares: &Shares) -> Result<(), String> {
-        let sizes: Vec<_> = shares.sizes.iter().copied().map(fixed).collect();
-        let given_up = given_up(&shares.outages);
-        let told = format!("{sizes:?} of {:?}, given up {given_up:?}, {:?}", self.own, shares.outages);
-        if sizes.iter().zip(&self.own).any(|(size, own)| size < own) {
-            return Err(format!("a zone gets fewer pods than it is to have: {told}"));
-        }
-        if !self.respreads && (sizes != self.own || !given_up.is_empty()) {
-            return Err(format!("pods stand in though they are to stay: {told}"));
-        }
-        let serving: i32 = (0..sizes.len()).filter(|zone| !given_up.contains(zone)).map(|zone| sizes[zone]).sum();
-        if serving != self.own.iter().sum::<i32>() {
-            return Err(format!("not as many pods serve as are wanted: {told}"));
-        }
-        if (0..sizes.len()).any(|zone| given_up.contains(&zone) && sizes[zone] != self.own[zone]) {
-            return Err(format!("a zone that is lost gets more pods: {told}"));
-        }
-        if self.known.entry(given_up).or_insert_with(|| sizes.clone()) != &sizes {
-            return Err(format!("the same losses lead to other sizes: {told}"));
-        }
-        let later = |seconds| self.decide(&shares.outages, self.now + seconds);
-        let again = later(0);
-        if again != *shares {
-            return Err(format!("a second pass changes something: {told}, then {again:?}"));
-        }
-        match shares.due_in.map(|due| i64::try_from(due.as_secs()).unwrap()) {
-            Some(due) if !(1..=WAIT_SECONDS).contains(&due) => Err(format!("it comes again in {due} s: {told}")),
-            Some(due) if later(due - 1).outages != shares.outages => Err(format!("it comes again too late: {told}")),
-            None if later(2 * WAIT_SECONDS).outages != shares.outages => Err(format!("it does not come again: {told}")),
-            _ => Ok(()),
-        }
-    }
-
-    /// Zones are given up, and taken back, only after all passes within the wait have seen a reason for it.
-    fn judge_turns(&mut self, shares: &Shares) -> Result<(), String> {
-        let (before, after) = (given_up(&self.status), given_up(&shares.outages));
-        let within = || self.passes.iter().rev().take_while(|(time, _)| self.now - time < WAIT_SECONDS);
-        for zone in after.difference(&before) {
-            let since = shares.outages[*zone].as_ref().map(|outage| outage.since.0).unwrap_or_default();
-            // While there was nobody who could stand in for it, it was not.
-            let again = self.given_up.contains(&(*zone, since));
-            if !again && within().any(|(_, seen)| seen[*zone] == Condition::Whole) {
-                return Err(format!("zone {zone} is given up though it was well just now"));
-            }
-        }
-        for zone in before.difference(&after) {
-            // With nobody left who could stand in for it, there is nobody to keep for a while.
-            let ill = |zone: usize| self.status[zone].is_some() || shares.outages[zone].is_some();
-            let nobody_else = (0..self.own.len()).all(ill);
-            if !nobody_else && within().any(|(_, seen)| seen[*zone] != Condition::Whole) {
-                return Err(format!("zone {zone} is taken back though it was not well just now"));
-            }
-        }
-        let outages = after.iter().filter_map(|zone| Some((*zone, shares.outages[*zone].as_ref()?.since.0)));
-        self.given_up.extend(outages);
-        Ok(())
-    }
-
-    /// Once all zones are well, each has its own pods, after twice the wait at most.
-    fn rest(&mut self) -> Result<(), String> {
-        self.zones.fill(Condition::Whole);
-        self.seen.clone_from(&self.zones);
-        let end = self.now + 2 * WAIT_SECONDS;
-        while self.now < end {
-            self.pass(true)?;
-            let shares = self.decide(&self.status, self.now);
-            self.now += shares.due_in.map_or(WAIT_SECONDS, |due| i64::try_from(due.as_secs()).unwrap());
-        }
-        self.pass(true)?;
-        let quiet = self.status.iter().all(Option::is_none);
-        if quiet { Ok(()) } else { Err(format!("it does not come to rest: {:?}", self.status)) }
-    }
-}
-
-fn given_up(outages: &[Option<ZoneOutage>]) -> BTreeSet<usize> {
-    let is = |outage: &Option<ZoneOutage>| outage.as_ref().is_some_and(|one| one.respread_since.is_some());
-    outages.iter().enumerate().filter(|(_, outage)| is(outage)).map(|(zone, _)| zone).collect()
-}
-
-#[test]
-fn as_many_pods_serve_whatever_zones_are_given_up_and_nothing_that_passes_quickly_changes_a_size() {
-    each_of(4_000, World::live);
+    assert_eq!(status[0].as_ref().unwrap().since, Time(at(0)));
+    let turns: Vec<_> = tried.chunk_by(PartialEq::eq).map(|turn| (turn[0], turn.len() >= 60)).collect();
+    let expected = [(0, true), (1, true), (2, true), (1, true), (2, true)];
+    assert_eq!(turns[..5], expected, "and never for less than the wait");
 }
