@@ -35,10 +35,10 @@ const ALERTS: [Alert; 5] = [
     },
     Alert {
         name: "StompBrokerOperatorAbsent",
-        expression: "absent(stompbroker_operator_leader == 1)",
+        expression: "max by (namespace, job) (stompbroker_operator_leader) == 0 or absent(stompbroker_operator_leader)",
         lasting: "5m",
         severity: "warning",
-        summary: "No operator works",
+        summary: "No replica of the operator works",
         description: "Brokers go on serving, but changes, new credentials of generated Secrets and lost pools are not looked after.",
     },
     Alert {
