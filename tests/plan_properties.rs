@@ -4,19 +4,25 @@
 
 mod fixtures;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fixtures::{assume_references, broker};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
 use stompbroker_config::Config;
 use stompbroker_operator::{
-    api::StompBroker,
+    api::{StompBroker, ZoneOutage},
+    observed::Observed,
     plan::{self, Plan, Settings},
-    validate::{ValidatedBroker, validate},
+    validate::{PoolSize, ValidatedBroker, validate},
 };
 
 fn planned(broker: &StompBroker) -> (ValidatedBroker, Plan) {
+    planned_in(broker, &assume_references(broker))
+}
+
+fn planned_in(broker: &StompBroker, observed: &Observed) -> (ValidatedBroker, Plan) {
     let settings = Settings {
         image: "image".to_owned(),
         nats_image: "registry.example/nats:2".to_owned(),
@@ -24,10 +30,15 @@ fn planned(broker: &StompBroker) -> (ValidatedBroker, Plan) {
         cluster_domain: "cluster.local".to_owned(),
         custom_metrics: true,
     };
-    let observed = assume_references(broker);
-    let validated = validate(broker, &observed).unwrap();
-    let plan = plan::plan(&validated, &observed, &settings).unwrap();
+    let validated = validate(broker, observed).unwrap();
+    let plan = plan::plan(&validated, observed, &settings).unwrap();
     (validated, plan)
+}
+
+fn most(size: PoolSize) -> i32 {
+    match size {
+        PoolSize::Fixed(most) | PoolSize::Autoscaled { max: most, .. } | PoolSize::External { first: most } => most,
+    }
 }
 
 /// A spec that is accepted, in YAML, and the number of pods it asks for when that is fixed.
@@ -100,6 +111,34 @@ proptest! {
             }
             // To begin with: all zones alike.
             None => prop_assert!(replicas.iter().all(|size| size.is_some() && *size == replicas[0]), "{:?}", replicas),
+        }
+    }
+
+    #[test]
+    fn with_respread_as_many_pods_are_asked_for_in_zones_that_live_and_none_loses_any((text, pods) in spec(), lost in any::<u8>()) {
+        let respread = broker("trading", &text.replacen('{', "{zoneOutagePolicy: Respread, ", 1));
+        prop_assume!(respread.spec.zones.len() > 1);
+        let zones = respread.spec.zones.iter().enumerate();
+        let lost: BTreeMap<_, _> = zones
+            .filter(|(index, _)| lost & (1 << index) != 0)
+            .map(|(_, zone)| (zone.name.clone(), ZoneOutage { since: Time(Timestamp::UNIX_EPOCH), respread_since: None, back_since: None }))
+            .collect();
+        let all_lost = lost.len() == respread.spec.zones.len();
+        let observed = Observed { outages: lost.clone(), now: Timestamp::from_second(10_000).unwrap(), ..assume_references(&respread) };
+        let (validated, plan) = planned_in(&respread, &observed);
+        let sizes = |plan: &Plan| -> Vec<i32> { plan.pools.iter().map(|pool| most(pool.size)).collect() };
+        let own: Vec<i32> = validated.pools.iter().map(|pool| most(pool.size)).collect();
+        let now = sizes(&plan);
+        prop_assert!(now.iter().zip(&own).all(|(now, own)| now >= own), "{:?} of {:?}", now, own);
+        let given_up = |zone: &str| plan.respread.outages.get(zone).is_some_and(|outage| outage.respread_since.is_some());
+        let living: i32 = validated.pools.iter().zip(&now).filter(|(pool, _)| !given_up(pool.zone.as_deref().unwrap())).map(|(_, size)| size).sum();
+        let wanted: i32 = own.iter().sum();
+        prop_assert_eq!(living, wanted);
+        if let Some(pods) = pods {
+            prop_assert_eq!(wanted, pods);
+        }
+        if lost.is_empty() || all_lost && own.iter().all(|own| *own > 0) {
+            prop_assert_eq!(now, own);
         }
     }
 
