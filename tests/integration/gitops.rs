@@ -2,8 +2,16 @@
 
 use std::{collections::BTreeMap, fs};
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{ResourceExt, api::PostParams};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+use kube::{
+    ResourceExt,
+    api::{ListParams, PostParams},
+};
 use serde_json::json;
 use stompbroker_operator::{
     api::{self, StompBroker},
@@ -11,7 +19,7 @@ use stompbroker_operator::{
     validate::referenced_secrets,
 };
 
-use crate::support::{ControlPlane, Operator, World, check, eventually, install};
+use crate::support::{ControlPlane, Kind, Operator, World, check, eventually, install};
 
 const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 const CRD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/stompbrokers.yaml");
@@ -104,4 +112,46 @@ async fn the_definition_of_the_kind_shows_no_difference_when_it_is_applied() {
         let (code, text) = plane.kubectl(&all("diff")).await;
         assert_eq!((code, text.as_str()), (0, ""), "{way:?}");
     }
+}
+
+/// Labels and annotations, keys and values in one text, of all objects of a kind.
+async fn marks<K: Kind>(world: &World) -> Vec<String> {
+    let objects = world.api::<K>().list(&ListParams::default()).await.unwrap().items;
+    let text = |object: K| format!("{:?} {:?}", object.labels(), object.annotations());
+    objects.into_iter().filter(|object| !object.owner_references().is_empty()).map(text).collect()
+}
+
+#[tokio::test]
+async fn what_gitops_tools_write_on_a_broker_is_on_none_of_its_children() {
+    let world = World::new().await;
+    let tracked: StompBroker = serde_json::from_value(json!({
+        "apiVersion": "stompbroker.dev/v1alpha1", "kind": "StompBroker",
+        "metadata": {
+            "name": "trading",
+            "labels": {"app.kubernetes.io/instance": "of-git", "argocd.argoproj.io/instance": "of-git",
+                       "kustomize.toolkit.fluxcd.io/name": "of-git", "helm.toolkit.fluxcd.io/name": "of-git"},
+            "annotations": {"argocd.argoproj.io/tracking-id": "of-git:stompbroker.dev/StompBroker:markets/trading",
+                            "kubectl.kubernetes.io/last-applied-configuration": "of-git"},
+        },
+        "spec": {},
+    }))
+    .unwrap();
+    world.api().create(&PostParams::default(), &tracked).await.unwrap();
+    let operator = Operator::start(&world).await;
+    settled(&world, "trading").await;
+    let template = world.exists::<Deployment>("trading").await.spec.unwrap().template.metadata.unwrap();
+    let children = [
+        marks::<Deployment>(&world).await,
+        marks::<Service>(&world).await,
+        marks::<ConfigMap>(&world).await,
+        marks::<Secret>(&world).await,
+        marks::<ServiceAccount>(&world).await,
+        marks::<NetworkPolicy>(&world).await,
+        marks::<PodDisruptionBudget>(&world).await,
+        vec![format!("{template:?}")],
+    ];
+    for marks in children {
+        assert!(!marks.is_empty() && marks.iter().all(|text| !text.contains("of-git")), "{marks:?}");
+    }
+    operator.stop().await;
 }
