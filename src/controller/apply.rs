@@ -58,6 +58,8 @@ pub(crate) struct Outcome {
     pub(crate) evicting: bool,
     /// The steps of rotations that were done, by the login's Secret.
     pub(crate) steps: BTreeMap<String, Step>,
+    /// The Secrets that were made, as far as the next pass need not read them again.
+    pub(crate) made: BTreeMap<String, GeneratedSight>,
 }
 
 /// Writes the objects of `plan`, which was made of `observed`, as far as they differ from what is there.
@@ -91,13 +93,14 @@ pub(crate) async fn apply(
     } = &plan.objects;
     let mut pass = Pass::new(broker, context);
     pass.all(service_accounts).await?;
-    for login in logins {
-        let name = login.metadata.name.as_deref().unwrap_or_default();
-        logins::apply(&mut pass, login, secrets.get(name), observed).await?;
-    }
+    // The key of the logins' digests is in one of them.
     for secret in generated {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         secrets::apply(&mut pass, secret, secrets.get(name)).await?;
+    }
+    for login in logins {
+        let name = login.metadata.name.as_deref().unwrap_or_default();
+        logins::apply(&mut pass, login, secrets.get(name), observed).await?;
     }
     for secret in nats_secrets {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
@@ -155,6 +158,8 @@ pub(crate) struct Pass<'a> {
     autoscaled: bool,
     /// Whether the API server has said in this pass that the StompBroker is not on its way out.
     alive: bool,
+    /// The key of the logins' digests, when it was made in this pass.
+    pub(crate) digest_key: Option<[u8; 32]>,
     pub(crate) outcome: Outcome,
 }
 
@@ -167,6 +172,7 @@ impl<'a> Pass<'a> {
             uid: broker.uid().unwrap_or_default(),
             autoscaled: broker.spec.autoscaling.is_some(),
             alive: false,
+            digest_key: None,
             outcome: Outcome::default(),
         }
     }
@@ -242,7 +248,7 @@ impl<'a> Pass<'a> {
         }
         let seen = observed.deployments.get(&name).map(|seen| seen.version.to_string());
         let written = self.guarded(object, seen, live.as_ref()).await;
-        if !self.unless_outdated(written)? || !replaces {
+        if self.unless_outdated(written)?.is_none() || !replaces {
             return Ok(());
         }
         let names: Vec<_> = zone.reasons.iter().map(|reason| reason.as_str()).collect();
@@ -253,15 +259,15 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Whether a write that names the version that was seen was made. An object that has another one by now is left for the
-    /// next pass.
-    pub(crate) fn unless_outdated(&mut self, written: Result<(), Error>) -> Result<bool, Error> {
+    /// What a write that names the version that was seen has made. An object that has another one by now is left for the next
+    /// pass.
+    pub(crate) fn unless_outdated<T>(&mut self, written: Result<T, Error>) -> Result<Option<T>, Error> {
         match written {
             Err(Error::Apply { source: kube::Error::Api(status), .. }) if status.is_conflict() => {
                 self.outcome.outdated = true;
-                Ok(false)
+                Ok(None)
             }
-            written => written.map(|()| true),
+            written => written.map(Some),
         }
     }
 
@@ -286,16 +292,16 @@ impl<'a> Pass<'a> {
         }
         let mut body = object.clone();
         body.meta_mut().resource_version = seen;
-        self.write(body, desired, live).await
+        self.write(body, desired, live).await.map(drop)
     }
 
-    /// Writes `object`, whose desired form has this number.
+    /// Writes `object`, whose desired form has this number; gives it as the API server has it.
     pub(crate) async fn write<K: Child>(
         &mut self,
         object: K,
         desired: u64,
         live: Option<&ChildEntry>,
-    ) -> Result<(), Error> {
+    ) -> Result<K, Error> {
         let name = object.name_any();
         let kind = K::KIND;
         if live.is_none() {
@@ -311,7 +317,7 @@ impl<'a> Pass<'a> {
             info!(kind = kind.name(), name, "applied");
         }
         self.wrote(kind, name, desired, entry);
-        Ok(())
+        Ok(written)
     }
 
     /// Remembers a write.

@@ -65,7 +65,7 @@ async fn open(
         return Ok(());
     }
     let written = pass.guarded(wanted, version, live).await;
-    if pass.unless_outdated(written)? {
+    if pass.unless_outdated(written)?.is_some() {
         info!(name, zone, "all pods of a zone may be evicted");
     }
     Ok(())

@@ -178,7 +178,7 @@ pub(super) async fn apply(
     let mut body = secret(login, values.after(login.step, fresh), remembered);
     body.metadata.resource_version = live.resource_version();
     let written = pass.write(body, desired, Some(entry)).await;
-    if pass.unless_outdated(written)? && login.step != Step::Keep {
+    if pass.unless_outdated(written)?.is_some() && login.step != Step::Keep {
         let reason = login.step.as_str();
         info!(name, step = reason, "a login is rotated");
         pass.context.metrics.rotation_steps.get_or_create(&ReasonLabel { reason }).inc();
@@ -194,7 +194,13 @@ async fn create(pass: &mut Pass<'_>, login: &LoginSecret, desired: u64) -> Resul
     let mut body = secret(login, values, remembered);
     body.metadata.resource_version = Some(NO_VERSION.to_owned());
     let written = pass.write(body, desired, None).await;
-    pass.unless_outdated(written).map(|_| ())
+    if let (Some(made), Some(key), Origin::Generated { .. }) =
+        (pass.unless_outdated(written)?, &pass.digest_key, &login.origin)
+    {
+        let sight = GeneratedSight { login: Some(view(&made, None, Some(key))), ..GeneratedSight::of(&made) };
+        pass.outcome.made.insert(made.name_any(), sight);
+    }
+    Ok(())
 }
 
 /// What annotations of the Secret keep.

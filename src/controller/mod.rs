@@ -55,8 +55,8 @@ use kube::{
         reflector::Store,
     },
 };
-use tokio::{sync::mpsc, time::interval};
-use tokio_stream::wrappers::{IntervalStream, ReceiverStream};
+use tokio::time::interval;
+use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -66,7 +66,7 @@ use memory::Memory;
 use nats_pods::NatsReports;
 use reports::Reports;
 use streams::GuardedBroker;
-use triggers::{BrokerRef, Triggers};
+use triggers::{BrokerRef, Triggers, Wishes};
 use world::World;
 
 /// How often the work loop shows that it is alive.
@@ -90,7 +90,7 @@ pub(crate) async fn work(
     context: Arc<Context>,
     store: Store<GuardedBroker>,
     triggers: Arc<Triggers>,
-    wishes: mpsc::Receiver<BrokerRef>,
+    wishes: Wishes,
     health: Arc<Health>,
     stop: CancellationToken,
 ) {
@@ -100,7 +100,7 @@ pub(crate) async fn work(
     let config = Config::default().concurrency(context.settings.concurrency);
     Controller::for_stream(stream::pending(), store)
         .with_config(config)
-        .reconcile_on(stream::iter(first).chain(alive(ReceiverStream::new(wishes), health, context.memory.clone())))
+        .reconcile_on(stream::iter(first).chain(alive(wishes, health, context.memory.clone())))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile::reconcile, reconcile::error_policy, context)
         .for_each(|result| {
@@ -118,12 +118,12 @@ pub(crate) async fn work(
 }
 
 /// `wishes`, with a beat whenever the work loop looks for the next one while time goes by.
-fn alive(wishes: ReceiverStream<BrokerRef>, health: Arc<Health>, memory: Arc<Memory>) -> impl Stream<Item = BrokerRef> {
+fn alive(wishes: Wishes, health: Arc<Health>, memory: Arc<Memory>) -> impl Stream<Item = BrokerRef> {
     health.beat();
     let beats = IntervalStream::new(interval(BEAT)).filter_map(move |_| {
         health.beat();
         memory.tidy();
         ready(None)
     });
-    stream::select(wishes, beats)
+    stream::select(wishes.into_stream(), beats)
 }

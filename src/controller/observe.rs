@@ -249,18 +249,27 @@ fn certificate(secret: &Secret) -> Option<&[u8]> {
 fn view(secret: &Result<Option<Secret>, String>) -> SecretView {
     match secret {
         Ok(None) => SecretView::Missing,
-        Ok(Some(secret)) => {
-            let data = secret.data.iter().flatten();
-            SecretView::Present(data.filter(|(_, value)| !value.0.is_empty()).map(|(key, _)| key.clone()).collect())
-        }
+        Ok(Some(secret)) => present(secret),
         Err(why) => SecretView::Unreadable(why.clone()),
     }
 }
 
+fn present(secret: &Secret) -> SecretView {
+    let data = secret.data.iter().flatten();
+    SecretView::Present(data.filter(|(_, value)| !value.0.is_empty()).map(|(key, _)| key.clone()).collect())
+}
+
 impl GeneratedSight {
     fn new(secret: &Result<Option<Secret>, String>) -> Self {
-        let entry = secret.as_ref().ok().and_then(Option::as_ref).map(|secret| ChildEntry::from_meta(&secret.metadata));
-        Self { view: view(secret), entry, login: None, nats: None }
+        match secret {
+            Ok(Some(secret)) => Self::of(secret),
+            _ => Self { view: view(secret), entry: None, login: None, nats: None },
+        }
+    }
+
+    /// A Secret of which neither login nor NATS is to be seen.
+    pub(crate) fn of(secret: &Secret) -> Self {
+        Self { view: present(secret), entry: Some(ChildEntry::from_meta(&secret.metadata)), login: None, nats: None }
     }
 }
 

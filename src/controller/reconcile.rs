@@ -10,7 +10,7 @@ use tracing::{debug, instrument};
 use super::{
     Context, apis, apply,
     kinds::ChildKind,
-    memory::{BrokerMemory, GeneratedSight},
+    memory::{BrokerMemory, GeneratedSight, SecretSight},
     observe, preview, prune, status as write,
     streams::GuardedBroker,
 };
@@ -148,6 +148,15 @@ impl Attempt {
             return Ok(());
         }
         let outcome = apply::apply(broker, plan, observed, &gathered.secrets, &sites, context).await?;
+        if outcome.made.keys().eq(gathered.secrets.keys()) {
+            let sight = SecretSight {
+                referenced: observed.referenced_secrets.clone(),
+                validities: observed.validities.clone(),
+                generated: outcome.made.clone(),
+            };
+            let uid = broker.uid().unwrap_or_default();
+            context.memory.of(&uid, |memory| memory.remember_secrets(broker.metadata.generation, &sight));
+        }
         self.created = outcome.created;
         self.outdated = outcome.outdated;
         self.evicting = outcome.evicting;

@@ -6,8 +6,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::ResourceExt as _;
 
-use super::{apply::Pass, kinds::Child as _, memory::GeneratedSight};
+use super::{
+    apply::{Pass, fingerprint},
+    kinds::{Child as _, ChildKind},
+    logins,
+    memory::GeneratedSight,
+};
 use crate::{error::Error, observed::SecretView, plan::GeneratedSecret, random};
 
 /// Creates `secret`, or keeps current what is no secret of it.
@@ -38,5 +44,10 @@ async fn create(pass: &mut Pass<'_>, secret: &GeneratedSecret, fixed: &Secret) -
     }
     let created = pass.create(&Secret { data: Some(data), ..fixed.clone() }).await?;
     // Applied at once as well, so that the next life of the operator finds nothing to write.
-    pass.one(fixed, Some(&created.entry())).await
+    let made = pass.write(fixed.clone(), fingerprint(fixed)?, Some(&created.entry())).await?;
+    pass.digest_key = logins::digest_key(&made);
+    let name = made.name_any();
+    pass.outcome.wanted.insert((ChildKind::Secret, name.clone()));
+    pass.outcome.made.insert(name, GeneratedSight::of(&made));
+    Ok(())
 }

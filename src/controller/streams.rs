@@ -150,7 +150,7 @@ impl Watches {
         while let Some((scope, event)) = events.next().await {
             if let Some(step) = step(event, &entry) {
                 let touched = self.world.step(kind, scope.as_deref(), step);
-                self.triggers.reconcile(touched).await;
+                self.triggers.news(touched).await;
             }
         }
     }
@@ -164,7 +164,7 @@ impl Watches {
         while let Some((scope, event)) = events.next().await {
             if let Some(step) = step(event, &entry) {
                 let touched = self.world.step_pods(scope.as_deref(), step);
-                self.triggers.reconcile(touched).await;
+                self.triggers.news(touched).await;
             }
         }
     }
