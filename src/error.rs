@@ -42,9 +42,10 @@ pub enum Error {
         #[source]
         source: kube::Error,
     },
-    /// The StompBroker is on its way out, which its watch has not told yet; children made now would only hold it up.
-    #[error("the StompBroker is being deleted")]
-    Deleting,
+    /// The StompBroker is on its way out, or no longer one of those that this operator looks after. Children made now would hold its
+    /// deletion up, or come between it and its new operator.
+    #[error("the StompBroker is being deleted, or its labels are no longer those that this operator looks after")]
+    Gone,
     /// The child of an earlier StompBroker of the same name is still there.
     #[error(
         "{kind} {name} of a deleted StompBroker of the same name is still there; its garbage collection is awaited"
@@ -109,7 +110,7 @@ impl Error {
             Self::Plan(_) => "Plan",
             Self::Serialize { .. } => "Serialize",
             Self::Apply { .. } => "Apply",
-            Self::Deleting => "Deleting",
+            Self::Gone => "Gone",
             Self::Leftover { .. } => "Leftover",
             Self::SecretKeyLost { .. } => "SecretKeyLost",
             Self::SecretUnreadable { .. } => "SecretUnreadable",

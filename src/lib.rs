@@ -22,6 +22,7 @@ pub mod error;
 mod events;
 pub mod health;
 pub mod http;
+mod label_selector;
 mod leader;
 pub mod metrics;
 pub mod observed;

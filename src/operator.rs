@@ -14,6 +14,7 @@ use crate::{
         self, Context,
         apis::Apis,
         asked::Asked,
+        managed::Managed,
         memory::Memory,
         nats_pods::{NatsPoller, NatsReports},
         pods::Poller,
@@ -97,6 +98,7 @@ async fn with_probes(
     let watches = Watches {
         client: clients.api.clone(),
         scope: settings.scope.clone(),
+        selector: settings.selector.clone(),
         health: health.clone(),
         metrics: metrics.clone(),
         world: Arc::new(World::default()),
@@ -104,6 +106,7 @@ async fn with_probes(
         memory: Arc::new(Memory::default()),
     };
     let (store, writer) = reflector::store();
+    let managed = Managed::new(store.clone());
     let mut tasks: JoinSet<&'static str> = JoinSet::new();
     let brokers = watches.brokers(writer);
     tasks.spawn(async move {
@@ -117,24 +120,7 @@ async fn with_probes(
         });
     }
     let stop = CancellationToken::new();
-    let (reports, asked) = (Arc::new(Reports::default()), Arc::new(Asked::default()));
-    let poller = Poller {
-        client: clients.api.clone(),
-        world: watches.world.clone(),
-        reports: reports.clone(),
-        triggers: watches.triggers.clone(),
-        metrics: metrics.clone(),
-        asked: asked.clone(),
-    };
-    tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
-    let nats_reports = Arc::new(NatsReports::default());
-    let poller = NatsPoller {
-        world: watches.world.clone(),
-        reports: nats_reports.clone(),
-        triggers: watches.triggers.clone(),
-        metrics: metrics.clone(),
-    };
-    tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
+    let said = ask_pods(&mut tasks, &clients.api, &settings, &watches, &managed, &stop);
     if let Some(custom_metrics) = settings.custom_metrics.clone() {
         let address = custom_metrics.address;
         let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
@@ -142,9 +128,10 @@ async fn with_probes(
             client: clients.api.clone(),
             settings: custom_metrics,
             good_for: settings.poll_interval * REPORTS_GOOD_FOR,
+            managed: managed.clone(),
             world: watches.world.clone(),
-            reports: reports.clone(),
-            asked,
+            reports: said.reports.clone(),
+            asked: said.asked,
             metrics: metrics.clone(),
         };
         tasks.spawn(until_stopped(stop.clone(), custom_metrics.run(listener, stop.clone())));
@@ -167,9 +154,10 @@ async fn with_probes(
         client: clients.api.clone(),
         settings,
         metrics: metrics.clone(),
+        managed,
         world: watches.world.clone(),
-        reports,
-        nats_reports,
+        reports: said.reports,
+        nats_reports: said.nats_reports,
         memory: watches.memory.clone(),
         apis: Apis::default(),
         events,
@@ -187,6 +175,44 @@ async fn with_probes(
     let _ = timeout(FAREWELL, publisher).await;
     tasks.shutdown().await;
     result
+}
+
+/// What pods say of themselves, and of which of them somebody wants to know it.
+struct Said {
+    reports: Arc<Reports>,
+    nats_reports: Arc<NatsReports>,
+    asked: Arc<Asked>,
+}
+
+/// Asks pods again and again, by tasks of their own.
+fn ask_pods(
+    tasks: &mut JoinSet<&'static str>,
+    client: &Client,
+    settings: &Settings,
+    watches: &Watches,
+    managed: &Managed,
+    stop: &CancellationToken,
+) -> Said {
+    let said = Said { reports: Arc::default(), nats_reports: Arc::default(), asked: Arc::default() };
+    let poller = Poller {
+        client: client.clone(),
+        managed: managed.clone(),
+        world: watches.world.clone(),
+        reports: said.reports.clone(),
+        triggers: watches.triggers.clone(),
+        metrics: watches.metrics.clone(),
+        asked: said.asked.clone(),
+    };
+    tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
+    let poller = NatsPoller {
+        managed: managed.clone(),
+        world: watches.world.clone(),
+        reports: said.nats_reports.clone(),
+        triggers: watches.triggers.clone(),
+        metrics: watches.metrics.clone(),
+    };
+    tasks.spawn(until_stopped(stop.clone(), poller.run(settings.poll_interval, stop.clone())));
+    said
 }
 
 /// A task that may end when it is told to, which is no failure: then it waits for the others. Its name.

@@ -1,15 +1,20 @@
 //! Settings of the running operator: arguments and environment, checked once.
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use clap::{ArgAction, Args, ValueEnum};
+use kube::core::{Expression, Selector};
 use rand::{Rng, distr::Alphanumeric};
+use sha2::{Digest as _, Sha256};
 use stompbroker_config::GoDuration;
 
-use crate::plan;
+use crate::{label_selector, plan};
 
 /// NATS image that is tried by the tests of this version.
 pub const NATS_IMAGE: &str = "docker.io/library/nats:2.15.2";
+
+/// Name of the Lease of an operator that looks after all StompBrokers.
+const LEASE_NAME: &str = "stompbroker-operator";
 
 /// Arguments of `stompbroker-operator run`. Every one can be given by its environment variable.
 #[derive(Clone, Debug, Args)]
@@ -17,6 +22,9 @@ pub struct RunArgs {
     /// Namespaces whose StompBrokers are looked after, separated by commas; empty for all.
     #[arg(long, env = "STOMPBROKER_WATCH_NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,
+    /// Labels of the StompBrokers that are looked after, as in `kubectl -l`; empty for all. Each is to match one operator only.
+    #[arg(long, env = "STOMPBROKER_WATCH_LABEL_SELECTOR", default_value = "")]
+    watch_label_selector: String,
     /// Namespace that the operator runs in: that of its lease, and the one that may reach the pods' admin ports.
     #[arg(long, env = "STOMPBROKER_NAMESPACE")]
     namespace: String,
@@ -32,9 +40,9 @@ pub struct RunArgs {
     /// Whether replicas of the operator elect the one that works; false only when there is never a second one.
     #[arg(long, env = "STOMPBROKER_LEADER_ELECTION", action = ArgAction::Set, default_value_t = true)]
     leader_election: bool,
-    /// Name of the Lease by which they elect.
-    #[arg(long, env = "STOMPBROKER_LEASE_NAME", default_value = "stompbroker-operator")]
-    lease_name: String,
+    /// Name of the Lease by which they elect. Absent: stompbroker-operator, with a number of the label selector where there is one.
+    #[arg(long, env = "STOMPBROKER_LEASE_NAME")]
+    lease_name: Option<String>,
     /// How long the lease holds without being renewed.
     #[arg(long, env = "STOMPBROKER_LEASE_DURATION", default_value = "15s")]
     lease_duration: GoDuration,
@@ -88,15 +96,15 @@ pub enum LogFormat {
 pub struct SettingsError {
     argument: &'static str,
     value: String,
-    remedy: &'static str,
+    remedy: Cow<'static, str>,
 }
 
-/// Whose StompBrokers are looked after.
+/// In which namespaces StompBrokers are looked after.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those of the whole cluster.
+    /// In those of the whole cluster.
     Cluster,
-    /// Those of these namespaces; not empty.
+    /// In these; not empty.
     Namespaces(BTreeSet<String>),
 }
 
@@ -116,8 +124,10 @@ pub struct LeaderElection {
 /// Settings of the running operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Whose StompBrokers are looked after.
+    /// In which namespaces StompBrokers are looked after.
     pub scope: Scope,
+    /// Which labels those have that are looked after.
+    pub selector: Selector,
     /// What children are made with.
     pub plan: plan::Settings,
     /// Absent: this is the only replica.
@@ -161,6 +171,7 @@ impl TryFrom<RunArgs> for Settings {
     fn try_from(args: RunArgs) -> Result<Self, SettingsError> {
         let RunArgs {
             watch_namespaces,
+            watch_label_selector,
             namespace,
             broker_image,
             nats_image,
@@ -186,6 +197,11 @@ impl TryFrom<RunArgs> for Settings {
             let argument = if *name == namespace { "namespace" } else { "watch-namespaces" };
             check(is_label(name), argument, name, "write names of namespaces such as markets")?;
         }
+        let selector = label_selector::parse(&watch_label_selector).map_err(|error| SettingsError {
+            argument: "watch-label-selector",
+            value: watch_label_selector,
+            remedy: error.to_string().into(),
+        })?;
         check(!broker_image.trim().is_empty(), "broker-image", &broker_image, "name an image, registry/name:tag")?;
         check(!nats_image.trim().is_empty(), "nats-image", &nats_image, "name an image, registry/name:tag")?;
         check(!pod_name.is_empty(), "pod-name", &pod_name, "give the pod's name by the downward API")?;
@@ -199,7 +215,7 @@ impl TryFrom<RunArgs> for Settings {
         let shutdown_grace = least("shutdown-grace", shutdown_grace, 1, "write at least 1s")?;
         let leader_election = leader_election.then(|| LeaderElection {
             namespace: namespace.clone(),
-            lease_name,
+            lease_name: lease_name.unwrap_or_else(|| self::lease_name(&selector)),
             identity: identity(&pod_name),
             duration,
         });
@@ -210,6 +226,7 @@ impl TryFrom<RunArgs> for Settings {
         });
         Ok(Self {
             scope: if namespaces.is_empty() { Scope::Cluster } else { Scope::Namespaces(namespaces) },
+            selector,
             plan: plan::Settings {
                 image: broker_image,
                 nats_image,
@@ -232,6 +249,21 @@ impl TryFrom<RunArgs> for Settings {
     }
 }
 
+/// A name of the Lease that operators with other labels in the same namespace do not share.
+fn lease_name(selector: &Selector) -> String {
+    if selector.selects_all() {
+        return LEASE_NAME.to_owned();
+    }
+    let requirements: BTreeSet<String> = selector.clone().into_iter().map(|one: Expression| one.to_string()).collect();
+    let mut hash = Sha256::new();
+    for requirement in requirements {
+        hash.update(requirement);
+        hash.update(",");
+    }
+    let [a, b, c, d, ..]: [u8; 32] = hash.finalize().into();
+    format!("{LEASE_NAME}-{:08x}", u32::from_be_bytes([a, b, c, d]))
+}
+
 /// A name in the lease that a restarted pod of the same name does not share.
 fn identity(pod_name: &str) -> String {
     let suffix: String = rand::rng().sample_iter(Alphanumeric).take(8).map(char::from).collect();
@@ -239,7 +271,7 @@ fn identity(pod_name: &str) -> String {
 }
 
 fn check(holds: bool, argument: &'static str, value: &str, remedy: &'static str) -> Result<(), SettingsError> {
-    if holds { Ok(()) } else { Err(SettingsError { argument, value: value.to_owned(), remedy }) }
+    if holds { Ok(()) } else { Err(SettingsError { argument, value: value.to_owned(), remedy: remedy.into() }) }
 }
 
 /// Whether `name` is a DNS label, as names of namespaces are.
@@ -286,6 +318,29 @@ mod tests {
         assert_eq!(error.to_string(), "--watch-namespaces is \"Markets\": write names of namespaces such as markets");
         let error = settings(&["--resync", "1s"]).unwrap_err();
         assert_eq!(error.to_string(), "--resync is \"1s\": write at least 10s");
+        let error = settings(&["--watch-label-selector", "team=a b"]).unwrap_err();
+        let expected =
+            "--watch-label-selector is \"team=a b\": \"team=a b\" is no requirement; write for example app=a,";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn a_label_selector_is_read_and_blank_selects_all() {
+        let selector = |text: &str| settings(&["--watch-label-selector", text]).unwrap().selector;
+        assert!(settings(&[]).unwrap().selector.selects_all());
+        assert!(selector(" ").selects_all());
+        assert_eq!(selector("team in (a,b), !canary").to_string(), "team in (a,b),!canary");
+    }
+
+    #[test]
+    fn operators_with_other_labels_have_another_lease_unless_it_is_named() {
+        let lease = |args: &[&str]| settings(args).unwrap().leader_election.unwrap().lease_name;
+        assert_eq!(lease(&[]), "stompbroker-operator");
+        let blue = lease(&["--watch-label-selector", "operator=blue,!canary"]);
+        assert!(blue.starts_with("stompbroker-operator-") && blue.len() <= 63, "{blue}");
+        assert_eq!(lease(&["--watch-label-selector", "!canary, operator = blue"]), blue, "the same in another order");
+        assert_ne!(lease(&["--watch-label-selector", "operator=green,!canary"]), blue);
+        assert_eq!(lease(&["--watch-label-selector", "operator=blue", "--lease-name", "mine"]), "mine");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
     Api, ResourceExt as _,
     api::{DeleteParams, EvictParams, Patch, PatchParams, PostParams, Preconditions},
+    core::SelectorExt as _,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -128,7 +129,7 @@ pub(crate) async fn apply(
     if let Some(server) = plan.nats.as_ref().and_then(|nats| nats.evicted.as_ref()) {
         pass.evict(server).await?;
     }
-    pass.deletion_costs(&plan.deletion_costs).await;
+    pass.deletion_costs(&plan.deletion_costs).await?;
     for (deployment, zone) in deployments.iter().zip(&plan.rollout.zones) {
         pass.deployment(deployment, zone, observed).await?;
     }
@@ -156,7 +157,7 @@ pub(crate) struct Pass<'a> {
     pub(crate) broker: String,
     uid: String,
     autoscaled: bool,
-    /// Whether the API server has said in this pass that the StompBroker is not on its way out.
+    /// Whether the API server has said in this pass that the StompBroker is not on its way out, and still ours.
     alive: bool,
     /// The key of the logins' digests, when it was made in this pass.
     pub(crate) digest_key: Option<[u8; 32]>,
@@ -196,6 +197,7 @@ impl<'a> Pass<'a> {
 
     /// Has a NATS server replaced, unless that would leave too few of them.
     async fn evict(&mut self, server: &Evicted) -> Result<(), Error> {
+        self.check_managed()?;
         let Evicted { pod, uid } = server;
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let preconditions = Some(Preconditions { uid: Some(uid.clone()), resource_version: None });
@@ -222,10 +224,11 @@ impl<'a> Pass<'a> {
     }
 
     /// Tells ReplicaSets which pods go first. Should it fail, others go: no reason to hold everything else up.
-    async fn deletion_costs(&self, costs: &[DeletionCost]) {
+    async fn deletion_costs(&self, costs: &[DeletionCost]) -> Result<(), Error> {
         let pods: Api<Pod> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         for DeletionCost { pod, cost } in costs {
+            self.check_managed()?;
             let patch = json!({"metadata": {"annotations": {DELETION_COST: cost.to_string()}}});
             match pods.patch_metadata(pod, &parameters, &Patch::Merge(patch)).await {
                 Ok(_) => info!(pod, sessions = cost, "told which pods go first"),
@@ -233,6 +236,7 @@ impl<'a> Pass<'a> {
                 Err(error) => warn!(pod, error = chain(&error), "failed to tell which pods go first"),
             }
         }
+        Ok(())
     }
 
     /// Writes a Deployment, and counts why its pods are replaced.
@@ -304,6 +308,7 @@ impl<'a> Pass<'a> {
     ) -> Result<K, Error> {
         let name = object.name_any();
         let kind = K::KIND;
+        self.check_managed()?;
         if live.is_none() {
             self.check_alive().await?;
         }
@@ -333,6 +338,11 @@ impl<'a> Pass<'a> {
         self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
     }
 
+    /// Whether the StompBroker still is ours to write for.
+    pub(crate) fn check_managed(&self) -> Result<(), Error> {
+        self.context.managed.require(&Key::new(self.namespace.clone(), self.broker.clone()), &self.uid)
+    }
+
     /// Asks the API server itself, once in a pass, before something is made: children may be seen to go before their broker is.
     async fn check_alive(&mut self) -> Result<(), Error> {
         if self.alive {
@@ -342,17 +352,19 @@ impl<'a> Pass<'a> {
         let failed = |source| Error::Observe { kind: "StompBroker", name: self.broker.clone(), source };
         let broker = match api.get_status(&self.broker).await {
             Ok(broker) => broker,
-            Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::Deleting),
+            Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::Gone),
             Err(source) => return Err(failed(source)),
         };
-        let is_alive = broker.metadata.deletion_timestamp.is_none() && broker.uid().as_ref() == Some(&self.uid);
-        self.alive = is_alive;
-        if is_alive { Ok(()) } else { Err(Error::Deleting) }
+        self.alive = broker.metadata.deletion_timestamp.is_none()
+            && broker.uid().as_ref() == Some(&self.uid)
+            && self.context.settings.selector.matches(broker.labels());
+        if self.alive { Ok(()) } else { Err(Error::Gone) }
     }
 
     /// Creates an object that must not be there yet.
     pub(crate) async fn create<K: Child>(&mut self, object: &K) -> Result<K, Error> {
         let (kind, name) = (K::KIND.name(), object.name_any());
+        self.check_managed()?;
         self.check_alive().await?;
         let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };

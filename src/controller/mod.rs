@@ -7,6 +7,7 @@
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
 //! | `observe`, `apis`, `apply`, `budget`, `secrets`, `logins`, `nats_secret`, `prune`, `preview`, `status` | the steps that are not pure | yes |
+//! | `managed` | which StompBrokers are looked after at all | no |
 //! | `memory` | what is remembered between passes | no |
 
 mod admin;
@@ -21,6 +22,7 @@ mod certificates;
 mod exposed;
 mod kinds;
 mod logins;
+pub(crate) mod managed;
 pub(crate) mod memory;
 pub(crate) mod nats_pods;
 mod nats_secret;
@@ -48,7 +50,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
-    Client,
+    Client, Resource as _, ResourceExt as _,
     runtime::{
         Controller,
         controller::{Config, Error as ControllerError},
@@ -62,6 +64,8 @@ use tracing::{debug, warn};
 
 use crate::{error::chain, events::Events, health::Health, metrics::Metrics, settings::Settings};
 use apis::Apis;
+use cache::Key;
+use managed::Managed;
 use memory::Memory;
 use nats_pods::NatsReports;
 use reports::Reports;
@@ -77,12 +81,27 @@ pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
+    pub(crate) managed: Managed,
     pub(crate) world: Arc<World>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) nats_reports: Arc<NatsReports>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) apis: Apis,
     pub(crate) events: Events,
+}
+
+impl Context {
+    /// Forgets a StompBroker again that has left while a pass over it was under way, and was forgotten before the pass ended.
+    fn forget_if_gone(&self, broker: &GuardedBroker) {
+        let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+        let uid = broker.meta().uid.as_deref().unwrap_or_default();
+        if !self.managed.is(&key, uid) {
+            self.memory.forget(uid);
+        }
+        if !self.managed.has(&key) {
+            self.metrics.forget_broker(&key.namespace, &key.name);
+        }
+    }
 }
 
 /// Makes passes until `stop`, then finishes those that are under way. All lists have to be there by now.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     admin::{AdminClient, AskError},
     cache::Key,
+    managed::Managed,
     triggers::Triggers,
     world::World,
 };
@@ -71,6 +72,8 @@ impl NatsReports {
 
 /// Asks the servers.
 pub(crate) struct NatsPoller {
+    /// The servers of all others are none of ours to ask.
+    pub(crate) managed: Managed,
     pub(crate) world: Arc<World>,
     pub(crate) reports: Arc<NatsReports>,
     pub(crate) triggers: Arc<Triggers>,
@@ -138,7 +141,9 @@ impl NatsPoller {
             for (key, pod) in self.world.nats_pods.lock().iter() {
                 if let (Some(broker), Some(address)) = (&pod.broker, &pod.address) {
                     let broker = Key::new(key.namespace.clone(), broker.clone());
-                    servers.push(Server { uid: pod.view.uid.clone(), address: address.clone(), broker });
+                    if self.managed.has(&broker) {
+                        servers.push(Server { uid: pod.view.uid.clone(), address: address.clone(), broker });
+                    }
                 }
             }
         }

@@ -127,6 +127,7 @@ async fn renew(pass: &mut Pass<'_>, secret: &NatsSecret, name: &str, now: Timest
     let key = key.and_then(|key| std::str::from_utf8(key).ok());
     let mut data = certificates(secret, Some(key.unwrap_or_default()), now)?;
     data.insert(RENEWAL_KEY.to_owned(), ByteString(random::value().map_err(Error::Random)?.into_bytes()));
+    pass.check_managed()?;
     // No server-side apply: what is applied later without these values would take them away.
     let patch = json!({"metadata": {"resourceVersion": live.metadata.resource_version}, "data": data});
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };

@@ -21,6 +21,7 @@ use super::{
     admin::{AdminClient, AskError, Token},
     asked::Asked,
     cache::Key,
+    managed::Managed,
     reports::{News, Reports},
     triggers::Triggers,
     world::World,
@@ -40,6 +41,8 @@ const SESSIONS_EVERY: Duration = Duration::from_secs(10);
 /// Asks the pods.
 pub(crate) struct Poller {
     pub(crate) client: Client,
+    /// The pods of all others are none of ours to ask.
+    pub(crate) managed: Managed,
     pub(crate) world: Arc<World>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) triggers: Arc<Triggers>,
@@ -107,7 +110,8 @@ impl Poller {
         for (key, entry) in self.world.pods.lock().iter() {
             if let (Some(broker), Some(address)) = (&entry.broker, &entry.address) {
                 let broker = Key::new(key.namespace.clone(), broker.clone());
-                if !self.triggers.leading() && !self.asked.wants(&broker) {
+                let wanted = self.triggers.leading() || self.asked.wants(&broker);
+                if !wanted || !self.managed.has(&broker) {
                     continue;
                 }
                 uids.insert(entry.uid.clone());

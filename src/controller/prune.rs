@@ -155,7 +155,9 @@ impl Pruning<'_> {
     }
 
     async fn delete<K: Child>(&self, name: String, uid: String) -> Result<(), Error> {
-        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.broker.namespace().unwrap_or_default());
+        let broker = Key::new(self.broker.namespace().unwrap_or_default(), self.broker.name_any());
+        self.context.managed.require(&broker, self.broker.uid().as_deref().unwrap_or_default())?;
+        let api: Api<K> = Api::namespaced(self.context.client.clone(), &broker.namespace);
         let parameters = DeleteParams {
             preconditions: Some(Preconditions { uid: Some(uid), resource_version: None }),
             propagation_policy: Some(PropagationPolicy::Background),

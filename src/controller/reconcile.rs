@@ -56,6 +56,12 @@ struct Attempt {
 /// Makes one pass over `broker`.
 #[instrument(skip_all, fields(namespace = broker.namespace(), name = broker.name_any()))]
 pub(crate) async fn reconcile(broker: Arc<GuardedBroker>, context: Arc<Context>) -> Result<Action, Error> {
+    let result = pass(&broker, &context).await;
+    context.forget_if_gone(&broker);
+    result
+}
+
+async fn pass(broker: &GuardedBroker, context: &Context) -> Result<Action, Error> {
     // Children go by their owner references; writing any now would only hold the deletion up.
     if broker.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
@@ -64,25 +70,26 @@ pub(crate) async fn reconcile(broker: Arc<GuardedBroker>, context: Arc<Context>)
     let broker = match &broker.0 {
         Ok(broker) => broker,
         Err(invalid) => {
-            count(&context, "refused");
-            let written = timeout(STATUS, write::write_unreadable(invalid, &context)).await;
+            count(context, "refused");
+            let written = timeout(STATUS, write::write_unreadable(invalid, context)).await;
             written.unwrap_or(Err(Error::Timeout(STATUS)))?;
             return Ok(Action::requeue(jittered(context.settings.resync)));
         }
     };
     let mut broker = broker.clone();
-    broker.status = write::latest(&broker, &context);
+    broker.status = write::latest(&broker, context);
     let limit = context.settings.reconcile_timeout;
     let mut attempt = Attempt::default();
-    let run = Box::pin(attempt.run(&broker, &context)); // some 16 KiB
+    let run = Box::pin(attempt.run(&broker, context)); // some 16 KiB
     let result = timeout(limit, run).await.unwrap_or(Err(Error::Timeout(limit)));
-    if matches!(result, Err(Error::Deleting)) {
-        return Ok(Action::await_change());
+    if matches!(result, Err(Error::Gone)) {
+        // By then it is not there any more, unless its labels were changed back before the watch has told.
+        return Ok(Action::requeue(jittered(context.settings.resync)));
     }
-    let wait = attempt.report(&broker, result.as_ref().err(), &context).await?;
+    let wait = attempt.report(&broker, result.as_ref().err(), context).await?;
     result?;
     context.memory.of(broker.uid().as_deref().unwrap_or_default(), |BrokerMemory { backoff, .. }| backoff.reset());
-    count(&context, if attempt.errors.is_empty() { "success" } else { "refused" });
+    count(context, if attempt.errors.is_empty() { "success" } else { "refused" });
     let next = attempt.next().unwrap_or_else(|| jittered(context.settings.resync));
     Ok(Action::requeue(wait.map_or(next, |wait| wait.min(next))))
 }
@@ -100,6 +107,7 @@ pub(crate) fn error_policy(broker: Arc<GuardedBroker>, error: &Error, context: A
             memory.backoff.next()
         })
     };
+    context.forget_if_gone(&broker);
     Action::requeue(jittered(wait))
 }
 

@@ -13,7 +13,7 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, views::version};
+use super::{Context, cache::Key, views::version};
 use crate::{
     FIELD_MANAGER,
     api::{StompBroker, StompBrokerStatus},
@@ -44,11 +44,16 @@ pub(crate) async fn write(
     new: StompBrokerStatus,
     context: &Context,
 ) -> Result<Option<Duration>, Error> {
+    let uid = broker.uid().unwrap_or_default();
+    let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
+    // It has left meanwhile, and another operator may have written by now.
+    if !context.managed.is(&key, &uid) {
+        return Ok(None);
+    }
     report(broker, &new, context);
     if old == Some(&new) {
         return Ok(None);
     }
-    let uid = broker.uid().unwrap_or_default();
     if old.is_some_and(|old| same_but_sessions(old, &new)) {
         let written = context.memory.of(&uid, |memory| memory.status_written);
         let wait = written.and_then(|written| SESSIONS_EVERY.checked_sub(written.elapsed()));
@@ -56,12 +61,11 @@ pub(crate) async fn write(
             return Ok(Some(wait));
         }
     }
-    let namespace = broker.namespace().unwrap_or_default();
-    let api: Api<StompBroker> = Api::namespaced(context.client.clone(), &namespace);
+    let api: Api<StompBroker> = Api::namespaced(context.client.clone(), &key.namespace);
     // With the UID, so that the status of one broker is never written to its successor of the same name.
     let body = body(&broker.metadata, &new);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    let written = match api.patch_status(&broker.name_any(), &parameters, &Patch::Apply(&body)).await {
+    let written = match api.patch_status(&key.name, &parameters, &Patch::Apply(&body)).await {
         Ok(written) => written,
         // Deleted, or replaced by a successor, in the meantime.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => return Ok(None),

@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::{DeserializeGuard, PartialObjectMeta, Selector},
     runtime::{WatchStreamExt as _, reflector, watcher},
 };
 use serde::de::DeserializeOwned;
@@ -50,6 +50,8 @@ pub(crate) type GuardedBroker = DeserializeGuard<StompBroker>;
 pub(crate) struct Watches {
     pub(crate) client: Client,
     pub(crate) scope: Scope,
+    /// Labels of the StompBrokers that are watched, and of nothing else.
+    pub(crate) selector: Selector,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Metrics,
     pub(crate) world: Arc<World>,
@@ -100,7 +102,11 @@ impl Watches {
         mut writer: reflector::store::Writer<GuardedBroker>,
     ) -> impl Future<Output = ()> + use<> {
         let this = self.clone();
-        let mut events = this.events::<GuardedBroker>("StompBroker", watcher::Config::default().page_size(PAGE));
+        let mut config = watcher::Config::default().page_size(PAGE);
+        if !this.selector.selects_all() {
+            config = config.labels_from(&this.selector);
+        }
+        let mut events = this.events::<GuardedBroker>("StompBroker", config);
         async move {
             let reader = writer.as_reader();
             let mut brokers = super::brokers::Brokers::default();

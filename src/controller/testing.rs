@@ -1,13 +1,30 @@
 //! What tests of other modules need from here.
 
+use kube::{
+    core::DeserializeGuard,
+    runtime::{reflector, watcher::Event},
+};
 use serde_json::json;
 use stompbroker_config::admin::{ConfigStatus, LoginDigests, Sessions, Status};
 
 use super::{
     cache::{Key, Step},
+    managed::Managed,
     views::PodEntry,
     world::World,
 };
+use crate::api::{StompBroker, StompBrokerSpec};
+
+/// An operator that looks after these StompBrokers of `namespace`.
+pub(crate) fn managed(namespace: &str, brokers: &[&str]) -> Managed {
+    let (store, mut writer) = reflector::store();
+    for name in brokers {
+        let mut broker = StompBroker::new(name, StompBrokerSpec::default());
+        broker.metadata.namespace = Some(namespace.to_owned());
+        writer.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(broker))));
+    }
+    Managed::new(store)
+}
 
 /// A world with running pods of `namespace`, each with its name, its broker and its zone. The UID is `uid of` the name.
 pub(crate) fn world_with_pods(namespace: &str, pods: &[(&str, &str, &str)]) -> World {

@@ -11,13 +11,15 @@ use super::{
     GROUP, VERSION,
     question::{Metric, Which},
 };
-use crate::controller::{cache::Key, reports::Reports, world::World};
+use crate::controller::{cache::Key, managed::Managed, reports::Reports, world::World};
 
 /// Seconds over which the pods measure rates.
 const WINDOW_SECONDS: u32 = 10;
 
 /// What is known of the pods' loads.
 pub(super) struct Loads {
+    /// Of the pods of all others nothing is told.
+    pub(super) managed: Managed,
     pub(super) world: Arc<World>,
     pub(super) reports: Arc<Reports>,
     /// A report that is older than this is none.
@@ -46,7 +48,11 @@ impl Loads {
                     Which::Selected(selector) => selector.matches(&pod.labels()),
                 };
             let Some(broker) = pod.broker.as_ref().filter(|_| meant) else { continue };
-            known.brokers.insert(Key::new(namespace, broker.as_str()));
+            let broker = Key::new(namespace, broker.as_str());
+            if !self.managed.has(&broker) {
+                continue;
+            }
+            known.brokers.insert(broker);
             match self.reports.sessions(&pod.uid, now, self.good_for) {
                 Some((sessions, at)) => known.values.push(value(namespace, &key.name, metric, &sessions, at)),
                 None => known.missing += 1,
@@ -117,7 +123,7 @@ mod tests {
     use super::*;
     use crate::{
         controller::testing::{self, report},
-        custom_metrics::selector,
+        label_selector,
     };
 
     fn loads() -> Loads {
@@ -129,12 +135,17 @@ mod tests {
         reports.put("uid of a-1", Ok(report(7, 0.25)));
         reports.put("uid of a-2", Err("no answer".to_owned()));
         reports.put("uid of b-1", Ok(report(5, 1.0)));
-        Loads { world: Arc::new(world), reports: Arc::new(reports), good_for: Duration::from_secs(30) }
+        Loads {
+            managed: testing::managed("markets", &["trading"]),
+            world: Arc::new(world),
+            reports: Arc::new(reports),
+            good_for: Duration::from_secs(30),
+        }
     }
 
     fn zone(zone: &str) -> Which {
         Which::Selected(
-            selector::parse(&format!("app.kubernetes.io/instance=trading,stompbroker.dev/zone={zone}")).unwrap(),
+            label_selector::parse(&format!("app.kubernetes.io/instance=trading,stompbroker.dev/zone={zone}")).unwrap(),
         )
     }
 
@@ -145,6 +156,13 @@ mod tests {
         assert_eq!(name(&known.values[0]), "a-1");
         assert_eq!(known.values[0]["value"], "7");
         assert_eq!(known.brokers, [Key::new("markets", "trading")].into());
+    }
+
+    #[test]
+    fn of_the_pods_of_another_operators_broker_nothing_is_told() {
+        let loads = Loads { managed: testing::managed("markets", &["pricing"]), ..loads() };
+        let known = loads.of("markets", &zone("a"), Metric::Sessions, Timestamp::now());
+        assert_eq!((known.values.len(), known.missing, known.brokers.len()), (0, 0, 0));
     }
 
     #[test]
@@ -162,7 +180,7 @@ mod tests {
 
     #[test]
     fn pods_of_other_namespaces_are_not_told() {
-        let all = Which::Selected(selector::parse("").unwrap());
+        let all = Which::Selected(label_selector::parse("").unwrap());
         let known = loads().of("shop", &all, Metric::Sessions, Timestamp::now());
         assert_eq!((known.values.len(), known.missing), (0, 0));
         let known = loads().of("markets", &all, Metric::Sessions, Timestamp::now());

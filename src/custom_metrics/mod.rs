@@ -3,7 +3,6 @@
 //! | module | does | I/O |
 //! |---|---|---|
 //! | `question` | what a request asks for | none |
-//! | `selector` | labels of pods by a text | none |
 //! | `answer` | the objects of the API | none |
 //! | `front_proxy` | who asks: kube-apiserver passes requests on and says for whom | none |
 //! | `authority`, `certificate` | what the operator shows to kube-apiserver | one Secret |
@@ -26,7 +25,6 @@ mod front_proxy;
 mod question;
 mod registration;
 mod review;
-mod selector;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -39,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    controller::{asked::Asked, reports::Reports, world::World},
+    controller::{asked::Asked, managed::Managed, reports::Reports, world::World},
     metrics::Metrics,
     settings,
 };
@@ -55,6 +53,7 @@ pub(crate) struct CustomMetrics {
     pub(crate) settings: settings::CustomMetrics,
     /// A report that is older than this is none.
     pub(crate) good_for: Duration,
+    pub(crate) managed: Managed,
     pub(crate) world: Arc<World>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) asked: Arc<Asked>,
@@ -66,7 +65,12 @@ impl CustomMetrics {
     pub(crate) async fn run(self, listener: TcpListener, stop: CancellationToken) {
         let upkeep = Arc::new(upkeep::Upkeep::new(self.client.clone(), self.settings.clone(), self.metrics.clone()));
         let server = server::Server {
-            loads: answer::Loads { world: self.world, reports: self.reports, good_for: self.good_for },
+            loads: answer::Loads {
+                managed: self.managed,
+                world: self.world,
+                reports: self.reports,
+                good_for: self.good_for,
+            },
             asked: self.asked,
             reviews: review::Reviews::new(self.client),
             upkeep: upkeep.clone(),

@@ -2,8 +2,11 @@
 
 use http::{Method, Uri};
 
-use super::{GROUP, VERSION, selector};
-use crate::plan::{MESSAGES_PER_SECOND, SESSIONS};
+use super::{GROUP, VERSION};
+use crate::{
+    label_selector::{self, SelectorError},
+    plan::{MESSAGES_PER_SECOND, SESSIONS},
+};
 
 /// Longest query that is looked at.
 const QUERY: usize = 4096;
@@ -65,8 +68,8 @@ pub(super) enum QuestionError {
     #[error("there is no {0}; {GROUP}/{VERSION} has pods/{SESSIONS} and pods/{MESSAGES_PER_SECOND}")]
     Path(String),
     /// The labels cannot be read.
-    #[error(transparent)]
-    Selector(#[from] selector::SelectorError),
+    #[error("failed to read labelSelector")]
+    Selector(#[from] SelectorError),
     /// The metrics have no labels.
     #[error("metricLabelSelector is {0:?}, but the metrics have no labels; leave it out")]
     MetricSelector(String),
@@ -107,7 +110,7 @@ fn selected(query: &str) -> Result<kube::core::Selector, QuestionError> {
     let mut selector = kube::core::Selector::default();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*key {
-            "labelSelector" => selector = selector::parse(&value)?,
+            "labelSelector" => selector = label_selector::parse(&value)?,
             "metricLabelSelector" if !value.is_empty() => {
                 return Err(QuestionError::MetricSelector(value.into_owned()));
             }
@@ -130,7 +133,7 @@ mod tests {
         let question = ask(
             "/apis/custom.metrics.k8s.io/v1beta2/namespaces/markets/pods/%2A/stompbroker_sessions?labelSelector=app%3Da%2Czone%3D",
         );
-        let which = Which::Selected(selector::parse("app=a,zone=").unwrap());
+        let which = Which::Selected(label_selector::parse("app=a,zone=").unwrap());
         let expected = Question::Pods { namespace: "markets".to_owned(), which, metric: Metric::Sessions };
         assert_eq!(question, Ok(expected));
     }

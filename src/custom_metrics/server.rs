@@ -146,7 +146,7 @@ impl Server {
                     (StatusCode::BAD_REQUEST, "BadRequest")
                 }
             };
-            Refusal(status, reason, error.to_string())
+            Refusal(status, reason, chain(&error))
         })?;
         match question {
             // Which metrics there are is no secret.

@@ -131,7 +131,12 @@ impl Port {
         // As if they had been asked for before: nobody has to be waited for.
         asked.note(Key::new("markets", "trading"));
         let server = Server {
-            loads: Loads { world: Arc::new(world), reports: Arc::new(reports), good_for: PATIENCE },
+            loads: Loads {
+                managed: testing::managed("markets", &["trading"]),
+                world: Arc::new(world),
+                reports: Arc::new(reports),
+                good_for: PATIENCE,
+            },
             asked: asked.clone(),
             reviews: Reviews::new(client),
             upkeep: Arc::new(upkeep),

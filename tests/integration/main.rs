@@ -29,5 +29,6 @@ mod pods;
 mod rollouts;
 mod rotation;
 mod scale;
+mod scope;
 mod secrets;
 mod zones;

@@ -121,8 +121,13 @@ impl World {
 
     /// Creates a StompBroker.
     pub async fn broker(&self, name: &str, spec: serde_json::Value) -> StompBroker {
+        self.labelled_broker(name, json!({}), spec).await
+    }
+
+    /// Creates a StompBroker with labels.
+    pub async fn labelled_broker(&self, name: &str, labels: serde_json::Value, spec: serde_json::Value) -> StompBroker {
         let broker = json!({"apiVersion": "stompbroker.dev/v1alpha1", "kind": "StompBroker",
-                            "metadata": {"name": name}, "spec": spec});
+                            "metadata": {"name": name, "labels": labels}, "spec": spec});
         self.api().create(&PostParams::default(), &serde_json::from_value(broker).unwrap()).await.unwrap()
     }
 

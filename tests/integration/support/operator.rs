@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use kube::core::{Expression, Selector};
 use stompbroker_operator::{
     RunError,
     client::Clients,
@@ -39,6 +40,12 @@ impl Operator {
         Self::with(world, Wire::default(), |settings| settings.resync = Duration::from_millis(500)).await
     }
 
+    /// Looks after those StompBrokers of the namespace that have this label.
+    pub async fn of_label(world: &World, key: &str, value: &str) -> Self {
+        let selector = Expression::Equal(key.to_owned(), value.to_owned()).into();
+        Self::with(world, Wire::default(), |settings| settings.selector = selector).await
+    }
+
     /// Takes part in the election for the namespace of `world`.
     pub async fn candidate(world: &World, identity: &str) -> Self {
         Self::with(world, Wire::default(), |settings| {
@@ -56,6 +63,7 @@ impl Operator {
     pub async fn with(world: &World, wire: Wire, adapt: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             scope: Scope::Namespaces([world.namespace.clone()].into()),
+            selector: Selector::default(),
             plan: plan::Settings {
                 image: "registry.test/stompbroker:1".to_owned(),
                 nats_image: "registry.example/nats:2".to_owned(),
