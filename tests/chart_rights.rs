@@ -83,6 +83,17 @@ fn in_chosen_namespaces_the_chart_grants_the_same_and_nothing_over_the_cluster()
 }
 
 #[test]
+fn with_a_label_selector_nothing_outside_has_a_name_that_a_release_in_another_namespace_would_have() {
+    let objects = rendered("labelled.yaml");
+    let rights = granted(&objects, "Role", "stompbroker-operator-stompbroker-system", Some("markets"));
+    assert_eq!(rights, needed(Place::Watched));
+    let outside = objects.iter().filter(|object| object["metadata"]["namespace"] != "stompbroker-system");
+    let names: Vec<_> = outside.map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
+    assert!(names.len() >= 6, "{names:?}");
+    assert!(names.iter().all(|name| name.starts_with("stompbroker-operator-stompbroker-system")), "{names:?}");
+}
+
+#[test]
 fn leases_are_granted_where_the_operator_runs_and_nowhere_else() {
     let objects = rendered("default.yaml");
     let role = "stompbroker-operator-leader-election";
@@ -113,7 +124,7 @@ fn the_autoscaler_of_the_cluster_may_read_the_metrics_that_are_served_and_nothin
 
 #[test]
 fn every_role_is_bound_to_the_service_account_of_the_operator() {
-    for file in ["default.yaml", "two-namespaces.yaml", "custom-metrics.yaml"] {
+    for file in ["default.yaml", "two-namespaces.yaml", "custom-metrics.yaml", "labelled.yaml"] {
         let objects = rendered(file);
         let ours = |object: &&Value| !object["metadata"]["name"].as_str().unwrap().ends_with("-reader");
         let roles =

@@ -98,7 +98,7 @@ fn ready(facts: &Facts, found: &mut Vec<Finding>) {
             about: "ready",
             subject: "status".to_owned(),
             reason: "NotObserved".to_owned(),
-            message: "the operator has not looked at this StompBroker; see that it runs and watches this namespace: \
+            message: "the operator has not looked at this StompBroker; see that it runs and watches this namespace and these labels: \
                       kubectl get pods --all-namespaces -l app.kubernetes.io/name=stompbroker-operator"
                 .to_owned(),
             since: None,

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::{apps::v1::Deployment, authorization::v1::ResourceAttributes, core::v1::ConfigMap};
 use kube::{
-    Error, ResourceExt as _,
+    Api, Client, Error, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use stompbroker_operator::api::StompBroker;
 
 use crate::support::{
     Operator, World,
-    chart::{apply, may, rendered},
+    chart::{apply, as_user, may, rendered},
     check, eventually,
 };
 
 /// Installs the chart's policies with bindings for the namespace of `world` alone, since other tests share the API server.
-async fn install_policies(world: &World) {
+async fn install_policies(world: &World, file: &str) {
     let own = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}});
-    for mut object in rendered("admission.yaml") {
+    for mut object in rendered(file) {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         match object["kind"].as_str().unwrap() {
             "ValidatingAdmissionPolicy" => {}
@@ -65,7 +65,7 @@ async fn an_operator_with_the_charts_role_in_one_namespace_and_no_other_right_re
 #[tokio::test]
 async fn with_protected_children_only_the_operator_changes_what_it_has_made() {
     let world = World::new().await;
-    install_policies(&world).await;
+    install_policies(&world, "admission.yaml").await;
     let operator = Operator::start(&world).await;
     world.broker("chat", json!({})).await;
     world.exists::<Deployment>("chat").await;
@@ -96,9 +96,31 @@ async fn with_protected_children_only_the_operator_changes_what_it_has_made() {
 }
 
 #[tokio::test]
+async fn protected_children_may_be_changed_by_the_other_operators_that_are_named() {
+    let world = World::new().await;
+    install_policies(&world, "labelled.yaml").await;
+    let operator = Operator::start(&world).await;
+    world.broker("chat", json!({})).await;
+    world.exists::<Deployment>("chat").await;
+    operator.stop().await;
+    let edit_as = async |account: &str| {
+        let client = Client::try_from(as_user(&world.plane.config, account)).unwrap();
+        let deployments: Api<Deployment> = Api::namespaced(client, &world.namespace);
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"edited-by": account}}}));
+        words(deployments.patch("chat", &PatchParams::default(), &patch).await)
+    };
+    eventually("the refusal of a stranger's edit", async || {
+        let refusal = edit_as("system:serviceaccount:stompbroker-red:stompbroker-operator").await;
+        check(refusal.contains("the Deployment chat belongs to the StompBroker chat"), refusal)
+    })
+    .await;
+    assert_eq!(edit_as("system:serviceaccount:stompbroker-green:stompbroker-operator").await, "");
+}
+
+#[tokio::test]
 async fn limits_of_the_platform_team_are_refused_with_what_is_asked_for_and_what_is_allowed() {
     let world = World::new().await;
-    install_policies(&world).await;
+    install_policies(&world, "admission.yaml").await;
     let api = world.api::<StompBroker>();
     let relay = json!({"relay": {"upstreams": [{"host": "rabbitmq"}],
         "systemCredentials": {"secretName": "a"}, "clientCredentials": {"secretName": "b"}}});

@@ -5,6 +5,24 @@
 {{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}{{ end }}
 {{- end }}
 
+{{/* Name of what is outside the release's namespace: with a label selector others like it may be there for another operator. */}}
+{{- define "operator.outsideName" -}}
+{{ include "operator.fullname" . }}{{ if .Values.watchLabelSelector }}-{{ .Release.Namespace }}{{ end }}
+{{- end }}
+
+{{/* The label selector. The operator checks it as well, but a release that is refused has changed nothing yet. */}}
+{{- define "operator.labelSelector" -}}
+{{- $name := `[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?` }}
+{{- $key := printf `(%[1]s(\.%[1]s)*/)?%[2]s` `[a-z0-9]([-a-z0-9]*[a-z0-9])?` $name }}
+{{- $value := printf `\s*(%s)?\s*` $name }}
+{{- $requirement := printf `\s*(!\s*%[1]s|%[1]s(\s*(==?|!=)%[2]s|\s+(in|notin)\s*\(%[2]s(,%[2]s)*\))?)\s*` $key $value }}
+{{- $text := .Values.watchLabelSelector }}
+{{- if or (regexMatch `\(\s*\)` $text) (not (regexMatch (printf `^(%[1]s(,%[1]s)*)?$` $requirement) $text)) }}
+{{- fail (printf "watchLabelSelector is %q, which is no label selector; write for example operator=blue, operator!=blue, operator in (blue,green), operator notin (blue,green), operator or !operator, several of them with commas between" $text) }}
+{{- end }}
+{{- $text }}
+{{- end }}
+
 {{/* Name of all that is there for custom metrics. */}}
 {{- define "operator.customMetrics" -}}
 {{ include "operator.fullname" . | trunc 48 | trimSuffix "-" }}-custom-metrics

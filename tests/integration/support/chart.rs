@@ -47,6 +47,14 @@ pub fn as_the_operator(config: &Config) -> Config {
     config
 }
 
+/// Somebody else who has all rights, as far as no policy refuses what he does.
+pub fn as_user(config: &Config, user: &str) -> Config {
+    let mut config = config.clone();
+    config.auth_info.impersonate = Some(user.to_owned());
+    config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+    config
+}
+
 /// Whether the operator may do this.
 pub async fn may(client: &Client, wish: ResourceAttributes) -> bool {
     let review = json!({"spec": {"user": ACCOUNT, "groups": GROUPS, "resourceAttributes": wish}});
