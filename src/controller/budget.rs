@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use tracing::info;
 
 use super::{
-    apply::Pass,
+    apply::{Pass, fingerprint},
     cache::Key,
     kinds::ChildKind,
     views::{ChildEntry, PodEntry},
@@ -30,6 +30,11 @@ pub(super) async fn apply(
     let live =
         pass.context.world.child(ChildKind::PodDisruptionBudget, &Key::new(pass.namespace.clone(), name.clone()));
     let open = live.as_ref().and_then(|live| live.drained_zone.as_deref());
+    if !matches!(plan.budget, Budget::Held(_)) && !is_settled(pass, wanted, observed, live.as_ref()).await? {
+        pass.outcome.wanted.insert((ChildKind::PodDisruptionBudget, name));
+        pass.outcome.outdated = true;
+        return Ok(());
+    }
     match (open, &plan.budget) {
         (None, Budget::Open(zone)) => {
             pass.outcome.wanted.insert((ChildKind::PodDisruptionBudget, name));
@@ -49,17 +54,14 @@ async fn open(
     live: Option<&ChildEntry>,
 ) -> Result<(), Error> {
     let name = wanted.name_any();
-    let api: Api<PodDisruptionBudget> = Api::namespaced(pass.context.client.clone(), &pass.namespace);
-    let now = api.get_opt(&name).await;
-    let now = now.map_err(|source| Error::Observe { kind: "PodDisruptionBudget", name: name.clone(), source })?;
-    let Some(now) = now else {
+    let Some(now) = read(pass, &name).await? else {
         pass.outcome.outdated = true;
         return Ok(());
     };
     let version = now.resource_version();
     let status = now.status.unwrap_or_default();
     let going: BTreeSet<String> = status.disrupted_pods.unwrap_or_default().into_keys().collect();
-    let crews = crews(pass, observed, |pod| going.contains(&pod.name)).await?;
+    let crews = crews(pass, observed, &pods(pass).await?, |pod| going.contains(&pod.name));
     if !crews.iter().all(|crew| crew.name == zone || crew.is_whole()) {
         pass.outcome.outdated = true;
         return Ok(());
@@ -85,7 +87,7 @@ async fn close(
         spec.max_unavailable = Some(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(0));
     }
     pass.one(&shut, live).await?;
-    let crews = crews(pass, observed, |_| false).await?;
+    let crews = crews(pass, observed, &pods(pass).await?, |_| false);
     if !crews.iter().all(|crew| crew.name != zone || crew.is_whole()) {
         pass.outcome.outdated = true;
         return Ok(());
@@ -95,16 +97,70 @@ async fn close(
     pass.one(wanted, live.as_ref()).await
 }
 
-/// The zones with the pods that the API server itself knows of.
-async fn crews(pass: &Pass<'_>, observed: &Observed, going: impl Fn(&PodView) -> bool) -> Result<Vec<ZoneCrew>, Error> {
+/// Whether the budget is not held, or what it is held for is over: no zone has too many pods, and the disruption controller,
+/// asked after that, counts no more than there are.
+async fn is_settled(
+    pass: &Pass<'_>,
+    wanted: &PodDisruptionBudget,
+    observed: &Observed,
+    live: Option<&ChildEntry>,
+) -> Result<bool, Error> {
+    let name = wanted.name_any();
+    let Some(live) = live else { return Ok(true) };
+    let kind = ChildKind::PodDisruptionBudget;
+    if pass.is_as_applied(kind, &name, fingerprint(wanted)?, live) {
+        return Ok(true);
+    }
+    let held = |budget: &PodDisruptionBudget| budget.spec.as_ref().is_some_and(|spec| spec.min_available.is_some());
+    if !read(pass, &name).await?.as_ref().is_some_and(held) {
+        return Ok(true);
+    }
+    let pods = pods(pass).await?;
+    let crews = crews(pass, observed, &pods, |_| false);
+    let ready = || pods.iter().filter(|pod| pod.ready && !pod.terminating);
+    // A rollout has one more, which may stay for as long as it is stuck.
+    let rolling = |zone: &str| {
+        let live = observed.deployments.get(&format!("{}-{zone}", pass.broker));
+        usize::from(live.is_some_and(|live| live.updated < live.replicas))
+    };
+    let surplus = crews.iter().any(|crew| crew.staying > crew.wanted + rolling(&crew.name));
+    let strangers = ready().count() > crews.iter().map(|crew| crew.ready).sum();
+    if surplus || strangers {
+        return Ok(false);
+    }
+    let Some(PodDisruptionBudget { metadata, status: Some(status), .. }) = read(pass, &name).await? else {
+        return Ok(false);
+    };
+    let going = status.disrupted_pods.unwrap_or_default();
+    let ready = ready().filter(|pod| !going.contains_key(&pod.name)).count();
+    let within = |counted: i32, there: usize| usize::try_from(counted).is_ok_and(|counted| counted <= there);
+    Ok(status.observed_generation >= metadata.generation
+        && within(status.current_healthy, ready)
+        && within(status.expected_pods, pods.len()))
+}
+
+async fn read(pass: &Pass<'_>, name: &str) -> Result<Option<PodDisruptionBudget>, Error> {
+    let api: Api<PodDisruptionBudget> = Api::namespaced(pass.context.client.clone(), &pass.namespace);
+    let found = api.get_opt(name).await;
+    found.map_err(|source| Error::Observe { kind: "PodDisruptionBudget", name: name.to_owned(), source })
+}
+
+/// The zones with these pods.
+fn crews(pass: &Pass<'_>, observed: &Observed, pods: &[PodView], going: impl Fn(&PodView) -> bool) -> Vec<ZoneCrew> {
+    let prefix = format!("{}-", pass.broker);
+    let wanted = observed.deployments.iter().filter_map(|(name, live)| {
+        // The one without zones is called like the broker.
+        let zone = if *name == pass.broker { "" } else { name.strip_prefix(&prefix)? };
+        Some((zone, usize::try_from(live.desired).unwrap_or_default()))
+    });
+    Budget::crews(wanted, pods, going)
+}
+
+/// The pods that the API server itself knows of.
+async fn pods(pass: &Pass<'_>) -> Result<Vec<PodView>, Error> {
     let api: Api<Pod> = Api::namespaced(pass.context.client.clone(), &pass.namespace);
     let selector = labels::to_text(&labels::selector(&pass.broker));
     let pods = api.list(&ListParams::default().labels(&selector)).await;
     let pods = pods.map_err(|source| Error::Observe { kind: "Pod", name: selector, source })?;
-    let pods: Vec<PodView> = pods.items.iter().map(|pod| PodEntry::from_pod(pod).view).collect();
-    let prefix = format!("{}-", pass.broker);
-    let wanted = observed.deployments.iter().filter_map(|(name, live)| {
-        Some((name.strip_prefix(&prefix)?, usize::try_from(live.desired).unwrap_or_default()))
-    });
-    Ok(Budget::crews(wanted, &pods, going))
+    Ok(pods.items.iter().map(|pod| PodEntry::from_pod(pod).view).collect())
 }

@@ -66,7 +66,7 @@ pub(super) fn template(broker: &ValidatedBroker, pool: &Pool, image: &str, start
 ///
 /// While the API server still counts the number as ours, leaving it out would reset it to 1. So it is repeated, within the
 /// new bounds, until the autoscaler has written it; `apply` sees to it that a newer number is not taken back.
-fn replicas(size: PoolSize, live: Option<&DeploymentView>) -> Option<i32> {
+pub(super) fn replicas(size: PoolSize, live: Option<&DeploymentView>) -> Option<i32> {
     let repeated = |first, bounded: &dyn Fn(i32) -> i32| match live {
         None => Some(first),
         Some(live) => live.owns_replicas.then(|| bounded(live.desired)),

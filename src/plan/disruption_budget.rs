@@ -1,7 +1,7 @@
 //! PodDisruptionBudget: which pods may be evicted now. One zone may be drained completely, never two at once.
 //!
 //! An eviction looks at the one budget that selects its pod, and a pod that two select cannot be evicted at all. A budget
-//! counts pods and knows no zones, so there is one budget in three forms:
+//! counts pods and knows no zones, so there is one budget in several forms:
 //!
 //! ```text
 //!                a pod of zone Z is evicted,            Z has its pods again
@@ -16,7 +16,22 @@
 //! through makes a new version of it first, so none can hide between decision and write. Back to rest it goes by way of
 //! `Shut`: what was evicted while no budget selected it is seen in a list of pods made after that. So there is no
 //! moment in which pods of two zones may be evicted, however late the operator sees the world, and when it is down one pod
-//! may go at a time. (All of it rests on the disruption controller having heard of a pod by the time that it is ready.) A pod that is not ready may always go, and nobody asks a budget before a node dies.
+//! may go at a time. (All of it rests on the disruption controller having heard of a pod by the time that it is ready.) A pod
+//! that is not ready may always go, and nobody asks a budget before a node dies.
+//!
+//! A budget with `maxUnavailable` lets go as many pods as there are more than are wanted, of whatever zone. So before the
+//! operator asks for fewer (stand-ins go, or the spec has changed) the budget is `Held`, which lets none go however many there
+//! are, and stays so until those that had to go are gone and the disruption controller counts no more than the API server shows:
+//!
+//! ```text
+//!             a zone is to have fewer pods              no zone has too many, for the
+//!                  than it has                          disruption controller neither
+//!   any form ────────────────────────► Held, or Held(Z) ────────────────────────────► the form that is due
+//!                                      all pods, 0 may go
+//! ```
+//!
+//! (This rests on the disruption controller having counted a pod as it was by the time that a ReplicaSet ends it.) An autoscaler
+//! that asks for fewer does not wait for that, nor does a rollout, which has one more for a moment.
 
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
@@ -26,14 +41,17 @@ use k8s_openapi::{
     },
 };
 
-use super::{labels, metadata};
+use super::{deployment, labels, metadata};
 use crate::{
-    observed::{Observed, PodView},
+    observed::{DeploymentView, Observed, PodView},
     validate::ValidatedBroker,
 };
 
 /// Annotation of the budget: the zone that is open, or was before it was shut.
 pub const DRAINED_ZONE: &str = "stompbroker.dev/drained-zone";
+
+/// More pods than there are of any broker.
+const MORE_THAN_ALL: i32 = i32::MAX;
 
 /// A form of the budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +62,8 @@ pub enum Budget {
     Open(String),
     /// No pod may go; this zone was open.
     Shut(String),
+    /// No pod may go, however many there are: some go by themselves. This zone was open.
+    Held(Option<String>),
 }
 
 /// What is known of one zone.
@@ -53,10 +73,14 @@ pub struct ZoneCrew {
     pub name: String,
     /// Pods that it is to have.
     pub wanted: usize,
-    /// Pods that are ready and there to stay.
+    /// Pods that are there to stay, ready or not.
+    pub staying: usize,
+    /// Those of them that are ready.
     pub ready: usize,
     /// Whether a pod is on its way out because somebody asked for an eviction.
     pub evicted: bool,
+    /// Whether it is about to be given fewer pods than it was.
+    pub shrinks: bool,
 }
 
 impl ZoneCrew {
@@ -70,13 +94,16 @@ impl Budget {
     /// The zone that the annotation names.
     pub fn zone(&self) -> Option<&str> {
         match self {
-            Self::OneByOne => None,
-            Self::Open(zone) | Self::Shut(zone) => Some(zone),
+            Self::OneByOne | Self::Held(None) => None,
+            Self::Open(zone) | Self::Shut(zone) | Self::Held(Some(zone)) => Some(zone),
         }
     }
 
     /// The form that `zones` need, when the annotation of the budget that there is names `open`.
     pub fn decide(zones: &[ZoneCrew], open: Option<&str>) -> Self {
+        if zones.iter().any(|zone| zone.shrinks) {
+            return Self::Held(open.map(ToOwned::to_owned));
+        }
         let others_whole = |name: &str| zones.iter().all(|zone| zone.name == name || zone.is_whole());
         if let Some(open) = open {
             return match zones.iter().find(|zone| zone.name == open) {
@@ -105,21 +132,41 @@ impl Budget {
                 ZoneCrew {
                     name: name.to_owned(),
                     wanted,
+                    staying: pods().filter(|pod| !pod.terminating && !pod.finished).count(),
                     ready: pods().filter(|pod| pod.ready && !pod.terminating && !going(pod)).count(),
                     evicted: pods().any(|pod| pod.disrupted),
+                    shrinks: false,
                 }
             })
             .collect()
     }
 }
 
-/// The zones of `broker`, none without zones, and the pods that each has.
-pub(super) fn crews(broker: &ValidatedBroker, observed: &Observed) -> Vec<ZoneCrew> {
-    let wanted = broker.pools.iter().filter_map(|pool| {
-        let desired = observed.deployments.get(&pool.name).map_or(0, |live| live.desired);
-        Some((pool.zone.as_deref()?, usize::try_from(desired).unwrap_or_default()))
-    });
-    Budget::crews(wanted, &observed.pods, |_| false)
+/// The form that the budget of `broker` needs.
+pub(super) fn step(broker: &ValidatedBroker, observed: &Observed) -> Budget {
+    let open = observed.budget.as_ref().and_then(|budget| budget.drained_zone.as_deref());
+    match Budget::decide(&crews(broker, observed), open) {
+        // That write names the version of the one that is there.
+        Budget::Open(_) if observed.budget.is_none() => Budget::OneByOne,
+        budget => budget,
+    }
+}
+
+/// The zones of `broker`, none without zones, and the pods that each has; those that it is not to have any more, too.
+fn crews(broker: &ValidatedBroker, observed: &Observed) -> Vec<ZoneCrew> {
+    let desired = |live: &DeploymentView| usize::try_from(live.desired).unwrap_or_default();
+    let zoned = || broker.pools.iter().filter_map(|pool| Some((pool, pool.zone.as_deref()?)));
+    let wanted = zoned().map(|(pool, zone)| (zone, observed.deployments.get(&pool.name).map_or(0, desired)));
+    let mut crews = Budget::crews(wanted, &observed.pods, |_| false);
+    for (crew, (pool, _)) in crews.iter_mut().zip(zoned()) {
+        crew.shrinks = observed.deployments.get(&pool.name).is_some_and(|live| {
+            deployment::replicas(pool.size, Some(live)).is_some_and(|replicas| replicas < live.desired)
+        });
+    }
+    let is_wanted = |name: &String| broker.pools.iter().any(|pool| pool.name == *name);
+    let others = observed.deployments.iter().filter(|(name, live)| !is_wanted(name) && live.desired > 0);
+    crews.extend(others.map(|(name, _)| ZoneCrew { name: name.clone(), shrinks: true, ..ZoneCrew::default() }));
+    crews
 }
 
 /// The budget in this form. `maxUnavailable` also lets the only pod of a broker go, where `minAvailable: 1` would block the
@@ -135,15 +182,21 @@ pub(super) fn disruption_budget(broker: &ValidatedBroker, budget: &Budget) -> Po
     let all = metadata::all_pods(broker);
     let selector = match budget {
         Budget::Open(zone) => LabelSelector { match_expressions: Some(vec![but_for(zone)]), ..all },
-        Budget::OneByOne | Budget::Shut(_) => all,
+        Budget::OneByOne | Budget::Shut(_) | Budget::Held(_) => all,
+    };
+    let number = |number| Some(IntOrString::Int(number));
+    let (max_unavailable, min_available) = match budget {
+        Budget::OneByOne => (number(1), None),
+        Budget::Open(_) | Budget::Shut(_) => (number(0), None),
+        Budget::Held(_) => (None, number(MORE_THAN_ALL)),
     };
     PodDisruptionBudget {
         metadata,
         spec: Some(PodDisruptionBudgetSpec {
-            max_unavailable: Some(IntOrString::Int(i32::from(*budget == Budget::OneByOne))),
+            max_unavailable,
+            min_available,
             selector: Some(selector),
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".to_owned()),
-            ..PodDisruptionBudgetSpec::default()
         }),
         ..PodDisruptionBudget::default()
     }

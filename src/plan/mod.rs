@@ -164,9 +164,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
     let larger = (pools != broker.pools).then(|| ValidatedBroker { pools, ..broker.clone() });
     let broker = larger.as_ref().unwrap_or(broker);
     let (login_secrets, logins) = logins::logins(broker, observed, settings);
-    let open = observed.budget.as_ref().map(|budget| budget.drained_zone.as_deref());
-    let crews = disruption_budget::crews(broker, observed);
-    let budget = open.map_or(Budget::OneByOne, |open| Budget::decide(&crews, open));
+    let budget = disruption_budget::step(broker, observed);
     let mut objects = Objects {
         service_accounts: vec![service_account::service_account(broker)],
         logins: login_secrets,

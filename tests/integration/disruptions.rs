@@ -1,6 +1,9 @@
 //! Which pods may be evicted, as the eviction API of a real API server decides it; the test is the disruption controller.
 
-use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod, policy::v1::PodDisruptionBudget},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, EvictParams, Patch, PatchParams},
@@ -38,8 +41,9 @@ async fn two_by_two(kubelet: &Kubelet<'_>) -> (Vec<AdminServer>, [Vec<String>; 2
 /// Counts as the disruption controller does, for a budget that selects so many pods.
 async fn control(world: &World, expected: i32, healthy: i32) {
     let budget: PodDisruptionBudget = world.exists("trading").await;
-    let most = serde_json::to_value(budget.spec.unwrap().max_unavailable.unwrap()).unwrap().as_i64().unwrap();
-    let wanted = expected - i32::try_from(most).unwrap();
+    let number = |number| serde_json::from_value::<i32>(serde_json::to_value(number).unwrap()).unwrap();
+    let spec = budget.spec.unwrap();
+    let wanted = spec.min_available.map_or_else(|| expected - number(spec.max_unavailable.unwrap()), number);
     let status = json!({"status": {
         "observedGeneration": budget.metadata.generation, "currentHealthy": healthy, "desiredHealthy": wanted,
         "expectedPods": expected, "disruptionsAllowed": (healthy - wanted).max(0), "disruptedPods": null,
@@ -96,6 +100,41 @@ async fn a_zone_may_be_emptied_and_no_other_one_before_it_is_back() {
     control(&world, 4, 4).await;
     assert_eq!(evict(&world, &b[0]).await, 200);
     drained_zone(&world, Some("eu-1b")).await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn while_pods_go_by_themselves_no_other_one_may_be_evicted() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let kubelet = Kubelet(&world);
+    let (_servers, [a, b]) = two_by_two(&kubelet).await;
+    control(&world, 4, 4).await;
+    world.change("trading", json!({"replicas": 3})).await;
+    let deployments = world.api::<Deployment>();
+    eventually("one pod less", async || {
+        let seen =
+            deployments.get(ZONES[1]).await.map_err(|error| error.to_string())?.spec.and_then(|spec| spec.replicas);
+        check(seen == Some(1), seen)
+    })
+    .await;
+    control(&world, 3, 4).await;
+    for pod in [&a[0], &b[0]] {
+        assert_eq!(evict(&world, pod).await, 429, "of four that are ready three are wanted");
+    }
+    world.api::<Pod>().delete(&b[1], &DeleteParams::default().grace_period(0)).await.unwrap();
+    kubelet.rolled_out(ZONES[1]).await;
+    operator.passes(3).await;
+    assert_eq!(evict(&world, &a[0]).await, 429, "the disruption controller has not seen it go");
+    control(&world, 3, 3).await;
+    let api = world.api::<PodDisruptionBudget>();
+    eventually("a budget that lets one go", async || {
+        let spec = api.get("trading").await.map_err(|error| error.to_string())?.spec.unwrap_or_default();
+        check(spec.max_unavailable == Some(IntOrString::Int(1)) && spec.min_available.is_none(), spec)
+    })
+    .await;
+    control(&world, 3, 3).await;
+    assert_eq!(evict(&world, &a[0]).await, 200);
     operator.stop().await;
 }
 
