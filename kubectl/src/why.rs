@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::ResourceExt as _;
 use serde::Serialize;
 use stompbroker_operator::{
-    api::{RolloutPhase, ZoneStatus},
+    api::{OverrideStatus, RolloutPhase, ZoneStatus},
     status::ConditionType,
 };
 
@@ -131,6 +131,22 @@ fn ready(facts: &Facts, found: &mut Vec<Finding>) {
             since: pod.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()),
         })
     }));
+    // They are in nobody's way by themselves.
+    if !found.is_empty() {
+        found.extend(status.overrides.iter().map(overridden));
+    }
+}
+
+/// That an object is not as the operator alone would have made it.
+fn overridden(changed: &OverrideStatus) -> Finding {
+    let paths = changed.paths.join(", ");
+    Finding {
+        about: "ready",
+        subject: format!("{} {}", changed.kind.as_str(), changed.name),
+        reason: "Overridden".to_owned(),
+        message: format!("spec.overrides changes {paths}; take the patch out to see whether it is the cause"),
+        since: None,
+    }
 }
 
 fn restarted(facts: &Facts, found: &mut Vec<Finding>) {
@@ -294,6 +310,18 @@ mod tests {
         let behind = facts(&json!({"observedGeneration": 1, "conditions": [is_ready()]}));
         let reasons: Vec<_> = findings(&behind, Some(Question::Ready)).into_iter().map(|one| one.reason).collect();
         assert_eq!(reasons, ["NotObserved"]);
+    }
+
+    #[test]
+    fn overrides_are_told_where_something_is_wrong_and_only_there() {
+        let overrides = json!([{"kind": "Deployment", "name": "trading", "paths": ["/spec/template/spec/dnsPolicy"]}]);
+        let mut status = json!({"observedGeneration": 2, "conditions": [is_ready()], "overrides": overrides});
+        assert_eq!(findings(&facts(&status), None), []);
+        status["conditions"][0]["status"] = json!("False");
+        let found = findings(&facts(&status), Some(Question::Ready));
+        let [ready, overridden] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((&*ready.subject, &*overridden.subject), ("Ready=False", "Deployment trading"));
+        assert!(overridden.message.contains("/spec/template/spec/dnsPolicy"), "{}", overridden.message);
     }
 
     #[test]

@@ -150,6 +150,11 @@ async fn limits_of_the_platform_team_are_refused_with_what_is_asked_for_and_what
             "up to 6 pods",
         ),
         (json!({"engine": {"jetStream": {"external": {"servers": ["nats://nats:4222"]}}}}), "spec.engine is jetStream"),
+        (
+            json!({"engine": relay, "overrides": [{"target": {"kind": "Deployment"},
+                "patch": [{"op": "add", "path": "/metadata/labels/team", "value": "a"}]}]}),
+            "the spec has overrides",
+        ),
     ] {
         let refusal = create("chat", spec).await;
         let named = refusal.contains(part) && refusal.contains("stompbroker-operator-limits-teams allows");
