@@ -77,8 +77,7 @@ async fn a_zone_without_nodes_shows_in_a_condition() {
     manifest["spec"]["zones"] = json!([{"name": "eu-west-1a"}, {"name": "nowhere-1a"}]);
     let name = manifest["metadata"]["name"].as_str().unwrap();
     world.apply(&manifest).await.unwrap();
-    let (reason, message) = world.condition(name, "ZonesSatisfied", "False", SOON).await;
-    assert_eq!(reason, "ZoneUnschedulable");
+    let message = world.false_because(name, "ZonesSatisfied", "ZoneUnschedulable", SOON).await;
     assert!(message.contains("nowhere-1a"), "the zone must be named: {message}");
     world.remove().await;
 }

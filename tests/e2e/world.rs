@@ -10,9 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::{
-    apps::v1::Deployment,
-    core::v1::{Namespace, Pod, Secret},
+use k8s_openapi::{
+    api::{
+        apps::v1::Deployment,
+        core::v1::{Namespace, Pod, Secret},
+    },
+    apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
     Api, Client, Config, ResourceExt,
@@ -123,16 +126,28 @@ impl World {
 
     /// Waits until a condition has this status for the newest generation; returns its reason and message.
     pub async fn condition(&self, name: &str, kind: &str, status: &str, limit: Duration) -> (String, String) {
-        let what = format!("condition {kind}={status} of {name}");
-        eventually(limit, &what, || async {
+        let found = self.condition_so(name, kind, limit, |found| found.status == status).await;
+        (found.reason, found.message)
+    }
+
+    /// Waits until a condition is false for this reason, whatever it is false for before; returns its message.
+    pub async fn false_because(&self, name: &str, kind: &str, reason: &str, limit: Duration) -> String {
+        self.condition_so(name, kind, limit, |found| found.status == "False" && found.reason == reason).await.message
+    }
+
+    /// Waits for a condition of the newest generation.
+    async fn condition_so(
+        &self,
+        name: &str,
+        kind: &str,
+        limit: Duration,
+        holds: impl Fn(&Condition) -> bool,
+    ) -> Condition {
+        eventually(limit, &format!("condition {kind} of {name}"), || async {
             let (generation, seen) = self.status(name).await;
-            let condition = seen.conditions.iter().find(|condition| condition.type_ == kind);
-            match condition {
-                Some(found) if found.status == status && found.observed_generation == Some(generation) => {
-                    Ok((found.reason.clone(), found.message.clone()))
-                }
-                _ => Err(format!("generation {generation}, {:#?}", seen.conditions)),
-            }
+            let newest = |found: &&Condition| found.type_ == kind && found.observed_generation == Some(generation);
+            let found = seen.conditions.iter().find(newest).filter(|found| holds(found)).cloned();
+            found.ok_or_else(|| format!("generation {generation}, {:#?}", seen.conditions))
         })
         .await
     }
