@@ -163,7 +163,7 @@ const SESSIONS: [Rule; 22] = [
         "1.2",
         b"SUBSCRIBE\nid:0\ndestination:/topic/t\n\n\0BEGIN\ntransaction:t\n\n\0SEND\ndestination:/topic/t\ntransaction:t\n\nin\0\
           SEND\ndestination:/topic/t\n\nout\0COMMIT\ntransaction:t\n\n\0",
-        GoesOn(&["MESSAGE\n...out", "MESSAGE\n...in"]),
+        GoesOn(&["MESSAGE\n...\n\nout", "MESSAGE\n...\n\nin"]),
     ),
     rule(
         "nothing of a transaction is left after ABORT",
@@ -193,19 +193,29 @@ async fn transcript(broker: &BrokerUnderTest, rule: &Rule) -> Vec<String> {
     let connected = client.frame().await;
     assert_eq!((connected.command.as_str(), connected.header("version")), ("CONNECTED", Some(rule.version)));
     client.write(rule.sends).await;
-    if let GoesOn(_) = rule.then {
-        client.send_frame("SEND\ndestination:/queue/probe\nreceipt:probe\n\n").await;
-    }
     let mut frames = Vec::new();
+    // What has to come is waited for: no engine promises that it comes before the receipt of what is sent after it.
+    let (goes_on, mut awaited) = match rule.then {
+        GoesOn(patterns) => (true, patterns),
+        Ends(_) => (false, &[][..]),
+    };
+    let mut is_probed = false;
     loop {
+        if goes_on && !is_probed && awaited.is_empty() {
+            client.send_frame("SEND\ndestination:/queue/probe\nreceipt:probe\n\n").await;
+            is_probed = true;
+        }
         let frame = client.frame().await;
-        let ended = match rule.then {
-            GoesOn(_) if frame.header("receipt-id") == Some("probe") => break,
-            GoesOn(_) => false,
-            Ends(_) => frame.command == "ERROR" || frame.header("receipt-id") == Some("bye"),
-        };
-        frames.push(spelled(&frame));
-        if ended {
+        if is_probed && frame.header("receipt-id") == Some("probe") {
+            break;
+        }
+        let is_end = frame.command == "ERROR" || !goes_on && frame.header("receipt-id") == Some("bye");
+        let frame = spelled(&frame);
+        while awaited.first().is_some_and(|pattern| is_like(&frame, pattern)) {
+            awaited = &awaited[1..];
+        }
+        frames.push(frame);
+        if is_end {
             client.end().await;
             break;
         }
