@@ -7,7 +7,10 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::worlds::{Dice, each_of};
+use super::{
+    respread::{at, fixed},
+    worlds::{Dice, each_of},
+};
 use crate::{
     api::ZoneOutage,
     plan::respread::{Shares, ZoneLife, decide},
@@ -268,17 +271,6 @@ impl World {
 fn given_up(outages: &[Option<ZoneOutage>]) -> BTreeSet<usize> {
     let is = |outage: &Option<ZoneOutage>| outage.as_ref().is_some_and(|one| one.respread_since.is_some());
     outages.iter().enumerate().filter(|(_, outage)| is(outage)).map(|(zone, _)| zone).collect()
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
-}
-
-fn fixed(size: PoolSize) -> i32 {
-    match size {
-        PoolSize::Fixed(replicas) => replicas,
-        PoolSize::Autoscaled { .. } | PoolSize::External { .. } => panic!("{size:?}"),
-    }
 }
 
 #[test]

@@ -198,7 +198,7 @@ fn autoscalers_of_the_other_zones_get_the_bounds_of_the_lost_one_on_top() {
     assert_eq!(bounds.collect::<Vec<_>>(), [(Some(5), 12), (Some(3), 8), (Some(4), 12)]);
 }
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
@@ -217,7 +217,7 @@ fn shares(own: &[(i32, bool)]) -> Vec<i32> {
     decide(&zones, Some(Duration::from_mins(1)), at(1_000)).sizes.into_iter().map(fixed).collect()
 }
 
-fn fixed(size: PoolSize) -> i32 {
+pub(super) fn fixed(size: PoolSize) -> i32 {
     match size {
         PoolSize::Fixed(replicas) => replicas,
         PoolSize::Autoscaled { .. } | PoolSize::External { .. } => panic!("{size:?}"),
