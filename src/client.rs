@@ -8,12 +8,17 @@ use std::{
 };
 
 use http::{Request, Response};
+use hyper_timeout::TimeoutConnector;
+use hyper_util::{
+    client::legacy::{Builder, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use kube::{
-    Client, Config,
-    client::{Body, ClientBuilder},
+    Client, Config, Error,
+    client::{Body, ClientBuilder, ConfigExt as _},
 };
 use tokio::time::timeout;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, ServiceBuilder};
 
 use crate::metrics::{Metrics, RequestLabels};
 
@@ -25,6 +30,8 @@ const LEASE_REQUEST: Duration = Duration::from_secs(4);
 const SILENCE: Duration = Duration::from_mins(5);
 /// Deadline of a TCP and TLS connection.
 const CONNECT: Duration = Duration::from_secs(5);
+/// What a connection reads at once, in octets. It keeps the room, and by default takes more than 400 KiB for each watch.
+const READ: usize = 16 * 1024;
 
 /// The clients of one process.
 #[derive(Clone)]
@@ -40,7 +47,7 @@ impl Clients {
     ///
     /// # Errors
     /// When certificates or the address in `config` cannot be used.
-    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, kube::Error> {
+    pub fn new(config: &Config, metrics: &Metrics) -> Result<Self, Error> {
         Ok(Self {
             api: build(config, metrics, REQUEST, SILENCE)?,
             lease: build(config, metrics, LEASE_REQUEST, LEASE_REQUEST)?,
@@ -48,15 +55,29 @@ impl Clients {
     }
 }
 
-fn build(config: &Config, metrics: &Metrics, request: Duration, silence: Duration) -> Result<Client, kube::Error> {
-    let mut config = config.clone();
-    config.default_retry = false; // up to 15 silent tries; every caller here has a backoff of its own that shows
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(silence);
-    config.write_timeout = Some(REQUEST);
-    config.reset_reader_on_write = true; // else the time that a pooled connection was idle counts as silence
-    let layer = RequestLayer { metrics: metrics.clone(), deadline: request };
-    Ok(ClientBuilder::try_from(config)?.with_layer(&layer).build())
+/// A client as kube makes them, but that it does not try again up to 15 times in silence (every caller here has a backoff of its
+/// own that shows), needs less room and makes no spans.
+fn build(config: &Config, metrics: &Metrics, request: Duration, silence: Duration) -> Result<Client, Error> {
+    if let Some(proxy_url) = &config.proxy_url {
+        let proxy_url = Box::new(proxy_url.clone());
+        return Err(Error::ProxyProtocolUnsupported { proxy_url });
+    }
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
+    connector.set_connect_timeout(Some(CONNECT));
+    connector.set_read_timeout(Some(silence));
+    connector.set_write_timeout(Some(REQUEST));
+    connector.set_reset_reader_on_write(true); // else the time that a pooled connection was idle counts as silence
+    let client = Builder::new(TokioExecutor::new()).http1_max_buf_size(READ).build::<_, Body>(connector);
+    let service = ServiceBuilder::new()
+        .layer(RequestLayer { metrics: metrics.clone(), deadline: request })
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(client);
+    Ok(ClientBuilder::new(service, config.default_namespace.clone()).build())
 }
 
 /// Adds a deadline and a count to every request.

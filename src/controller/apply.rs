@@ -31,6 +31,8 @@ use super::{
     nats_secret,
     observe::Sites,
     secrets,
+    seen::Seen,
+    shapes::StatusShape,
     views::ChildEntry,
 };
 use crate::{
@@ -296,33 +298,33 @@ impl<'a> Pass<'a> {
         }
         let mut body = object.clone();
         body.meta_mut().resource_version = seen;
-        self.write(body, desired, live).await.map(drop)
+        self.write(&body, desired, live).await.map(drop)
     }
 
-    /// Writes `object`, whose desired form has this number; gives it as the API server has it.
+    /// Writes `object`, whose desired form has this number; gives what is kept of it as the API server has it.
     pub(crate) async fn write<K: Child>(
         &mut self,
-        object: K,
+        object: &K,
         desired: u64,
         live: Option<&ChildEntry>,
-    ) -> Result<K, Error> {
+    ) -> Result<ChildEntry, Error> {
         let name = object.name_any();
         let kind = K::KIND;
         self.check_managed()?;
         if live.is_none() {
             self.check_alive().await?;
         }
-        let api: Api<K> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let api: Api<Seen<K::Shape>> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         let written = api.patch(&name, &parameters, &Patch::Apply(object)).await;
-        let written = written.map_err(|source| Error::Apply { kind: kind.name(), name: name.clone(), source })?;
-        let entry = written.entry();
+        let Seen { kept: entry, .. } =
+            written.map_err(|source| Error::Apply { kind: kind.name(), name: name.clone(), source })?;
         self.outcome.created += usize::from(live.is_none());
         if live.is_none_or(|live| live.uid != entry.uid || live.fields != entry.fields) {
             info!(kind = kind.name(), name, "applied");
         }
-        self.wrote(kind, name, desired, entry);
-        Ok(written)
+        self.wrote(kind, name, desired, entry.clone());
+        Ok(entry)
     }
 
     /// Remembers a write.
@@ -333,9 +335,9 @@ impl<'a> Pass<'a> {
             if kind == ChildKind::Secret {
                 memory.forget_secrets();
             }
-            memory.applied.insert((kind, name.clone()), applied)
+            memory.remember_applied(kind, &name, applied);
         });
-        self.context.world.wrote(kind, Key::new(self.namespace.clone(), name), entry);
+        self.context.world.wrote(kind, &Key::new(self.namespace.clone(), name), entry);
     }
 
     /// Whether the StompBroker still is ours to write for.
@@ -348,16 +350,16 @@ impl<'a> Pass<'a> {
         if self.alive {
             return Ok(());
         }
-        let api: Api<StompBroker> = Api::namespaced(self.context.client.clone(), &self.namespace);
+        let api: Api<Seen<StatusShape>> = Api::namespaced(self.context.client.clone(), &self.namespace);
         let failed = |source| Error::Observe { kind: "StompBroker", name: self.broker.clone(), source };
         let broker = match api.get_status(&self.broker).await {
-            Ok(broker) => broker,
+            Ok(broker) => broker.kept.metadata,
             Err(kube::Error::Api(status)) if status.code == 404 => return Err(Error::Gone),
             Err(source) => return Err(failed(source)),
         };
-        self.alive = broker.metadata.deletion_timestamp.is_none()
-            && broker.uid().as_ref() == Some(&self.uid)
-            && self.context.settings.selector.matches(broker.labels());
+        self.alive = broker.deletion_timestamp.is_none()
+            && broker.uid.as_ref() == Some(&self.uid)
+            && self.context.settings.selector.matches(&broker.labels.unwrap_or_default());
         if self.alive { Ok(()) } else { Err(Error::Gone) }
     }
 
@@ -378,7 +380,7 @@ impl<'a> Pass<'a> {
     /// Whether what was last applied has this number, and is still there as the API server took it.
     pub(crate) fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
         let now = Applied::new(desired, live);
-        self.context.memory.of(&self.uid, |memory| memory.applied.get(&(kind, name.to_owned())) == Some(&now))
+        self.context.memory.of(&self.uid, |memory| memory.is_applied(kind, name, now))
     }
 }
 

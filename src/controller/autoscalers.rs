@@ -1,16 +1,15 @@
 //! From HorizontalPodAutoscalers to what is kept of them (pure).
 
-use k8s_openapi::api::autoscaling::v2::{
-    HorizontalPodAutoscaler, HorizontalPodAutoscalerCondition, MetricSpec, MetricStatus,
-};
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscalerCondition, MetricSpec, MetricStatus};
 
+use super::shapes::AutoscalerShape;
 use crate::observed::{AutoscalerView, Reading};
 
 /// Reason of the condition AbleToScale while fewer pods would be enough, but not for long enough yet.
 const STABILIZED: &str = "ScaleDownStabilized";
 
-/// What an autoscaler says of itself, without what it has measured.
-pub(super) fn view(autoscaler: &HorizontalPodAutoscaler) -> AutoscalerView {
+/// What an autoscaler says of itself.
+pub(super) fn view(autoscaler: &AutoscalerShape) -> AutoscalerView {
     let status = autoscaler.status.clone().unwrap_or_default();
     let conditions = status.conditions.unwrap_or_default();
     let condition = |type_: &str, holds: &str| -> Option<&HorizontalPodAutoscalerCondition> {
@@ -27,12 +26,12 @@ pub(super) fn view(autoscaler: &HorizontalPodAutoscaler) -> AutoscalerView {
         limited: condition("ScalingLimited", "True").map(text),
         shrinking: condition("AbleToScale", "True")
             .is_some_and(|condition| condition.reason.as_deref() == Some(STABILIZED)),
-        readings: Vec::new(),
+        readings: readings(autoscaler),
     }
 }
 
 /// What it has measured, as far as it has a target.
-pub(super) fn readings(autoscaler: &HorizontalPodAutoscaler) -> Vec<Reading> {
+fn readings(autoscaler: &AutoscalerShape) -> Vec<Reading> {
     let targets = autoscaler.spec.as_ref().and_then(|spec| spec.metrics.as_ref());
     let measured = autoscaler.status.as_ref().and_then(|status| status.current_metrics.as_ref());
     let find = |name: &str| targets.into_iter().flatten().find_map(|spec| target(spec).filter(|(of, _)| of == name));
@@ -70,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    fn autoscaler() -> HorizontalPodAutoscaler {
+    fn autoscaler() -> AutoscalerShape {
         let pods = |field: &str, value: &str| json!({"metric": {"name": "stompbroker_sessions"}, field: {"type": "AverageValue", "averageValue": value}});
         let cpu = |field: &str, value: i32| json!({"name": "cpu", field: {"type": "Utilization", "averageUtilization": value}});
         let condition = |type_: &str, status: &str, reason: &str| json!({"type": type_, "status": status, "reason": reason, "message": format!("the word of {reason}")});

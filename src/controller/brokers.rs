@@ -7,8 +7,7 @@ use kube::{
     runtime::{reflector::Store, watcher::Event},
 };
 
-use super::{cache::Key, streams::GuardedBroker, triggers::BrokerRef};
-use crate::api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS};
+use super::{cache::Key, kept::KeptBroker, triggers::BrokerRef};
 
 /// The lists that are under way.
 #[derive(Debug, Default)]
@@ -20,7 +19,7 @@ pub(super) struct Brokers {
 #[derive(Debug, Default)]
 pub(super) struct Change {
     /// For the store: only `Apply` and `Delete`.
-    pub(super) events: Vec<Event<GuardedBroker>>,
+    pub(super) events: Vec<Event<KeptBroker>>,
     /// The brokers that need a pass.
     pub(super) touched: Vec<Key>,
     /// The brokers that are gone, with their UIDs.
@@ -29,12 +28,7 @@ pub(super) struct Change {
 
 impl Brokers {
     /// Takes one step of the watch of `scope`, with the store as it was before.
-    pub(super) fn take(
-        &mut self,
-        scope: Option<&str>,
-        event: Event<GuardedBroker>,
-        store: &Store<GuardedBroker>,
-    ) -> Change {
+    pub(super) fn take(&mut self, scope: Option<&str>, event: Event<KeptBroker>, store: &Store<KeptBroker>) -> Change {
         let list = scope.map(str::to_owned);
         let mut change = Change::default();
         match event {
@@ -69,11 +63,8 @@ impl Brokers {
 }
 
 impl Change {
-    fn apply(&mut self, key: Key, mut broker: GuardedBroker, store: &Store<GuardedBroker>) {
-        broker.managed_fields_mut().clear();
-        // All others are the user's own business.
-        broker.annotations_mut().retain(|name, _| [ROTATE_CREDENTIALS, REVERT_CREDENTIALS].contains(&name.as_str()));
-        let relevant = |broker: &GuardedBroker| {
+    fn apply(&mut self, key: Key, broker: KeptBroker, store: &Store<KeptBroker>) {
+        let relevant = |broker: &KeptBroker| {
             let meta = broker.meta();
             (meta.uid.clone(), meta.generation, meta.annotations.clone(), meta.deletion_timestamp.is_some())
         };
@@ -86,29 +77,26 @@ impl Change {
     }
 }
 
-fn key(broker: &GuardedBroker) -> Key {
+fn key(broker: &KeptBroker) -> Key {
     Key::new(broker.namespace().unwrap_or_default(), broker.name_any())
 }
 
 #[cfg(test)]
 mod tests {
-    use kube::{core::DeserializeGuard, runtime::reflector};
+    use kube::runtime::reflector;
+    use serde_json::json;
 
     use super::*;
-    use crate::api::{StompBroker, StompBrokerSpec};
 
-    fn broker(namespace: &str, name: &str, generation: i64) -> GuardedBroker {
-        let mut broker = StompBroker::new(name, StompBrokerSpec::default());
-        broker.metadata.namespace = Some(namespace.to_owned());
-        broker.metadata.uid = Some(format!("{namespace}-{name}"));
-        broker.metadata.generation = Some(generation);
-        DeserializeGuard(Ok(broker))
+    fn broker(namespace: &str, name: &str, generation: i64) -> KeptBroker {
+        let metadata = json!({"namespace": namespace, "name": name, "uid": format!("{namespace}-{name}"), "generation": generation});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {}})).unwrap()
     }
 
     struct Fixture {
         brokers: Brokers,
-        store: Store<GuardedBroker>,
-        writer: reflector::store::Writer<GuardedBroker>,
+        store: Store<KeptBroker>,
+        writer: reflector::store::Writer<KeptBroker>,
     }
 
     impl Fixture {
@@ -119,7 +107,7 @@ mod tests {
             Self { brokers: Brokers::default(), store, writer }
         }
 
-        fn take(&mut self, scope: Option<&str>, event: Event<GuardedBroker>) -> Vec<String> {
+        fn take(&mut self, scope: Option<&str>, event: Event<KeptBroker>) -> Vec<String> {
             let change = self.brokers.take(scope, event, &self.store);
             for event in &change.events {
                 self.writer.apply_watcher_event(event);

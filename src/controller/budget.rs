@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::{core::v1::Pod, policy::v1::PodDisruptionBudget};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use tracing::info;
 
@@ -11,7 +11,10 @@ use super::{
     apply::{Pass, fingerprint},
     cache::Key,
     kinds::ChildKind,
-    views::{ChildEntry, PodEntry},
+    pod_views::AnyPod,
+    seen::Seen,
+    shapes::PodShape,
+    views::ChildEntry,
 };
 use crate::{
     error::Error,
@@ -29,7 +32,7 @@ pub(super) async fn apply(
     let name = wanted.name_any();
     let live =
         pass.context.world.child(ChildKind::PodDisruptionBudget, &Key::new(pass.namespace.clone(), name.clone()));
-    let open = live.as_ref().and_then(|live| live.drained_zone.as_deref());
+    let open = live.as_ref().and_then(|live| live.drained_zone());
     if !matches!(plan.budget, Budget::Held(_)) && !is_settled(pass, wanted, observed, live.as_ref()).await? {
         pass.outcome.wanted.insert((ChildKind::PodDisruptionBudget, name));
         pass.outcome.outdated = true;
@@ -158,9 +161,13 @@ fn crews(pass: &Pass<'_>, observed: &Observed, pods: &[PodView], going: impl Fn(
 
 /// The pods that the API server itself knows of.
 async fn pods(pass: &Pass<'_>) -> Result<Vec<PodView>, Error> {
-    let api: Api<Pod> = Api::namespaced(pass.context.client.clone(), &pass.namespace);
+    let api: Api<Seen<PodShape>> = Api::namespaced(pass.context.client.clone(), &pass.namespace);
     let selector = labels::to_text(&labels::selector(&pass.broker));
     let pods = api.list(&ListParams::default().labels(&selector)).await;
     let pods = pods.map_err(|source| Error::Observe { kind: "Pod", name: selector, source })?;
-    Ok(pods.items.iter().map(|pod| PodEntry::from_pod(pod).view).collect())
+    let views = pods.items.into_iter().filter_map(|pod| match pod.kept {
+        AnyPod::Broker(pod) => Some(pod.view),
+        AnyPod::Nats(_) => None,
+    });
+    Ok(views.collect())
 }

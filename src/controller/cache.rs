@@ -20,8 +20,10 @@ impl Key {
 
 /// What can be cached.
 pub(crate) trait Entry {
-    /// `metadata.uid`.
-    fn uid(&self) -> &str;
+    /// Whether this is its `metadata.uid`.
+    fn has_uid(&self, uid: &str) -> bool;
+    /// Whether it is the same object, maybe at another time.
+    fn is_same(&self, other: &Self) -> bool;
     /// `metadata.resourceVersion` as a number; 0 when it is none.
     fn version(&self) -> u64;
     /// Name of the StompBroker that it belongs to, in the same namespace.
@@ -46,16 +48,29 @@ pub(crate) enum Step<V> {
 /// All objects of one kind that the watches of all scopes have shown.
 #[derive(Debug)]
 pub(crate) struct Cache<V> {
-    entries: HashMap<Key, V>,
-    /// Names in order; there are few of one kind.
-    by_broker: HashMap<Key, Vec<Box<str>>>,
+    namespaces: HashMap<Box<str>, Shelf<V>>,
     /// Names of the lists that are under way, by scope.
     lists: BTreeMap<Option<String>, HashSet<Key>>,
 }
 
+/// The objects of one namespace. Never empty.
+#[derive(Debug)]
+struct Shelf<V> {
+    /// Boxed, as a table has up to twice the room that it needs.
+    entries: HashMap<Box<str>, Box<V>>,
+    /// Names in order, by the broker's name; there are few of one kind.
+    by_broker: HashMap<Box<str>, Vec<Box<str>>>,
+}
+
 impl<V> Default for Cache<V> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), by_broker: HashMap::new(), lists: BTreeMap::new() }
+        Self { namespaces: HashMap::new(), lists: BTreeMap::new() }
+    }
+}
+
+impl<V> Default for Shelf<V> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), by_broker: HashMap::new() }
     }
 }
 
@@ -72,17 +87,17 @@ impl<V: Entry> Cache<V> {
                 if let Some(list) = self.lists.get_mut(&scope_key) {
                     list.insert(key.clone());
                 }
-                self.put(key, value)
+                self.put(&key, value)
             }
             Step::InitDone => {
                 let list = self.lists.remove(&scope_key).unwrap_or_default();
-                let inside = |key: &&Key| scope.is_none_or(|scope| key.namespace == scope);
-                let gone: Vec<Key> =
-                    self.entries.keys().filter(inside).filter(|key| !list.contains(key)).cloned().collect();
+                let inside = |key: &Key| scope.is_none_or(|scope| key.namespace == scope);
+                let keys = self.iter().map(|(namespace, name, _)| Key::new(namespace, name));
+                let gone: Vec<Key> = keys.filter(|key| inside(key) && !list.contains(key)).collect();
                 gone.iter().filter_map(|key| self.remove(key)).collect()
             }
             Step::Delete(key, uid) => {
-                if self.entries.get(&key).is_some_and(|entry| entry.uid() == uid) {
+                if self.get(&key).is_some_and(|entry| entry.has_uid(&uid)) {
                     self.remove(&key).into_iter().collect()
                 } else {
                     BTreeSet::new()
@@ -92,59 +107,68 @@ impl<V: Entry> Cache<V> {
     }
 
     /// Puts what is newer than what is known; gives the brokers to which it matters.
-    pub(crate) fn put(&mut self, key: Key, value: V) -> BTreeSet<Key> {
+    pub(crate) fn put(&mut self, key: &Key, value: V) -> BTreeSet<Key> {
         let mut touched = BTreeSet::new();
-        if let Some(old) = self.entries.get(&key) {
-            if old.uid() == value.uid() && old.version() > value.version() {
+        let shelf = self.namespaces.get_mut(&*key.namespace);
+        if let Some(old) = shelf.and_then(|shelf| shelf.entries.get_mut(&*key.name)) {
+            if old.is_same(&value) && old.version() > value.version() {
                 return touched;
             }
             if !old.differs(&value) && old.broker() == value.broker() {
-                self.entries.insert(key, value);
+                **old = value;
                 return touched;
             }
         }
-        touched.extend(self.remove(&key));
+        touched.extend(self.remove(key));
+        let shelf = self.namespaces.entry(key.namespace.as_str().into()).or_default();
         if let Some(broker) = value.broker() {
-            let broker = Key::new(key.namespace.clone(), broker);
-            let names = self.by_broker.entry(broker.clone()).or_default();
+            touched.insert(Key::new(key.namespace.clone(), broker));
+            let names = shelf.by_broker.entry(broker.into()).or_default();
             if let Err(place) = names.binary_search_by(|name| (**name).cmp(&key.name)) {
                 names.reserve_exact(1);
                 names.insert(place, key.name.as_str().into());
             }
-            touched.insert(broker);
         }
-        self.entries.insert(key, value);
+        shelf.entries.insert(key.name.as_str().into(), Box::new(value));
         touched
     }
 
     /// The object of that name.
     pub(crate) fn get(&self, key: &Key) -> Option<&V> {
-        self.entries.get(key)
+        self.namespaces.get(&*key.namespace)?.entries.get(&*key.name).map(Box::as_ref)
     }
 
     /// The objects that belong to `broker`, by name.
-    pub(crate) fn of_broker<'a>(&'a self, broker: &'a Key) -> impl Iterator<Item = (&'a str, &'a V)> {
-        self.by_broker.get(broker).into_iter().flatten().filter_map(|name| {
-            let value = self.entries.get(&Key::new(broker.namespace.clone(), &**name))?;
-            Some((&**name, value))
+    pub(crate) fn of_broker<'a>(&'a self, broker: &Key) -> impl Iterator<Item = (&'a str, &'a V)> + use<'a, V> {
+        let shelf = self.namespaces.get(&*broker.namespace);
+        let names = shelf.and_then(|shelf| Some((shelf, shelf.by_broker.get(&*broker.name)?)));
+        names
+            .into_iter()
+            .flat_map(|(shelf, names)| names.iter().filter_map(|name| Some((&**name, &**shelf.entries.get(name)?))))
+    }
+
+    /// All objects, each with its namespace and its name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &V)> {
+        self.namespaces.iter().flat_map(|(namespace, shelf)| {
+            shelf.entries.iter().map(move |(name, value)| (&**namespace, &**name, &**value))
         })
     }
 
-    /// All objects.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &V)> {
-        self.entries.iter()
-    }
-
     fn remove(&mut self, key: &Key) -> Option<Key> {
-        let old = self.entries.remove(key)?;
-        let broker = Key::new(key.namespace.clone(), old.broker()?);
-        if let Some(names) = self.by_broker.get_mut(&broker) {
+        let shelf = self.namespaces.get_mut(&*key.namespace)?;
+        let old = shelf.entries.remove(&*key.name)?;
+        if let Some(broker) = old.broker()
+            && let Some(names) = shelf.by_broker.get_mut(broker)
+        {
             names.retain(|name| **name != *key.name);
             if names.is_empty() {
-                self.by_broker.remove(&broker);
+                shelf.by_broker.remove(broker);
             }
         }
-        Some(broker)
+        if shelf.entries.is_empty() {
+            self.namespaces.remove(&*key.namespace);
+        }
+        Some(Key::new(key.namespace.clone(), old.broker()?))
     }
 }
 
@@ -161,8 +185,11 @@ mod tests {
     }
 
     impl Entry for Thing {
-        fn uid(&self) -> &str {
-            self.uid
+        fn has_uid(&self, uid: &str) -> bool {
+            self.uid == uid
+        }
+        fn is_same(&self, other: &Self) -> bool {
+            self.uid == other.uid
         }
         fn version(&self) -> u64 {
             self.version
@@ -197,15 +224,15 @@ mod tests {
     fn only_a_difference_touches_the_broker() {
         let mut cache = filled();
         let same = Thing { version: 6, ..THING };
-        assert_eq!(names(cache.put(key("a"), same)), [""; 0]);
+        assert_eq!(names(cache.put(&key("a"), same)), [""; 0]);
         let other = Thing { version: 7, content: 2, ..THING };
-        assert_eq!(names(cache.put(key("a"), other)), ["trading"]);
+        assert_eq!(names(cache.put(&key("a"), other)), ["trading"]);
     }
 
     #[test]
     fn what_is_older_than_our_own_write_is_ignored() {
         let mut cache = filled();
-        cache.put(key("a"), Thing { version: 9, content: 9, ..THING });
+        cache.put(&key("a"), Thing { version: 9, content: 9, ..THING });
         let late = Thing { version: 8, content: 8, ..THING };
         assert_eq!(names(cache.step(None, Step::Upsert(key("a"), late))), [""; 0]);
         assert_eq!(cache.get(&key("a")).unwrap().content, 9);
@@ -214,7 +241,7 @@ mod tests {
     #[test]
     fn the_deletion_of_a_predecessor_does_not_delete_the_successor() {
         let mut cache = filled();
-        cache.put(key("a"), Thing { uid: "two", version: 9, ..THING });
+        cache.put(&key("a"), Thing { uid: "two", version: 9, ..THING });
         assert_eq!(names(cache.step(None, Step::Delete(key("a"), "one".to_owned()))), [""; 0]);
         assert!(cache.get(&key("a")).is_some());
         assert_eq!(names(cache.step(None, Step::Delete(key("a"), "two".to_owned()))), ["trading"]);
@@ -225,7 +252,7 @@ mod tests {
     fn what_a_new_list_does_not_have_is_gone_but_only_in_its_scope() {
         let mut cache = filled();
         let elsewhere = Key::new("shop", "b");
-        cache.put(elsewhere.clone(), Thing { broker: Some("cart"), ..THING });
+        cache.put(&elsewhere, Thing { broker: Some("cart"), ..THING });
         cache.step(Some("markets"), Step::Init);
         assert!(cache.get(&key("a")).is_some(), "until the list is complete");
         assert_eq!(names(cache.step(Some("markets"), Step::InitDone)), ["trading"]);
@@ -237,7 +264,7 @@ mod tests {
     fn a_change_of_owner_touches_both() {
         let mut cache = filled();
         let moved = Thing { version: 6, broker: Some("pricing"), content: 2, ..THING };
-        assert_eq!(names(cache.put(key("a"), moved)), ["pricing", "trading"]);
+        assert_eq!(names(cache.put(&key("a"), moved)), ["pricing", "trading"]);
         assert_eq!(cache.of_broker(&key("pricing")).map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
     }
 }

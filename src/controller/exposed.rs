@@ -1,17 +1,15 @@
 //! From objects that lead into the cluster to what is kept of them (pure).
 
-use k8s_openapi::{
-    api::{core::v1::Service, networking::v1::Ingress},
-    apimachinery::pkg::apis::meta::v1::Condition,
-};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::shapes::{IngressShape, ServiceShape};
 use crate::{
     observed::{ExposedView, RouteView},
     plan::gateway::{Route, RouteKind},
 };
 
 /// How a Service is reached from outside the cluster; absent when it is not.
-pub(super) fn service(service: &Service) -> Option<ExposedView> {
+pub(super) fn service(service: &ServiceShape) -> Option<ExposedView> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref()).into_iter().flatten();
     let node_ports =
         ports.filter_map(|port| Some((port.name.clone().unwrap_or_default(), port.node_port?.try_into().ok()?)));
@@ -23,7 +21,7 @@ pub(super) fn service(service: &Service) -> Option<ExposedView> {
 }
 
 /// How an Ingress is reached; absent when it does not tell.
-pub(super) fn ingress(ingress: &Ingress) -> Option<ExposedView> {
+pub(super) fn ingress(ingress: &IngressShape) -> Option<ExposedView> {
     let all = ingress.status.as_ref()?.load_balancer.as_ref()?.ingress.as_ref()?;
     let addresses: Vec<_> = all.iter().filter_map(|one| one.hostname.clone().or_else(|| one.ip.clone())).collect();
     (!addresses.is_empty()).then(|| ExposedView { addresses, ..ExposedView::default() })

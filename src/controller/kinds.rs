@@ -15,7 +15,11 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::views::ChildEntry;
+use super::{
+    seen::Shape,
+    shapes::{AutoscalerShape, Bare, DeploymentShape, IngressShape, ServiceShape, StatefulSetShape},
+    views::ChildEntry,
+};
 use crate::plan::{
     ScaledObject,
     certificate::Certificate,
@@ -79,79 +83,34 @@ pub(crate) trait Child:
     /// The kind.
     const KIND: ChildKind;
 
-    /// What is kept of it.
-    fn entry(&self) -> ChildEntry {
-        ChildEntry::from_meta(self.meta())
-    }
+    /// What is read of it.
+    type Shape: Shape<Kind = Self, Kept = ChildEntry>;
 }
 
 macro_rules! children {
-    ($($kind:ident),+) => { $(impl Child for $kind { const KIND: ChildKind = ChildKind::$kind; })+ };
+    ($($kind:ty = $variant:ident as $shape:ty;)+) => { $(
+        impl Child for $kind {
+            type Shape = $shape;
+
+            const KIND: ChildKind = ChildKind::$variant;
+        }
+    )+ };
 }
-children!(
-    ServiceAccount,
-    Secret,
-    Certificate,
-    PersistentVolumeClaim,
-    ConfigMap,
-    NetworkPolicy,
-    PodDisruptionBudget,
-    ScaledObject
-);
-
-impl Child for Route<Http> {
-    const KIND: ChildKind = ChildKind::HttpRoute;
-}
-
-impl Child for Route<Tls> {
-    const KIND: ChildKind = ChildKind::TlsRoute;
-}
-
-impl Child for Route<TlsAlpha> {
-    const KIND: ChildKind = ChildKind::TlsRoute;
-}
-
-impl Child for Service {
-    const KIND: ChildKind = ChildKind::Service;
-
-    /// Where it is reached is kept as well.
-    fn entry(&self) -> ChildEntry {
-        ChildEntry::from_service(self)
-    }
-}
-
-impl Child for Ingress {
-    const KIND: ChildKind = ChildKind::Ingress;
-
-    /// Where it is reached is kept as well.
-    fn entry(&self) -> ChildEntry {
-        ChildEntry::from_ingress(self)
-    }
-}
-
-impl Child for Deployment {
-    const KIND: ChildKind = ChildKind::Deployment;
-
-    /// Its status is kept as well.
-    fn entry(&self) -> ChildEntry {
-        ChildEntry::from_deployment(self)
-    }
-}
-
-impl Child for StatefulSet {
-    const KIND: ChildKind = ChildKind::StatefulSet;
-
-    /// Its status is kept as well.
-    fn entry(&self) -> ChildEntry {
-        ChildEntry::from_stateful_set(self)
-    }
-}
-
-impl Child for HorizontalPodAutoscaler {
-    const KIND: ChildKind = ChildKind::HorizontalPodAutoscaler;
-
-    /// Its status is kept as well.
-    fn entry(&self) -> ChildEntry {
-        ChildEntry::from_autoscaler(self)
-    }
+children! {
+    ServiceAccount = ServiceAccount as Bare<Self>;
+    Secret = Secret as Bare<Self>;
+    Certificate = Certificate as Bare<Self>;
+    PersistentVolumeClaim = PersistentVolumeClaim as Bare<Self>;
+    ConfigMap = ConfigMap as Bare<Self>;
+    Service = Service as ServiceShape;
+    Ingress = Ingress as IngressShape;
+    Route<Http> = HttpRoute as Bare<Self>;
+    Route<Tls> = TlsRoute as Bare<Self>;
+    Route<TlsAlpha> = TlsRoute as Bare<Self>;
+    NetworkPolicy = NetworkPolicy as Bare<Self>;
+    PodDisruptionBudget = PodDisruptionBudget as Bare<Self>;
+    StatefulSet = StatefulSet as StatefulSetShape;
+    Deployment = Deployment as DeploymentShape;
+    HorizontalPodAutoscaler = HorizontalPodAutoscaler as AutoscalerShape;
+    ScaledObject = ScaledObject as Bare<Self>;
 }

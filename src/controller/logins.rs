@@ -19,8 +19,9 @@ use tracing::info;
 
 use super::{
     apply::{Pass, number},
-    kinds::{Child as _, ChildKind},
+    kinds::ChildKind,
     memory::GeneratedSight,
+    views::version,
 };
 use crate::{
     api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS},
@@ -163,7 +164,7 @@ pub(super) async fn apply(
         return Ok(());
     }
     let live = get(pass, &name).await?;
-    if live.entry().version != entry.version
+    if version(&live.metadata) != entry.version
         || login.step == Step::Switch && !knows_all_pods(pass, login, observed).await?
     {
         pass.outcome.outdated = true;
@@ -177,7 +178,7 @@ pub(super) async fn apply(
     let remembered = Remembered::of(&live).after(login);
     let mut body = secret(login, values.after(login.step, fresh), remembered);
     body.metadata.resource_version = live.resource_version();
-    let written = pass.write(body, desired, Some(entry)).await;
+    let written = pass.write(&body, desired, Some(entry)).await;
     if pass.unless_outdated(written)?.is_some() && login.step != Step::Keep {
         let reason = login.step.as_str();
         info!(name, step = reason, "a login is rotated");
@@ -193,12 +194,13 @@ async fn create(pass: &mut Pass<'_>, login: &LoginSecret, desired: u64) -> Resul
     let remembered = Remembered { switched_at: Some(login.now.to_string()), wishes: login.wishes.clone() };
     let mut body = secret(login, values, remembered);
     body.metadata.resource_version = Some(NO_VERSION.to_owned());
-    let written = pass.write(body, desired, None).await;
+    let written = pass.write(&body, desired, None).await;
     if let (Some(made), Some(key), Origin::Generated { .. }) =
         (pass.unless_outdated(written)?, &pass.digest_key, &login.origin)
     {
-        let sight = GeneratedSight { login: Some(view(&made, None, Some(key))), ..GeneratedSight::of(&made) };
-        pass.outcome.made.insert(made.name_any(), sight);
+        // Only made when it was not there, so it is what was sent.
+        let sight = GeneratedSight { login: Some(view(&body, None, Some(key))), ..GeneratedSight::of(&body, made) };
+        pass.outcome.made.insert(body.name_any(), sight);
     }
     Ok(())
 }

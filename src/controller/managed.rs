@@ -3,16 +3,16 @@
 
 use kube::{Resource as _, runtime::reflector::Store};
 
-use super::{cache::Key, streams::GuardedBroker, triggers::BrokerRef};
+use super::{cache::Key, kept::KeptBroker, triggers::BrokerRef};
 use crate::error::Error;
 
 /// The StompBrokers that this operator looks after.
 #[derive(Clone, Debug)]
-pub(crate) struct Managed(Store<GuardedBroker>);
+pub(crate) struct Managed(Store<KeptBroker>);
 
 impl Managed {
     /// Those in `store`.
-    pub(crate) fn new(store: Store<GuardedBroker>) -> Self {
+    pub(crate) fn new(store: Store<KeptBroker>) -> Self {
         Self(store)
     }
 

@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
+    hash::{DefaultHasher, Hash, Hasher as _},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use super::{kinds::ChildKind, nats_secret::NatsSight, views::ChildEntry};
+use super::{kinds::ChildKind, nats_secret::NatsSight, uid::Uid, views::ChildEntry};
 use crate::{
     api::StompBrokerStatus,
     backoff::Backoff,
@@ -20,15 +20,15 @@ const SECRETS_GOOD_FOR: Duration = Duration::from_secs(30);
 
 /// The memory of all StompBrokers, by UID.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<HashMap<String, BrokerMemory>>);
+pub(crate) struct Memory(Mutex<HashMap<Uid, Box<BrokerMemory>>>);
 
 /// The memory of one StompBroker.
 #[derive(Debug, Default)]
 pub(crate) struct BrokerMemory {
     /// Waiting times after failures.
     pub(crate) backoff: Backoff,
-    /// What was last applied, and what the server made of it.
-    pub(crate) applied: HashMap<(ChildKind, String), Applied>,
+    /// What was last applied of each child, and what the server made of it, by a number of the child's kind and name.
+    applied: HashMap<u64, Applied>,
     /// What applying would change, of what was looked at so.
     pub(crate) looked: HashMap<(ChildKind, String), (Applied, Vec<String>)>,
     /// The status last written and the `resourceVersion` that it got, until the watch shows it.
@@ -45,10 +45,14 @@ pub(crate) struct Applied(u64);
 impl Applied {
     /// Of the number of the desired object, and of the object as it is.
     pub(crate) fn new(desired: u64, live: &ChildEntry) -> Self {
-        let mut hasher = DefaultHasher::new();
-        (desired, &live.uid, live.fields).hash(&mut hasher);
-        Self(hasher.finish())
+        Self(number((desired, &live.uid, live.fields)))
     }
+}
+
+fn number(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The Secrets of one broker as last seen.
@@ -94,12 +98,12 @@ impl Secrets {
 impl Memory {
     /// Does something with the memory of the broker with this UID.
     pub(crate) fn of<T>(&self, uid: &str, act: impl FnOnce(&mut BrokerMemory) -> T) -> T {
-        act(self.0.lock().entry(uid.to_owned()).or_default())
+        act(self.0.lock().entry(Uid::new(uid)).or_default())
     }
 
     /// The watch shows a broker as of this version, with every status written before.
     pub(crate) fn shown(&self, uid: &str, version: u64) {
-        if let Some(memory) = self.0.lock().get_mut(uid)
+        if let Some(memory) = self.0.lock().get_mut(&Uid::new(uid))
             && memory.status.as_ref().is_some_and(|written| written.0 <= version)
         {
             memory.status = None;
@@ -115,11 +119,21 @@ impl Memory {
 
     /// Forgets a broker that is gone.
     pub(crate) fn forget(&self, uid: &str) {
-        self.0.lock().remove(uid);
+        self.0.lock().remove(&Uid::new(uid));
     }
 }
 
 impl BrokerMemory {
+    /// Whether this is what was last applied of a child.
+    pub(crate) fn is_applied(&self, kind: ChildKind, name: &str, applied: Applied) -> bool {
+        self.applied.get(&number((kind, name))) == Some(&applied)
+    }
+
+    /// Remembers what was applied of a child.
+    pub(crate) fn remember_applied(&mut self, kind: ChildKind, name: &str, applied: Applied) {
+        self.applied.insert(number((kind, name)), applied);
+    }
+
     /// The Secrets as last seen, when that is recent enough and was for this generation of the spec.
     pub(crate) fn secrets(&self, generation: Option<i64>) -> Option<SecretSight> {
         let secrets = self.secrets.as_ref()?;

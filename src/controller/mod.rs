@@ -2,7 +2,7 @@
 //!
 //! | module | step | holds a client |
 //! |---|---|---|
-//! | `streams`, `brokers`, `cache`, `views`, `obstacle`, `packed`, `autoscalers`, `exposed`, `certificates`, `world` | what the watches show | `streams` |
+//! | `streams`, `brokers`, `kept`, `cache`, `seen`, `shapes`, `managed_fields`, `uid`, `packed`, `views`, `pod_views`, `obstacle`, `autoscalers`, `exposed`, `certificates`, `world` | what the watches show | `streams` |
 //! | `pods`, `admin`, `reports`, `asked`, `nats_pods` | what the pods say | `pods` |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
@@ -20,26 +20,32 @@ mod budget;
 pub(crate) mod cache;
 mod certificates;
 mod exposed;
+mod kept;
 mod kinds;
 mod logins;
 pub(crate) mod managed;
+mod managed_fields;
 pub(crate) mod memory;
 pub(crate) mod nats_pods;
 mod nats_secret;
 mod observe;
 mod obstacle;
 mod packed;
+mod pod_views;
 pub(crate) mod pods;
 mod preview;
 mod prune;
 mod reconcile;
 pub(crate) mod reports;
 mod secrets;
+mod seen;
+mod shapes;
 mod status;
 pub(crate) mod streams;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod triggers;
+mod uid;
 mod views;
 pub(crate) mod world;
 
@@ -65,11 +71,11 @@ use tracing::{debug, warn};
 use crate::{error::chain, events::Events, health::Health, metrics::Metrics, settings::Settings};
 use apis::Apis;
 use cache::Key;
+use kept::KeptBroker;
 use managed::Managed;
 use memory::Memory;
 use nats_pods::NatsReports;
 use reports::Reports;
-use streams::GuardedBroker;
 use triggers::{BrokerRef, Triggers, Wishes};
 use world::World;
 
@@ -92,7 +98,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// Forgets a StompBroker again that has left while a pass over it was under way, and was forgotten before the pass ended.
-    fn forget_if_gone(&self, broker: &GuardedBroker) {
+    fn forget_if_gone(&self, broker: &KeptBroker) {
         let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
         let uid = broker.meta().uid.as_deref().unwrap_or_default();
         if !self.managed.is(&key, uid) {
@@ -107,7 +113,7 @@ impl Context {
 /// Makes passes until `stop`, then finishes those that are under way. All lists have to be there by now.
 pub(crate) async fn work(
     context: Arc<Context>,
-    store: Store<GuardedBroker>,
+    store: Store<KeptBroker>,
     triggers: Arc<Triggers>,
     wishes: Wishes,
     health: Arc<Health>,

@@ -138,9 +138,9 @@ impl NatsPoller {
     fn servers(&self) -> Vec<Server> {
         let mut servers = Vec::new();
         if self.triggers.leading() {
-            for (key, pod) in self.world.nats_pods.lock().iter() {
+            for (namespace, _, pod) in self.world.nats_pods.lock().iter() {
                 if let (Some(broker), Some(address)) = (&pod.broker, &pod.address) {
-                    let broker = Key::new(key.namespace.clone(), broker.clone());
+                    let broker = Key::new(namespace, broker.clone());
                     if self.managed.has(&broker) {
                         servers.push(Server { uid: pod.view.uid.clone(), address: address.clone(), broker });
                     }

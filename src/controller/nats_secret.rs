@@ -15,11 +15,7 @@ use rand::{TryRngCore as _, rngs::OsRng};
 use serde_json::json;
 use tracing::info;
 
-use super::{
-    apply::Pass,
-    kinds::{Child as _, ChildKind},
-    memory::GeneratedSight,
-};
+use super::{apply::Pass, kinds::ChildKind, memory::GeneratedSight, views::ChildEntry};
 use crate::{
     FIELD_MANAGER,
     error::Error,
@@ -114,7 +110,7 @@ async fn create(pass: &mut Pass<'_>, secret: &NatsSecret, fixed: &Secret, now: T
     data.extend(values.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes()))));
     let created = pass.create(&Secret { data: Some(data), ..fixed.clone() }).await?;
     // Applied at once as well, so that the next life of the operator finds nothing to write.
-    pass.one(fixed, Some(&created.entry())).await
+    pass.one(fixed, Some(&ChildEntry::from_meta(&created.metadata))).await
 }
 
 /// Replaces the servers' certificate. The next pass sees it, and has the servers replaced one after the other.

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::core::v1::{PersistentVolumeClaim, Secret},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Resource as _, ResourceExt as _, core::PartialObjectMeta};
 
 use super::{
     Context,
@@ -17,7 +16,8 @@ use super::{
     logins,
     memory::{GeneratedSight, SecretSight},
     nats_secret::NatsSight,
-    views::ChildEntry,
+    seen::Seen,
+    views::{ChildEntry, Owner},
 };
 use crate::{
     api::{StompBroker, StompBrokerStatus, ZoneOutage},
@@ -111,7 +111,7 @@ pub(crate) fn deployments(broker: &StompBroker, context: &Context) -> BTreeMap<S
     let cache = cache.lock();
     let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
     own.filter_map(|(name, entry)| {
-        Some((name.to_owned(), DeploymentView { version: entry.version, ..entry.deployment.as_ref()?.view() }))
+        Some((name.to_owned(), DeploymentView { version: entry.version, ..entry.deployment()?.view() }))
     })
     .collect()
 }
@@ -123,7 +123,7 @@ fn stateful_sets(broker: &StompBroker, context: &Context) -> BTreeMap<String, St
     let Some(cache) = context.world.children(ChildKind::StatefulSet) else { return BTreeMap::new() };
     let cache = cache.lock();
     let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
-    own.filter_map(|(name, entry)| Some((name.to_owned(), entry.stateful_set.as_deref()?.clone()))).collect()
+    own.filter_map(|(name, entry)| Some((name.to_owned(), entry.stateful_set()?.clone()))).collect()
 }
 
 /// The broker's own autoscalers as last seen.
@@ -133,11 +133,7 @@ fn autoscalers(broker: &StompBroker, context: &Context) -> BTreeMap<String, Auto
     let Some(cache) = context.world.children(ChildKind::HorizontalPodAutoscaler) else { return BTreeMap::new() };
     let cache = cache.lock();
     let own = cache.of_broker(&key).filter(|(_, entry)| entry.is_of(&uid) && !entry.deleting);
-    own.filter_map(|(name, entry)| {
-        let view = entry.autoscaler.as_deref()?.clone();
-        Some((name.to_owned(), AutoscalerView { readings: entry.readings.clone(), ..view }))
-    })
-    .collect()
+    own.filter_map(|(name, entry)| Some((name.to_owned(), entry.autoscaler()?.clone()))).collect()
 }
 
 /// Outages of zones as a status tells them.
@@ -151,7 +147,7 @@ pub(crate) fn budget(broker: &StompBroker, context: &Context) -> Option<BudgetVi
     let key = Key::new(broker.namespace().unwrap_or_default(), broker.name_any());
     let entry = context.world.child(ChildKind::PodDisruptionBudget, &key)?;
     let own = entry.is_of(&broker.uid().unwrap_or_default()) && !entry.deleting;
-    own.then(|| BudgetView { drained_zone: entry.drained_zone.map(Into::into) })
+    own.then(|| BudgetView { drained_zone: entry.drained_zone().map(str::to_owned) })
 }
 
 /// How the broker's own Service or Ingress is reached from outside, as last seen or written.
@@ -159,7 +155,7 @@ pub(crate) fn exposure(broker: &StompBroker, kind: ChildKind, context: &Context)
     let name = names::service(&broker.name_any());
     let entry = context.world.child(kind, &Key::new(broker.namespace().unwrap_or_default(), name))?;
     let own = entry.is_of(&broker.uid().unwrap_or_default()) && !entry.deleting;
-    entry.exposed.filter(|_| own).map(|exposed| *exposed)
+    entry.exposed().filter(|_| own).cloned()
 }
 
 /// Whether the API server knows a kind that not every cluster has.
@@ -262,14 +258,14 @@ fn present(secret: &Secret) -> SecretView {
 impl GeneratedSight {
     fn new(secret: &Result<Option<Secret>, String>) -> Self {
         match secret {
-            Ok(Some(secret)) => Self::of(secret),
+            Ok(Some(secret)) => Self::of(secret, ChildEntry::from_meta(&secret.metadata)),
             _ => Self { view: view(secret), entry: None, login: None, nats: None },
         }
     }
 
-    /// A Secret of which neither login nor NATS is to be seen.
-    pub(crate) fn of(secret: &Secret) -> Self {
-        Self { view: present(secret), entry: Some(ChildEntry::from_meta(&secret.metadata)), login: None, nats: None }
+    /// A Secret of which neither login nor NATS is to be seen, with what is kept of it.
+    pub(crate) fn of(secret: &Secret, entry: ChildEntry) -> Self {
+        Self { view: present(secret), entry: Some(entry), login: None, nats: None }
     }
 }
 
@@ -348,15 +344,10 @@ pub(crate) async fn ask<K: Child>(
     name: &str,
     context: &Context,
 ) -> Result<Option<ChildEntry>, Error> {
-    Ok(metadata::<K>(broker, name, context).await?.map(|live| ChildEntry::from_meta(&live)))
-}
-
-/// The metadata of an object as the API server has it.
-async fn metadata<K: Child>(broker: &StompBroker, name: &str, context: &Context) -> Result<Option<ObjectMeta>, Error> {
-    let api: Api<K> = Api::namespaced(context.client.clone(), &broker.namespace().unwrap_or_default());
-    let live = api.get_metadata_opt(name).await;
+    let api: Api<Seen<K::Shape>> = Api::namespaced(context.client.clone(), &broker.namespace().unwrap_or_default());
+    let live = api.get_opt(name).await;
     let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.to_owned(), source })?;
-    Ok(live.map(|live| live.metadata))
+    Ok(live.map(|live| live.kept))
 }
 
 struct Search<'a> {
@@ -423,7 +414,7 @@ impl Search<'_> {
         let live = api.get_opt(&name).await;
         let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.clone(), source })?;
         if let Some(live) = &live {
-            let entry = live.entry();
+            let entry = ChildEntry::from_meta(live.meta());
             self.judge(K::KIND, &name, Some(&entry))?;
             self.found.unwatched.insert((K::KIND, name), entry);
         }
@@ -434,17 +425,23 @@ impl Search<'_> {
     async fn claims(&mut self, claims: &[PersistentVolumeClaim]) -> Result<(), Error> {
         for claim in claims {
             let name = claim.name_any();
-            let Some(live) = metadata::<PersistentVolumeClaim>(self.broker, &name, self.context).await? else {
-                continue;
-            };
+            let namespace = self.broker.namespace().unwrap_or_default();
+            let api: Api<PersistentVolumeClaim> = Api::namespaced(self.context.client.clone(), &namespace);
+            let kind = ChildKind::PersistentVolumeClaim.name();
+            let live = api.get_metadata_opt(&name).await;
+            let live = live.map_err(|source| Error::Observe { kind, name: name.clone(), source })?;
+            let Some(PartialObjectMeta { metadata: live, .. }) = live else { continue };
             // But for the zone: a claim stays where it is.
             let ours = claim.labels().iter().filter(|(key, _)| *key != labels::ZONE);
             let has = |key: &String, value| live.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value);
             if ours.into_iter().all(|(key, value)| has(key, value)) {
                 self.found.claims.insert(name, ChildEntry::from_meta(&live));
             } else {
-                let kind = ChildKind::PersistentVolumeClaim.name().to_owned();
-                self.found.foreign.push(ForeignObject { kind, name, owner: "somebody else, by its labels".to_owned() });
+                self.found.foreign.push(ForeignObject {
+                    kind: kind.to_owned(),
+                    name,
+                    owner: "somebody else, by its labels".to_owned(),
+                });
             }
         }
         Ok(())
@@ -458,10 +455,11 @@ impl Search<'_> {
         let owner = match &entry.owner {
             None => "nobody".to_owned(),
             // Ours in an earlier life: the garbage collector has not come by yet.
-            Some(owner) if owner.broker && owner.name == self.broker.name_any() => {
+            Some(Owner::Broker { name: owner, .. }) if **owner == *self.broker.name_any() => {
                 return Err(Error::Leftover { kind: kind.name(), name: name.to_owned() });
             }
-            Some(owner) => format!("{} {namespace}/{}", owner.kind, owner.name),
+            Some(Owner::Broker { name, .. }) => format!("{} {namespace}/{name}", StompBroker::kind(&())),
+            Some(Owner::Other { kind, name }) => format!("{kind} {namespace}/{name}"),
         };
         self.found.foreign.push(ForeignObject { kind: kind.name().to_owned(), name: name.to_owned(), owner });
         Ok(())

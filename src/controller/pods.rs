@@ -107,15 +107,15 @@ impl Poller {
     fn pods(&self) -> BTreeMap<Key, Vec<Pod>> {
         let mut pods: BTreeMap<Key, Vec<Pod>> = BTreeMap::new();
         let mut uids = HashSet::new();
-        for (key, entry) in self.world.pods.lock().iter() {
+        for (namespace, name, entry) in self.world.pods.lock().iter() {
             if let (Some(broker), Some(address)) = (&entry.broker, &entry.address) {
-                let broker = Key::new(key.namespace.clone(), broker.clone());
+                let broker = Key::new(namespace, broker.clone());
                 let wanted = self.triggers.leading() || self.asked.wants(&broker);
                 if !wanted || !self.managed.has(&broker) {
                     continue;
                 }
                 uids.insert(entry.uid.clone());
-                let pod = Pod { uid: entry.uid.clone(), name: key.name.clone(), address: address.clone() };
+                let pod = Pod { uid: entry.uid.clone(), name: name.to_owned(), address: address.clone() };
                 pods.entry(broker).or_default().push(pod);
             }
         }

@@ -140,7 +140,7 @@ impl Look<'_> {
         let key = (K::KIND, name.clone());
         let now = Applied::new(fingerprint(object)?, live);
         let known = self.context.memory.of(&uid, |memory| {
-            let applied = memory.applied.get(&key) == Some(&now);
+            let applied = memory.is_applied(K::KIND, &name, now);
             let looked = memory.looked.get(&key).filter(|(at, _)| *at == now).map(|(_, fields)| fields.clone());
             if applied { Some(Vec::new()) } else { looked }
         });

@@ -81,7 +81,7 @@ fn of_kind(
         entry.is_of(&uid) && !entry.deleting && !wanted.contains(&(kind, (*name).to_owned()))
     };
     let orphans = cache.of_broker(&key).filter(orphan);
-    orphans.map(|(name, entry)| (name.to_owned(), entry.uid.clone())).collect()
+    orphans.map(|(name, entry)| (name.to_owned(), entry.uid.to_string())).collect()
 }
 
 struct Pruning<'a> {
@@ -149,7 +149,7 @@ impl Pruning<'_> {
         };
         let uid = self.broker.uid().unwrap_or_default();
         match entry.filter(|entry| entry.is_of(&uid)) {
-            Some(entry) => self.delete::<K>(name, entry.uid).await,
+            Some(entry) => self.delete::<K>(name, entry.uid.to_string()).await,
             None => Ok(()),
         }
     }

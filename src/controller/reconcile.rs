@@ -9,10 +9,10 @@ use tracing::{debug, instrument};
 
 use super::{
     Context, apis, apply,
+    kept::KeptBroker,
     kinds::ChildKind,
     memory::{BrokerMemory, GeneratedSight, SecretSight},
     observe, preview, prune, status as write,
-    streams::GuardedBroker,
 };
 use crate::{
     api::{PlannedChange, StompBroker},
@@ -55,32 +55,31 @@ struct Attempt {
 
 /// Makes one pass over `broker`.
 #[instrument(skip_all, fields(namespace = broker.namespace(), name = broker.name_any()))]
-pub(crate) async fn reconcile(broker: Arc<GuardedBroker>, context: Arc<Context>) -> Result<Action, Error> {
-    let result = pass(&broker, &context).await;
+pub(crate) async fn reconcile(broker: Arc<KeptBroker>, context: Arc<Context>) -> Result<Action, Error> {
+    let result = Box::pin(pass(&broker, &context)).await; // some 18 KiB
     context.forget_if_gone(&broker);
     result
 }
 
-async fn pass(broker: &GuardedBroker, context: &Context) -> Result<Action, Error> {
+async fn pass(broker: &KeptBroker, context: &Context) -> Result<Action, Error> {
     // Children go by their owner references; writing any now would only hold the deletion up.
     if broker.meta().deletion_timestamp.is_some() {
         return Ok(Action::await_change());
     }
     let _timer = context.metrics.time_reconcile();
-    let broker = match &broker.0 {
+    let mut broker = match broker.read() {
         Ok(broker) => broker,
-        Err(invalid) => {
+        Err(why) => {
             count(context, "refused");
-            let written = timeout(STATUS, write::write_unreadable(invalid, context)).await;
+            let written = timeout(STATUS, write::write_unreadable(broker.meta(), &why, context)).await;
             written.unwrap_or(Err(Error::Timeout(STATUS)))?;
             return Ok(Action::requeue(jittered(context.settings.resync)));
         }
     };
-    let mut broker = broker.clone();
     broker.status = write::latest(&broker, context);
     let limit = context.settings.reconcile_timeout;
     let mut attempt = Attempt::default();
-    let run = Box::pin(attempt.run(&broker, context)); // some 16 KiB
+    let run = Box::pin(attempt.run(&broker, context)); // some 22 KiB
     let result = timeout(limit, run).await.unwrap_or(Err(Error::Timeout(limit)));
     if matches!(result, Err(Error::Gone)) {
         // By then it is not there any more, unless its labels were changed back before the watch has told.
@@ -96,7 +95,7 @@ async fn pass(broker: &GuardedBroker, context: &Context) -> Result<Action, Error
 
 /// Decides when a failed pass is tried again.
 #[expect(clippy::needless_pass_by_value, reason = "the signature that the controller asks for")]
-pub(crate) fn error_policy(broker: Arc<GuardedBroker>, error: &Error, context: Arc<Context>) -> Action {
+pub(crate) fn error_policy(broker: Arc<KeptBroker>, error: &Error, context: Arc<Context>) -> Action {
     count(&context, "error");
     context.metrics.reconcile_errors.get_or_create(&crate::metrics::ReasonLabel { reason: error.reason() }).inc();
     let wait = if error.is_final() {

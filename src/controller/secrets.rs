@@ -10,9 +10,10 @@ use kube::ResourceExt as _;
 
 use super::{
     apply::{Pass, fingerprint},
-    kinds::{Child as _, ChildKind},
+    kinds::ChildKind,
     logins,
     memory::GeneratedSight,
+    views::ChildEntry,
 };
 use crate::{error::Error, observed::SecretView, plan::GeneratedSecret, random};
 
@@ -44,10 +45,11 @@ async fn create(pass: &mut Pass<'_>, secret: &GeneratedSecret, fixed: &Secret) -
     }
     let created = pass.create(&Secret { data: Some(data), ..fixed.clone() }).await?;
     // Applied at once as well, so that the next life of the operator finds nothing to write.
-    let made = pass.write(fixed.clone(), fingerprint(fixed)?, Some(&created.entry())).await?;
-    pass.digest_key = logins::digest_key(&made);
-    let name = made.name_any();
+    let entry = ChildEntry::from_meta(&created.metadata);
+    let entry = pass.write(fixed, fingerprint(fixed)?, Some(&entry)).await?;
+    pass.digest_key = logins::digest_key(&created);
+    let name = created.name_any();
     pass.outcome.wanted.insert((ChildKind::Secret, name.clone()));
-    pass.outcome.made.insert(name, GeneratedSight::of(&made));
+    pass.outcome.made.insert(name, GeneratedSight::of(&created, entry));
     Ok(())
 }

@@ -9,11 +9,11 @@ use k8s_openapi::{
 use kube::{
     Api, Resource as _, ResourceExt as _,
     api::{DynamicObject, ObjectMeta, Patch, PatchParams},
-    core::{ApiResource, error_boundary::InvalidObject},
+    core::ApiResource,
 };
 use serde_json::json;
 
-use super::{Context, cache::Key, views::version};
+use super::{Context, cache::Key, kept::Unreadable, seen::Seen, shapes::StatusShape, views::version};
 use crate::{
     FIELD_MANAGER,
     api::{StompBroker, StompBrokerStatus},
@@ -61,19 +61,19 @@ pub(crate) async fn write(
             return Ok(Some(wait));
         }
     }
-    let api: Api<StompBroker> = Api::namespaced(context.client.clone(), &key.namespace);
+    let api: Api<Seen<StatusShape>> = Api::namespaced(context.client.clone(), &key.namespace);
     // With the UID, so that the status of one broker is never written to its successor of the same name.
     let body = body(&broker.metadata, &new);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
     let written = match api.patch_status(&key.name, &parameters, &Patch::Apply(&body)).await {
-        Ok(written) => written,
+        Ok(written) => written.kept,
         // Deleted, or replaced by a successor, in the meantime.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => return Ok(None),
         Err(source) => return Err(Error::WriteStatus(source)),
     };
     context.memory.of(&uid, |memory| {
         memory.status_written = Some(Instant::now());
-        memory.status = written.status.clone().map(|status| Box::new((version(&written.metadata), status)));
+        memory.status = written.status.map(|status| Box::new((written.metadata.version(), status)));
     });
     let regarding = broker.object_ref(&());
     for transition in transitions(old, &new) {
@@ -83,8 +83,7 @@ pub(crate) async fn write(
 }
 
 /// Says on the object itself that it cannot be read. What is there of its children stays as it is.
-pub(crate) async fn write_unreadable(invalid: &InvalidObject, context: &Context) -> Result<(), Error> {
-    let metadata = &invalid.metadata;
+pub(crate) async fn write_unreadable(metadata: &ObjectMeta, why: &Unreadable, context: &Context) -> Result<(), Error> {
     let namespace = metadata.namespace.clone().unwrap_or_default();
     let name = metadata.name.clone().unwrap_or_default();
     let resource = ApiResource::erase::<StompBroker>(&());
@@ -99,7 +98,7 @@ pub(crate) async fn write_unreadable(invalid: &InvalidObject, context: &Context)
         .pointer("/status/conditions")
         .and_then(|conditions| serde_json::from_value(conditions.clone()).ok())
         .unwrap_or_default();
-    let message = format!("this object cannot be read: {}; correct it or apply it anew", invalid.error);
+    let message = format!("this object cannot be read: {why}; correct it or apply it anew");
     let wanted = [ConditionType::Ready, ConditionType::Accepted].map(|kind| Condition {
         type_: kind.as_str().to_owned(),
         status: "False".to_owned(),

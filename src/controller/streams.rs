@@ -6,30 +6,29 @@ use std::{fmt::Debug, future::Future, sync::Arc};
 use futures::{Stream, StreamExt as _, stream};
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::{
-        apps::v1::{Deployment, StatefulSet},
-        core::v1::Pod,
-    },
+    api::apps::v1::{Deployment, StatefulSet},
 };
 use kube::{
     Api, Client, Resource, ResourceExt as _,
-    core::{DeserializeGuard, PartialObjectMeta, Selector},
+    core::Selector,
     runtime::{WatchStreamExt as _, reflector, watcher},
 };
 use serde::de::DeserializeOwned;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     cache::{Key, Step},
+    kept::KeptBroker,
     kinds::{Child, ChildKind},
     memory::Memory,
+    seen::{Seen, Shape},
+    shapes::PodShape,
     triggers::Triggers,
-    views::{AnyPod, ChildEntry, version},
+    views::version,
     world::World,
 };
 use crate::{
     FIELD_MANAGER,
-    api::StompBroker,
     error::chain,
     health::Health,
     metrics::{KindLabel, Metrics},
@@ -41,9 +40,6 @@ use crate::{
 const PAGE: u32 = 50;
 /// Length of one watch; load balancers of some clouds silently drop connections that are idle for 240 s.
 const WATCH_SECONDS: u32 = 200;
-
-/// A StompBroker, or why it cannot be read. One that cannot be read must not harm the others.
-pub(crate) type GuardedBroker = DeserializeGuard<StompBroker>;
 
 /// What all watches need.
 #[derive(Clone)]
@@ -73,15 +69,15 @@ impl Watches {
             .filter_map(|kind| {
                 let this = self.clone();
                 let task: futures::future::BoxFuture<'static, ()> = match kind {
-                    ChildKind::ServiceAccount => Box::pin(this.metadata::<ServiceAccount>()),
-                    ChildKind::ConfigMap => Box::pin(this.metadata::<ConfigMap>()),
-                    ChildKind::Service => Box::pin(this.whole::<Service>()),
-                    ChildKind::Ingress => Box::pin(this.whole::<Ingress>()),
-                    ChildKind::NetworkPolicy => Box::pin(this.metadata::<NetworkPolicy>()),
-                    ChildKind::PodDisruptionBudget => Box::pin(this.metadata::<PodDisruptionBudget>()),
-                    ChildKind::HorizontalPodAutoscaler => Box::pin(this.whole::<HorizontalPodAutoscaler>()),
-                    ChildKind::StatefulSet => Box::pin(this.whole::<StatefulSet>()),
-                    ChildKind::Deployment => Box::pin(this.whole::<Deployment>()),
+                    ChildKind::ServiceAccount => Box::pin(this.follow::<ServiceAccount>()),
+                    ChildKind::ConfigMap => Box::pin(this.follow::<ConfigMap>()),
+                    ChildKind::Service => Box::pin(this.follow::<Service>()),
+                    ChildKind::Ingress => Box::pin(this.follow::<Ingress>()),
+                    ChildKind::NetworkPolicy => Box::pin(this.follow::<NetworkPolicy>()),
+                    ChildKind::PodDisruptionBudget => Box::pin(this.follow::<PodDisruptionBudget>()),
+                    ChildKind::HorizontalPodAutoscaler => Box::pin(this.follow::<HorizontalPodAutoscaler>()),
+                    ChildKind::StatefulSet => Box::pin(this.follow::<StatefulSet>()),
+                    ChildKind::Deployment => Box::pin(this.follow::<Deployment>()),
                     ChildKind::Secret
                     | ChildKind::Certificate
                     | ChildKind::PersistentVolumeClaim
@@ -97,16 +93,13 @@ impl Watches {
     }
 
     /// Watches the StompBrokers into `writer`, from which the work loop reads them.
-    pub(crate) fn brokers(
-        &self,
-        mut writer: reflector::store::Writer<GuardedBroker>,
-    ) -> impl Future<Output = ()> + use<> {
+    pub(crate) fn brokers(&self, mut writer: reflector::store::Writer<KeptBroker>) -> impl Future<Output = ()> + use<> {
         let this = self.clone();
         let mut config = watcher::Config::default().page_size(PAGE);
         if !this.selector.selects_all() {
             config = config.labels_from(&this.selector);
         }
-        let mut events = this.events::<GuardedBroker>("StompBroker", config);
+        let mut events = this.events::<KeptBroker>("StompBroker", config);
         async move {
             let reader = writer.as_reader();
             let mut brokers = super::brokers::Brokers::default();
@@ -131,47 +124,19 @@ impl Watches {
         }
     }
 
-    /// Watches the metadata of a kind of children.
-    async fn metadata<K: Child>(self) {
-        let events = self.events::<PartialObjectMeta<K>>(K::KIND.name(), selected(FIELD_MANAGER));
-        self.follow(K::KIND, events, |object| Some(ChildEntry::from_meta(&object.metadata))).await;
-    }
-
-    /// Watches a kind of children with their status, which a pass reports.
-    async fn whole<K: Child>(self) {
-        let events = self.events::<DeserializeGuard<K>>(K::KIND.name(), selected(FIELD_MANAGER));
-        self.follow(K::KIND, events, |object| match object.0 {
-            Ok(object) => Some(object.entry()),
-            Err(invalid) => unreadable(K::KIND.name(), &invalid),
-        })
-        .await;
-    }
-
-    async fn follow<K: Resource<DynamicType = ()>>(
-        &self,
-        kind: ChildKind,
-        mut events: impl Stream<Item = (Option<String>, watcher::Event<K>)> + Unpin,
-        entry: impl Fn(K) -> Option<ChildEntry>,
-    ) {
+    async fn follow<K: Child>(self) {
+        let mut events = self.events::<Seen<K::Shape>>(K::KIND.name(), selected(FIELD_MANAGER));
         while let Some((scope, event)) = events.next().await {
-            if let Some(step) = step(event, &entry) {
-                let touched = self.world.step(kind, scope.as_deref(), step);
-                self.triggers.news(touched).await;
-            }
+            let touched = self.world.step(K::KIND, scope.as_deref(), step(event));
+            self.triggers.news(touched).await;
         }
     }
 
     async fn pods(self) {
-        let mut events = self.events::<DeserializeGuard<Pod>>("Pod", selected(FIELD_MANAGER));
-        let entry = |object: DeserializeGuard<Pod>| match object.0 {
-            Ok(pod) => Some(AnyPod::from_pod(&pod)),
-            Err(invalid) => unreadable("Pod", &invalid),
-        };
+        let mut events = self.events::<Seen<PodShape>>("Pod", selected(FIELD_MANAGER));
         while let Some((scope, event)) = events.next().await {
-            if let Some(step) = step(event, &entry) {
-                let touched = self.world.step_pods(scope.as_deref(), step);
-                self.triggers.news(touched).await;
-            }
+            let touched = self.world.step_pods(scope.as_deref(), step(event));
+            self.triggers.news(touched).await;
         }
     }
 
@@ -240,23 +205,12 @@ fn selected(manager: &str) -> watcher::Config {
     watcher::Config::default().labels(&format!("{}={manager}", labels::MANAGED_BY)).page_size(PAGE)
 }
 
-fn step<K: Resource<DynamicType = ()>, V>(
-    event: watcher::Event<K>,
-    entry: &impl Fn(K) -> Option<V>,
-) -> Option<Step<V>> {
-    let key = |object: &K| Key::new(object.namespace().unwrap_or_default(), object.name_any());
+fn step<S: Shape>(event: watcher::Event<Seen<S>>) -> Step<S::Kept> {
+    let key = |object: &Seen<S>| Key::new(object.namespace().unwrap_or_default(), object.name_any());
     match event {
-        watcher::Event::Init => Some(Step::Init),
-        watcher::Event::InitDone => Some(Step::InitDone),
-        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => {
-            let key = key(&object);
-            entry(object).map(|value| Step::Upsert(key, value))
-        }
-        watcher::Event::Delete(object) => Some(Step::Delete(key(&object), object.uid().unwrap_or_default())),
+        watcher::Event::Init => Step::Init,
+        watcher::Event::InitDone => Step::InitDone,
+        watcher::Event::InitApply(object) | watcher::Event::Apply(object) => Step::Upsert(key(&object), object.kept),
+        watcher::Event::Delete(object) => Step::Delete(key(&object), object.uid().unwrap_or_default()),
     }
-}
-
-fn unreadable<V>(kind: &str, invalid: &kube::core::error_boundary::InvalidObject) -> Option<V> {
-    info!(kind, name = invalid.metadata.name, error = invalid.error, "an object cannot be read and is left alone");
-    None
 }

@@ -1,27 +1,23 @@
 //! What tests of other modules need from here.
 
-use kube::{
-    core::DeserializeGuard,
-    runtime::{reflector, watcher::Event},
-};
+use kube::runtime::{reflector, watcher::Event};
 use serde_json::json;
 use stompbroker_config::admin::{ConfigStatus, LoginDigests, Sessions, Status};
 
 use super::{
     cache::{Key, Step},
+    kept::KeptBroker,
     managed::Managed,
-    views::PodEntry,
+    pod_views::PodEntry,
     world::World,
 };
-use crate::api::{StompBroker, StompBrokerSpec};
 
 /// An operator that looks after these StompBrokers of `namespace`.
 pub(crate) fn managed(namespace: &str, brokers: &[&str]) -> Managed {
     let (store, mut writer) = reflector::store();
     for name in brokers {
-        let mut broker = StompBroker::new(name, StompBrokerSpec::default());
-        broker.metadata.namespace = Some(namespace.to_owned());
-        writer.apply_watcher_event(&Event::Apply(DeserializeGuard(Ok(broker))));
+        let broker = json!({"metadata": {"namespace": namespace, "name": name}, "spec": {}});
+        writer.apply_watcher_event(&Event::Apply(serde_json::from_value::<KeptBroker>(broker).unwrap()));
     }
     Managed::new(store)
 }

@@ -10,14 +10,13 @@ use std::{
 };
 
 use futures::{Stream, stream};
-use kube::{core::DeserializeGuard, runtime::reflector::ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
-use super::cache::Key;
-use crate::api::StompBroker;
+use super::{cache::Key, kept::KeptBroker};
 
 /// Wishes that may wait; who wishes more waits himself.
 const CAPACITY: usize = 1024;
@@ -25,7 +24,7 @@ const CAPACITY: usize = 1024;
 const BURST: Duration = Duration::from_millis(500);
 
 /// A reference to a StompBroker, readable or not.
-pub(crate) type BrokerRef = ObjectRef<DeserializeGuard<StompBroker>>;
+pub(crate) type BrokerRef = ObjectRef<KeptBroker>;
 
 /// When a pass is wished for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use super::{
     cache::{Cache, Key, Step},
     kinds::ChildKind,
-    views::{AnyPod, ChildEntry, NatsPodEntry, PodEntry},
+    pod_views::{AnyPod, NatsPodEntry, PodEntry},
+    views::ChildEntry,
 };
 
 /// All that the watches have shown of children and pods. Secrets and PersistentVolumeClaims are not
@@ -70,7 +71,7 @@ impl World {
     }
 
     /// Remembers the answer to a write of ours.
-    pub(crate) fn wrote(&self, kind: ChildKind, key: Key, entry: ChildEntry) {
+    pub(crate) fn wrote(&self, kind: ChildKind, key: &Key, entry: ChildEntry) {
         if let Some(cache) = self.children(kind) {
             // The pass that wrote it knows; nobody else needs to be told.
             let _ = cache.lock().put(key, entry);

@@ -41,10 +41,10 @@ impl Loads {
     /// What is known of `metric` of the pods of `namespace` that are meant.
     pub(super) fn of(&self, namespace: &str, which: &Which, metric: Metric, now: Timestamp) -> Known {
         let mut known = Known::default();
-        for (key, pod) in self.world.pods.lock().iter() {
-            let meant = key.namespace == namespace
+        for (home, pod_name, pod) in self.world.pods.lock().iter() {
+            let meant = home == namespace
                 && match which {
-                    Which::Named(name) => key.name == *name,
+                    Which::Named(name) => pod_name == name,
                     Which::Selected(selector) => selector.matches(&pod.labels()),
                 };
             let Some(broker) = pod.broker.as_ref().filter(|_| meant) else { continue };
@@ -54,7 +54,7 @@ impl Loads {
             }
             known.brokers.insert(broker);
             match self.reports.sessions(&pod.uid, now, self.good_for) {
-                Some((sessions, at)) => known.values.push(value(namespace, &key.name, metric, &sessions, at)),
+                Some((sessions, at)) => known.values.push(value(namespace, pod_name, metric, &sessions, at)),
                 None => known.missing += 1,
             }
         }
