@@ -36,6 +36,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod status;
 pub mod telemetry;
+mod typed;
 pub mod validate;
 
 pub use operator::{RunError, run};

@@ -10,7 +10,10 @@ use std::{
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::Value;
 
-use crate::api::StompBroker;
+use crate::{
+    api::StompBroker,
+    typed::{self, FieldError},
+};
 
 /// Why a text gives no manifests.
 #[derive(Debug, thiserror::Error)]
@@ -99,10 +102,10 @@ fn broker(mut document: Value) -> Result<StompBroker, ManifestError> {
     if let Value::Object(fields) = &mut document {
         fields.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
-    let broker: StompBroker = serde_path_to_error::deserialize(&document).map_err(|error| ManifestError::Field {
+    let broker: StompBroker = typed::read(&document).map_err(|FieldError { field, problem }| ManifestError::Field {
         name: name.clone(),
-        field: error.path().to_string(),
-        problem: error.into_inner().to_string(),
+        field,
+        problem,
     })?;
     let known = serde_json::to_value(&broker).unwrap_or_default();
     match unknown_field("", &document, &known) {

@@ -9,7 +9,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 
 use super::{packed::Packed, shapes::Metadata};
-use crate::api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker};
+use crate::{
+    api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker},
+    typed::{self, FieldError},
+};
 
 /// A StompBroker, readable or not. One that cannot be read must not harm the others.
 #[derive(Clone, Debug)]
@@ -22,8 +25,8 @@ pub(crate) struct KeptBroker {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
     /// A field is not what the schema says.
-    #[error("{field}: {problem}")]
-    Field { field: String, problem: String },
+    #[error(transparent)]
+    Field(#[from] FieldError),
     /// What was kept has been spoilt, which nothing does.
     #[error("what was kept of it is spoilt")]
     Spoilt,
@@ -48,10 +51,7 @@ impl KeptBroker {
 /// Reads again, more slowly, for the name of the field.
 fn locate(text: &str) -> Result<StompBroker, Unreadable> {
     let value: Value = serde_json::from_str(text).map_err(|_| Unreadable::Spoilt)?;
-    serde_path_to_error::deserialize(&value).map_err(|error| {
-        let field = error.path().to_string();
-        Unreadable::Field { field, problem: error.into_inner().to_string() }
-    })
+    Ok(typed::read(&value)?)
 }
 
 impl<'de> Deserialize<'de> for KeptBroker {
@@ -155,7 +155,7 @@ mod tests {
         let metadata = json!({"name": "trading", "namespace": "markets", "generation": 3});
         let broker = kept(&json!({"metadata": metadata, "spec": {"drain": {"deadline": 5}}}));
         assert_eq!(broker.meta().generation, Some(3));
-        let Err(Unreadable::Field { field, .. }) = broker.read() else { panic!("it was read") };
+        let Err(Unreadable::Field(FieldError { field, .. })) = broker.read() else { panic!("it was read") };
         assert_eq!(field, "spec.drain.deadline");
         assert!(kept(&json!({"metadata": metadata})).read().unwrap_err().to_string().contains("missing field `spec`"));
     }

@@ -16,6 +16,7 @@ use super::{Objects, PlanError};
 use crate::{
     api::{OverrideKind, OverrideStatus, PatchOperation, PatchVerb},
     difference::{Difference, short},
+    typed,
     validate::{Operation, Override, SpecError, ValidatedBroker},
 };
 
@@ -225,7 +226,7 @@ impl Subject<'_> {
         let no_such_kind = |error: &dyn std::fmt::Display| {
             self.refuse(format!("what comes out is no {}: {error}", self.kind.as_str()))
         };
-        let read: K = serde_path_to_error::deserialize(after).map_err(|error| no_such_kind(&error))?;
+        let read: K = typed::read(after).map_err(|error| no_such_kind(&error))?;
         let known = serde_json::to_value(&read).map_err(|error| no_such_kind(&error))?;
         match Difference::within_lists(after, &known).first() {
             None => Ok(read),
