@@ -9,7 +9,7 @@ COPY . .
 # A target named on the command line keeps +crt-static away from build scripts and procedural macros.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/target \
     target="$(rustc -vV | sed -n 's/^host: //p')" \
-    && CARGO_TARGET_DIR=/target RUSTFLAGS='-C target-feature=+crt-static' \
+    && CARGO_TARGET_DIR=/target RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' \
        cargo build --locked --release --target "$target" -p stompbroker -p stompbroker-operator \
     && install -D -t /out "/target/$target/release/stompbroker" "/target/$target/release/stompbroker-operator"
 

@@ -14,7 +14,7 @@ BINARY=${STOMPBROKER_OPERATOR_BINARY:-}
 if [[ -z $BINARY ]]; then
   # The same build as the image's.
   target=$(rustc -vV | sed -n 's/^host: //p')
-  CARGO_TARGET_DIR=$CACHE/target-release RUSTFLAGS='-C target-feature=+crt-static' \
+  CARGO_TARGET_DIR=$CACHE/target-release RUSTFLAGS="$STATIC" \
     cargo build --locked --quiet --release --target "$target" -p stompbroker-operator \
     --manifest-path "$ROOT/Cargo.toml"
   BINARY=$CACHE/target-release/$target/release/stompbroker-operator

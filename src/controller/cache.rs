@@ -54,12 +54,15 @@ pub(crate) struct Cache<V> {
 }
 
 /// The objects of one namespace. Never empty.
+///
+/// They lie with their brokers, since a map of all names needs as much room again. The names of children begin with their broker's,
+/// so that they are found by their own as well.
 #[derive(Debug)]
 struct Shelf<V> {
-    /// Boxed, as a table has up to twice the room that it needs.
-    entries: HashMap<Box<str>, Box<V>>,
-    /// Names in order, by the broker's name; there are few of one kind.
-    by_broker: HashMap<Box<str>, Vec<Box<str>>>,
+    /// The objects of each broker, in the order of their names. Never empty.
+    brokers: HashMap<Box<str>, Vec<(Box<str>, V)>>,
+    /// What belongs to no broker, or to one by whose name its own does not begin.
+    others: BTreeMap<Box<str>, V>,
 }
 
 impl<V> Default for Cache<V> {
@@ -70,7 +73,7 @@ impl<V> Default for Cache<V> {
 
 impl<V> Default for Shelf<V> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), by_broker: HashMap::new() }
+        Self { brokers: HashMap::new(), others: BTreeMap::new() }
     }
 }
 
@@ -110,70 +113,115 @@ impl<V: Entry> Cache<V> {
     pub(crate) fn put(&mut self, key: &Key, value: V) -> BTreeSet<Key> {
         let mut touched = BTreeSet::new();
         let shelf = self.namespaces.get_mut(&*key.namespace);
-        if let Some(old) = shelf.and_then(|shelf| shelf.entries.get_mut(&*key.name)) {
+        if let Some(old) = shelf.and_then(|shelf| shelf.get_mut(&key.name)) {
             if old.is_same(&value) && old.version() > value.version() {
                 return touched;
             }
             if !old.differs(&value) && old.broker() == value.broker() {
-                **old = value;
+                *old = value;
                 return touched;
             }
         }
         touched.extend(self.remove(key));
-        let shelf = self.namespaces.entry(key.namespace.as_str().into()).or_default();
-        if let Some(broker) = value.broker() {
-            touched.insert(Key::new(key.namespace.clone(), broker));
-            let names = shelf.by_broker.entry(broker.into()).or_default();
-            if let Err(place) = names.binary_search_by(|name| (**name).cmp(&key.name)) {
-                names.reserve_exact(1);
-                names.insert(place, key.name.as_str().into());
-            }
-        }
-        shelf.entries.insert(key.name.as_str().into(), Box::new(value));
+        touched.extend(value.broker().map(|broker| Key::new(key.namespace.clone(), broker)));
+        self.namespaces.entry(key.namespace.as_str().into()).or_default().insert(&key.name, value);
         touched
     }
 
     /// The object of that name.
     pub(crate) fn get(&self, key: &Key) -> Option<&V> {
-        self.namespaces.get(&*key.namespace)?.entries.get(&*key.name).map(Box::as_ref)
+        self.namespaces.get(&*key.namespace)?.get(&key.name)
     }
 
-    /// The objects that belong to `broker`, by name.
-    pub(crate) fn of_broker<'a>(&'a self, broker: &Key) -> impl Iterator<Item = (&'a str, &'a V)> + use<'a, V> {
-        let shelf = self.namespaces.get(&*broker.namespace);
-        let names = shelf.and_then(|shelf| Some((shelf, shelf.by_broker.get(&*broker.name)?)));
-        names
-            .into_iter()
-            .flat_map(|(shelf, names)| names.iter().filter_map(|name| Some((&**name, &**shelf.entries.get(name)?))))
+    /// The objects that belong to `broker`, each with its name.
+    pub(crate) fn of_broker<'a>(&'a self, broker: &'a Key) -> impl Iterator<Item = (&'a str, &'a V)> {
+        self.namespaces.get(&*broker.namespace).into_iter().flat_map(|shelf| shelf.of_broker(&broker.name))
     }
 
     /// All objects, each with its namespace and its name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str, &V)> {
-        self.namespaces.iter().flat_map(|(namespace, shelf)| {
-            shelf.entries.iter().map(move |(name, value)| (&**namespace, &**name, &**value))
-        })
+        self.namespaces
+            .iter()
+            .flat_map(|(namespace, shelf)| shelf.iter().map(move |(name, value)| (&**namespace, name, value)))
     }
 
     fn remove(&mut self, key: &Key) -> Option<Key> {
         let shelf = self.namespaces.get_mut(&*key.namespace)?;
-        let old = shelf.entries.remove(&*key.name)?;
-        if let Some(broker) = old.broker()
-            && let Some(names) = shelf.by_broker.get_mut(broker)
-        {
-            names.retain(|name| **name != *key.name);
-            if names.is_empty() {
-                shelf.by_broker.remove(broker);
-            }
-        }
-        if shelf.entries.is_empty() {
+        let old = shelf.remove(&key.name)?;
+        if shelf.brokers.is_empty() && shelf.others.is_empty() {
             self.namespaces.remove(&*key.namespace);
         }
         Some(Key::new(key.namespace.clone(), old.broker()?))
     }
 }
 
+impl<V: Entry> Shelf<V> {
+    fn get(&self, name: &str) -> Option<&V> {
+        let lying = brokers(name).find_map(|broker| {
+            let crew = self.brokers.get(broker)?;
+            Some(&crew[place(crew, name).ok()?].1)
+        });
+        lying.or_else(|| self.others.get(name))
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut V> {
+        let lying = brokers(name).find_map(|broker| Some((broker, place(self.brokers.get(broker)?, name).ok()?)));
+        match lying {
+            Some((broker, place)) => self.brokers.get_mut(broker)?.get_mut(place).map(|(_, value)| value),
+            None => self.others.get_mut(name),
+        }
+    }
+
+    /// Inserts what is not there.
+    fn insert(&mut self, name: &str, value: V) {
+        match brokers(name).find(|broker| value.broker() == Some(broker)) {
+            Some(broker) => {
+                let crew = self.brokers.entry(broker.into()).or_default();
+                crew.reserve_exact(1);
+                let (Ok(place) | Err(place)) = place(crew, name);
+                crew.insert(place, (name.into(), value));
+            }
+            None => drop(self.others.insert(name.into(), value)),
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<V> {
+        let lying = brokers(name).find_map(|broker| Some((broker, place(self.brokers.get(broker)?, name).ok()?)));
+        let Some((broker, place)) = lying else { return self.others.remove(name) };
+        let crew = self.brokers.get_mut(broker)?;
+        let (_, value) = crew.remove(place);
+        if crew.is_empty() {
+            self.brokers.remove(broker);
+        }
+        Some(value)
+    }
+
+    fn of_broker<'a>(&'a self, broker: &'a str) -> impl Iterator<Item = (&'a str, &'a V)> {
+        let lying = self.brokers.get(broker).into_iter().flatten().map(|(name, value)| (&**name, value));
+        let others = self.others.iter().filter(move |(_, value)| value.broker() == Some(broker));
+        lying.chain(others.map(|(name, value)| (&**name, value)))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
+        let lying = self.brokers.values().flatten().map(|(name, value)| (&**name, value));
+        lying.chain(self.others.iter().map(|(name, value)| (&**name, value)))
+    }
+}
+
+/// The names of brokers that a child of this name may have: the name itself, and all that a hyphen ends.
+fn brokers(child: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(child).chain(child.rmatch_indices('-').map(|(end, _)| &child[..end]))
+}
+
+/// Where a name is among some in order, or where it belongs.
+fn place<V>(crew: &[(Box<str>, V)], name: &str) -> Result<usize, usize> {
+    crew.binary_search_by(|(other, _)| (**other).cmp(name))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
     use super::*;
 
     #[derive(Clone, Debug, PartialEq)]
@@ -204,14 +252,17 @@ mod tests {
 
     const THING: Thing = Thing { uid: "one", version: 5, broker: Some("trading"), content: 1 };
 
+    /// A child lies with its broker when its name begins with the broker's, as "trading-a" does, and elsewhere when it does not.
+    const NAMES: [&str; 2] = ["trading-a", "a"];
+
     fn key(name: &str) -> Key {
         Key::new("markets", name)
     }
 
-    fn filled() -> Cache<Thing> {
+    fn filled(name: &str) -> Cache<Thing> {
         let mut cache = Cache::default();
         cache.step(None, Step::Init);
-        cache.step(None, Step::Upsert(key("a"), THING));
+        cache.step(None, Step::Upsert(key(name), THING));
         cache.step(None, Step::InitDone);
         cache
     }
@@ -222,49 +273,92 @@ mod tests {
 
     #[test]
     fn only_a_difference_touches_the_broker() {
-        let mut cache = filled();
-        let same = Thing { version: 6, ..THING };
-        assert_eq!(names(cache.put(&key("a"), same)), [""; 0]);
-        let other = Thing { version: 7, content: 2, ..THING };
-        assert_eq!(names(cache.put(&key("a"), other)), ["trading"]);
+        for name in NAMES {
+            let mut cache = filled(name);
+            let same = Thing { version: 6, ..THING };
+            assert_eq!(names(cache.put(&key(name), same)), [""; 0]);
+            let other = Thing { version: 7, content: 2, ..THING };
+            assert_eq!(names(cache.put(&key(name), other)), ["trading"]);
+        }
     }
 
     #[test]
     fn what_is_older_than_our_own_write_is_ignored() {
-        let mut cache = filled();
-        cache.put(&key("a"), Thing { version: 9, content: 9, ..THING });
-        let late = Thing { version: 8, content: 8, ..THING };
-        assert_eq!(names(cache.step(None, Step::Upsert(key("a"), late))), [""; 0]);
-        assert_eq!(cache.get(&key("a")).unwrap().content, 9);
+        for name in NAMES {
+            let mut cache = filled(name);
+            cache.put(&key(name), Thing { version: 9, content: 9, ..THING });
+            let late = Thing { version: 8, content: 8, ..THING };
+            assert_eq!(names(cache.step(None, Step::Upsert(key(name), late))), [""; 0]);
+            assert_eq!(cache.get(&key(name)).unwrap().content, 9);
+        }
     }
 
     #[test]
     fn the_deletion_of_a_predecessor_does_not_delete_the_successor() {
-        let mut cache = filled();
-        cache.put(&key("a"), Thing { uid: "two", version: 9, ..THING });
-        assert_eq!(names(cache.step(None, Step::Delete(key("a"), "one".to_owned()))), [""; 0]);
-        assert!(cache.get(&key("a")).is_some());
-        assert_eq!(names(cache.step(None, Step::Delete(key("a"), "two".to_owned()))), ["trading"]);
-        assert_eq!(cache.of_broker(&key("trading")).count(), 0);
+        for name in NAMES {
+            let mut cache = filled(name);
+            cache.put(&key(name), Thing { uid: "two", version: 9, ..THING });
+            assert_eq!(names(cache.step(None, Step::Delete(key(name), "one".to_owned()))), [""; 0]);
+            assert!(cache.get(&key(name)).is_some());
+            assert_eq!(names(cache.step(None, Step::Delete(key(name), "two".to_owned()))), ["trading"]);
+            assert_eq!(cache.of_broker(&key("trading")).count(), 0);
+            assert!(cache.namespaces.is_empty(), "nothing is left of it");
+        }
     }
 
     #[test]
     fn what_a_new_list_does_not_have_is_gone_but_only_in_its_scope() {
-        let mut cache = filled();
-        let elsewhere = Key::new("shop", "b");
-        cache.put(&elsewhere, Thing { broker: Some("cart"), ..THING });
-        cache.step(Some("markets"), Step::Init);
-        assert!(cache.get(&key("a")).is_some(), "until the list is complete");
-        assert_eq!(names(cache.step(Some("markets"), Step::InitDone)), ["trading"]);
-        assert!(cache.get(&key("a")).is_none());
-        assert!(cache.get(&elsewhere).is_some());
+        for name in NAMES {
+            let mut cache = filled(name);
+            let elsewhere = Key::new("shop", "b");
+            cache.put(&elsewhere, Thing { broker: Some("cart"), ..THING });
+            cache.step(Some("markets"), Step::Init);
+            assert!(cache.get(&key(name)).is_some(), "until the list is complete");
+            assert_eq!(names(cache.step(Some("markets"), Step::InitDone)), ["trading"]);
+            assert!(cache.get(&key(name)).is_none());
+            assert!(cache.get(&elsewhere).is_some());
+        }
     }
 
     #[test]
     fn a_change_of_owner_touches_both() {
-        let mut cache = filled();
-        let moved = Thing { version: 6, broker: Some("pricing"), content: 2, ..THING };
-        assert_eq!(names(cache.put(&key("a"), moved)), ["pricing", "trading"]);
-        assert_eq!(cache.of_broker(&key("pricing")).map(|(name, _)| name).collect::<Vec<_>>(), ["a"]);
+        for name in NAMES {
+            let mut cache = filled(name);
+            let moved = Thing { version: 6, broker: Some("pricing"), content: 2, ..THING };
+            assert_eq!(names(cache.put(&key(name), moved)), ["pricing", "trading"]);
+            assert_eq!(cache.of_broker(&key("pricing")).map(|(name, _)| name).collect::<Vec<_>>(), [name]);
+            assert_eq!(cache.of_broker(&key("trading")).count(), 0);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_object_is_found_by_its_name_and_by_its_broker(
+            steps in vec((select(&["b", "b-1", "b-1-x", "b-10", "a"]), select(&[None, Some("b"), Some("b-1"), Some("x")]), any::<bool>()), 0..30)
+        ) {
+            let mut cache = Cache::default();
+            let mut model: BTreeMap<&str, Thing> = BTreeMap::new();
+            for (version, (name, broker, gone)) in (1..).zip(steps) {
+                if gone {
+                    cache.step(None, Step::Delete(key(name), "one".to_owned()));
+                    model.remove(name);
+                } else {
+                    let thing = Thing { version, broker, ..THING };
+                    cache.put(&key(name), thing.clone());
+                    model.insert(name, thing);
+                }
+                let found: BTreeMap<_, _> = cache.iter().map(|(_, name, thing)| (name, thing.clone())).collect();
+                prop_assert_eq!(&found, &model);
+                for name in ["b", "b-1", "b-1-x", "b-10", "a"] {
+                    prop_assert_eq!(cache.get(&key(name)), model.get(name));
+                }
+                for broker in ["b", "b-1", "x"] {
+                    let key = key(broker);
+                    let found: BTreeSet<&str> = cache.of_broker(&key).map(|(name, _)| name).collect();
+                    let expected: BTreeSet<&str> = model.iter().filter(|(_, thing)| thing.broker == Some(broker)).map(|(name, _)| *name).collect();
+                    prop_assert_eq!(found, expected);
+                }
+            }
+        }
     }
 }

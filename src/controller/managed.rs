@@ -3,7 +3,7 @@
 
 use kube::{Resource as _, runtime::reflector::Store};
 
-use super::{cache::Key, kept::KeptBroker, triggers::BrokerRef};
+use super::{cache::Key, kept::KeptBroker, triggers::BrokerRef, views::version};
 use crate::error::Error;
 
 /// The StompBrokers that this operator looks after.
@@ -24,6 +24,11 @@ impl Managed {
     /// Whether it still is the one with this UID.
     pub(crate) fn is(&self, broker: &Key, uid: &str) -> bool {
         self.0.get(&reference(broker)).is_some_and(|broker| broker.meta().uid.as_deref() == Some(uid))
+    }
+
+    /// The version of the one of this name that the watch shows.
+    pub(crate) fn version(&self, broker: &Key) -> Option<u64> {
+        self.0.get(&reference(broker)).map(|broker| version(broker.meta()))
     }
 
     /// Before each write for one: what has left may be another operator's by now.

@@ -6,8 +6,22 @@ use std::{fmt, sync::LazyLock};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use parking_lot::Mutex;
 
-/// One for all: it needs 300 KiB itself.
-static COMPRESS: LazyLock<Mutex<Compress>> = LazyLock::new(|| Mutex::new(Compress::new(Compression::fast(), false)));
+/// One for all: it needs 350 KiB itself.
+static PRESS: LazyLock<Mutex<Press>> = LazyLock::new(|| {
+    Mutex::new(Press {
+        compress: Compress::new(Compression::fast(), false),
+        decompress: Decompress::new(false),
+        octets: Vec::new(),
+    })
+});
+
+/// What packs and unpacks.
+struct Press {
+    compress: Compress,
+    decompress: Decompress,
+    /// Room for what comes out, so that what is kept of it has no more than it needs and leaves no hole beside it.
+    octets: Vec<u8>,
+}
 
 /// A text.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,12 +34,13 @@ pub(crate) enum Packed {
 
 impl Packed {
     pub(crate) fn new(text: &str) -> Self {
-        let mut compress = COMPRESS.lock();
+        let Press { compress, octets, .. } = &mut *PRESS.lock();
         compress.reset();
-        let mut octets = Vec::with_capacity(text.len());
-        // It ends when there is no more room, which is as long as the text is.
-        match compress.compress_vec(text.as_bytes(), &mut octets, FlushCompress::Finish) {
-            Ok(Status::StreamEnd) => Self::Deflated(octets.into(), text.len()),
+        octets.clear();
+        octets.reserve(text.len());
+        // It ends when there is no more room, which is as long as the text is or longer.
+        match compress.compress_vec(text.as_bytes(), octets, FlushCompress::Finish) {
+            Ok(Status::StreamEnd) if octets.len() < text.len() => Self::Deflated(octets.as_slice().into(), text.len()),
             _ => Self::Plain(text.into()),
         }
     }
@@ -36,7 +51,9 @@ impl Packed {
             Self::Plain(text) => Some(text.clone().into()),
             Self::Deflated(octets, length) => {
                 let mut text = Vec::with_capacity(*length);
-                let status = Decompress::new(false).decompress_vec(octets, &mut text, FlushDecompress::Finish).ok()?;
+                let Press { decompress, .. } = &mut *PRESS.lock();
+                decompress.reset(false);
+                let status = decompress.decompress_vec(octets, &mut text, FlushDecompress::Finish).ok()?;
                 String::from_utf8(text).ok().filter(|_| status == Status::StreamEnd)
             }
         }

@@ -75,6 +75,10 @@ pub(crate) async fn write(
         memory.status_written = Some(Instant::now());
         memory.status = written.status.map(|status| Box::new((written.metadata.version(), status)));
     });
+    // The watch may have been faster than the answer.
+    if let Some(shown) = context.managed.version(&key) {
+        context.memory.shown(&uid, shown);
+    }
     let regarding = broker.object_ref(&());
     for transition in transitions(old, &new) {
         context.events.publish(&regarding, transition);
