@@ -6,7 +6,6 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # All caches are in one folder outside the checkout, so that a fresh checkout builds fast and `git clean` costs nothing.
 CACHE=${STOMPBROKER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/stompbroker}
 # How programs without any library are built, as in the Dockerfile. Packed, relocations are a hundredth of what they are.
-# shellcheck disable=SC2034 # for those who source this
 STATIC='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs'
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 CLUSTER=$ROOT/hack/cluster/cluster
