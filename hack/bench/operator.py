@@ -31,7 +31,7 @@ parser.add_argument("--secrets", type=int, default=10_000, help="Secrets of othe
 parser.add_argument("--crashing", type=int, default=100, help="pods that crash in a loop at rest; all others are Pending (100)")
 parser.add_argument("--settle", type=int, default=345, help="seconds after which Deployments whose pods do not start count as stuck, which is news (345)")
 parser.add_argument("--rest", type=int, default=600, help="seconds at rest (600)")
-for internal in ("--api", "--operator", "--kubeconfig", "--audit", "--log"):
+for internal in ("--api", "--operator", "--kubeconfig", "--audit", "--log", "--servers"):
     parser.add_argument(internal, help=argparse.SUPPRESS)
 options = parser.parse_args()
 
@@ -53,6 +53,18 @@ def call(method, path, body=None, kind="application/json"):
             local.connection = None
             if attempt == 2:
                 raise
+
+
+def seconds_of(process):
+    """Processor time of a process."""
+    with open(f"/proc/{process}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def servers():
+    """Processor time of API server, etcd and the controllers, which no operator can do without."""
+    return sum(map(seconds_of, options.servers.split(",")))
 
 
 def must(method, path, body=None, kind="application/json"):
@@ -151,9 +163,7 @@ class Operator:
         return sum(float(value) for value in re.findall(r"^stompbroker_operator_reconciles_total\{.*\} (\S+)$", text, re.M))
 
     def seconds(self):
-        with open(f"/proc/{self.process.pid}/stat") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return seconds_of(self.process.pid)
 
     def resident(self):
         """Megabytes: all, of which its own, and the most there ever were."""
@@ -282,17 +292,18 @@ quiet(audit, 5, [])
 audit.new()
 
 progress(f"{options.more} more")
-seconds, passes, start = operator.seconds(), operator.passes(), time.time()
+seconds, theirs, passes, start = operator.seconds(), servers(), operator.passes(), time.time()
 all_of(create, range(options.first, total))
 applied = time.time() - start
 seen = []
 until("all of them", lambda: told() == total, 1)
 quiet(audit, 15, seen)
 seen += audit.new()
-cpu = operator.seconds() - seconds
+cpu, theirs = operator.seconds() - seconds, servers() - theirs
 each = collections.Counter(f"{event['verb']} {name(event)}" for event in seen)
 progress("requests for each: " + ", ".join(f"{count / options.more:.1f} {what}" for what, count in each.most_common() if count >= options.more / 5))
 progress(f"passes for each: {(operator.passes() - passes) / options.more:.1f}")
+progress(f"processor time of API server, etcd and controllers for each: {theirs / options.more * 1000:.0f} ms, on {os.cpu_count()} cores")
 objects, events, _ = written(seen)
 # The last object that was made; Secrets are made by POST, all else by a PATCH that is answered with 201.
 made = [event for event in seen if event["verb"] in WRITES and event.get("responseStatus", {}).get("code") == 201 and resource(event) != "events"]

@@ -58,6 +58,13 @@ pids+=($!)
 until grep -q 'Starting to serve' "$work/proxy"; do sleep 0.1; done
 api=$(sed -n 's/^Starting to serve on //p' "$work/proxy")
 
+# Who works beside it: the controllers, and those of the API server that wrote down who they are.
+servers=${pids[0]}
+for server in etcd kube-apiserver; do
+  read -r pid _ <"$(dirname "$KUBECONFIG")/run/standalone/$server"
+  servers+=,$pid
+done
+
 # The operator as its ServiceAccount.
 "$kubectl" config view --raw -o json | python3 -c '
 import json, sys
@@ -67,7 +74,7 @@ for user in config["users"]:
     user["user"]["as-groups"] = ["system:serviceaccounts", "system:serviceaccounts:stompbroker-system", "system:authenticated"]
 json.dump(config, sys.stdout)' >"$work/operator.kubeconfig"
 python3 "$HERE/operator.py" --api "$api" --operator "$BINARY" --kubeconfig "$work/operator.kubeconfig" \
-  --audit "$(dirname "$KUBECONFIG")/logs" --log "$work/operator.log" "$@" || {
+  --audit "$(dirname "$KUBECONFIG")/logs" --servers "$servers" --log "$work/operator.log" "$@" || {
   status=$?
   tail -20 "$work/operator.log" >&2
   exit "$status"

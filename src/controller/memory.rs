@@ -79,14 +79,51 @@ pub(crate) struct GeneratedSight {
     pub(crate) nats: Option<NatsSight>,
 }
 
-/// A [`SecretSight`] in the room that it needs; a map has room for eleven.
+/// A [`SecretSight`] in the room that it needs; a map has room for eleven. All Secrets are there.
 #[derive(Debug)]
 struct Secrets {
     generation: Option<i64>,
     seen: Instant,
-    referenced: Box<[(String, SecretView)]>,
-    generated: Box<[(String, GeneratedSight)]>,
+    referenced: Box<[(String, Keys)]>,
+    generated: Box<[(String, KeptSight)]>,
     validities: Box<[(String, Validity)]>,
+}
+
+/// A [`GeneratedSight`] of a Secret that is there.
+#[derive(Debug)]
+struct KeptSight {
+    keys: Keys,
+    entry: Option<ChildEntry>,
+    login: Option<LoginView>,
+    nats: Option<NatsSight>,
+}
+
+/// The keys of a Secret as one text; none of them has a comma.
+#[derive(Debug)]
+struct Keys(Box<str>);
+
+impl Keys {
+    /// Absent when the Secret is not there, or cannot be read.
+    fn of(view: &SecretView) -> Option<Self> {
+        let SecretView::Present(keys) = view else { return None };
+        Some(Self(keys.iter().map(String::as_str).collect::<Vec<_>>().join(",").into()))
+    }
+
+    fn view(&self) -> SecretView {
+        SecretView::Present(self.0.split_terminator(',').map(str::to_owned).collect())
+    }
+}
+
+impl KeptSight {
+    fn of(sight: &GeneratedSight) -> Option<Self> {
+        let GeneratedSight { view, entry, login, nats } = sight.clone();
+        Some(Self { keys: Keys::of(&view)?, entry, login, nats })
+    }
+
+    fn sight(&self) -> GeneratedSight {
+        let Self { keys, entry, login, nats } = self;
+        GeneratedSight { view: keys.view(), entry: entry.clone(), login: login.clone(), nats: nats.clone() }
+    }
 }
 
 impl Secrets {
@@ -139,21 +176,22 @@ impl BrokerMemory {
         let secrets = self.secrets.as_ref()?;
         let good = secrets.generation == generation && secrets.is_good();
         good.then(|| SecretSight {
-            referenced: secrets.referenced.iter().cloned().collect(),
-            generated: secrets.generated.iter().cloned().collect(),
+            referenced: secrets.referenced.iter().map(|(name, keys)| (name.clone(), keys.view())).collect(),
+            generated: secrets.generated.iter().map(|(name, kept)| (name.clone(), kept.sight())).collect(),
             validities: secrets.validities.iter().cloned().collect(),
         })
     }
 
     /// Remembers the Secrets if there is nothing to be done about them.
     pub(crate) fn remember_secrets(&mut self, generation: Option<i64>, sight: &SecretSight) {
-        let mut views = sight.referenced.values().chain(sight.generated.values().map(|generated| &generated.view));
-        let settled = views.all(|view| matches!(view, SecretView::Present(_)));
-        self.secrets = settled.then(|| Secrets {
+        let referenced = sight.referenced.iter().map(|(name, view)| Some((name.clone(), Keys::of(view)?)));
+        let generated = sight.generated.iter().map(|(name, seen)| Some((name.clone(), KeptSight::of(seen)?)));
+        let settled = referenced.collect::<Option<_>>().zip(generated.collect::<Option<_>>());
+        self.secrets = settled.map(|(referenced, generated)| Secrets {
             generation,
             seen: Instant::now(),
-            referenced: sight.referenced.clone().into_iter().collect(),
-            generated: sight.generated.clone().into_iter().collect(),
+            referenced,
+            generated,
             validities: sight.validities.clone().into_iter().collect(),
         });
     }
@@ -166,6 +204,8 @@ impl BrokerMemory {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn sight(view: SecretView) -> SecretSight {
@@ -175,8 +215,14 @@ mod tests {
     #[test]
     fn secrets_are_read_again_for_a_new_spec_and_while_anything_is_amiss() {
         let mut memory = BrokerMemory::default();
-        memory.remember_secrets(Some(1), &sight(SecretView::Present(["username".to_owned()].into())));
-        assert!(memory.secrets(Some(1)).is_some());
+        memory.remember_secrets(
+            Some(1),
+            &sight(SecretView::Present(["username".to_owned(), "password".to_owned()].into())),
+        );
+        let seen = memory.secrets(Some(1)).unwrap().referenced;
+        assert_eq!(seen["rabbit"], SecretView::Present(["username".to_owned(), "password".to_owned()].into()));
+        memory.remember_secrets(Some(1), &sight(SecretView::Present(BTreeSet::new())));
+        assert_eq!(memory.secrets(Some(1)).unwrap().referenced["rabbit"], SecretView::Present(BTreeSet::new()));
         assert!(memory.secrets(Some(2)).is_none());
         memory.remember_secrets(Some(1), &sight(SecretView::Missing));
         assert!(memory.secrets(Some(1)).is_none());
