@@ -33,8 +33,7 @@ struct Entry {
     operation: Option<String>,
     api_version: Option<String>,
     subresource: Option<String>,
-    #[serde(default)]
-    fields_v1: Fields,
+    fields_v1: Option<Fields>,
 }
 
 impl From<Option<Vec<Entry>>> for ManagedFields {
@@ -42,12 +41,13 @@ impl From<Option<Vec<Entry>>> for ManagedFields {
         let mut managed = Self::default();
         let mut hasher = DefaultHasher::new();
         for Entry { manager, operation, api_version, subresource, fields_v1 } in entries.into_iter().flatten() {
+            let fields = fields_v1.unwrap_or_default();
             let ours = manager.as_deref() == Some(FIELD_MANAGER) && subresource.is_none();
             if ours {
-                (operation, api_version, fields_v1.sum).hash(&mut hasher);
+                (operation, api_version, fields.sum).hash(&mut hasher);
             }
-            managed.owns_replicas |= ours && fields_v1.replicas;
-            if fields_v1.replicas && managed.scaled_by.is_none() {
+            managed.owns_replicas |= ours && fields.replicas;
+            if fields.replicas && managed.scaled_by.is_none() {
                 managed.scaled_by = manager;
             }
         }
@@ -64,7 +64,7 @@ impl From<&[ManagedFieldsEntry]> for ManagedFields {
             operation: entry.operation,
             api_version: entry.api_version,
             subresource: entry.subresource,
-            fields_v1: entry.fields_v1.and_then(|tree| Fields::deserialize(tree.0).ok()).unwrap_or_default(),
+            fields_v1: entry.fields_v1.and_then(|tree| Fields::deserialize(tree.0).ok()),
         });
         Some(entries.collect::<Vec<_>>()).into()
     }
@@ -185,6 +185,7 @@ mod tests {
         assert_eq!(read(&json!([ours])).own, read(&json!([other, ours, status])).own);
         assert_ne!(read(&json!([ours])).own, read(&json!([])).own);
         assert_eq!(read(&Value::Null), read(&json!([])));
+        assert_eq!(read(&json!([entry("other", None, &Value::Null)])), read(&json!([])));
     }
 
     #[test]
