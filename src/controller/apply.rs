@@ -7,10 +7,7 @@
 //! A child is not written when its desired form is the one that was last written and nobody has touched a field of ours
 //! since, so that a pass over an unchanged world writes nothing.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
@@ -25,6 +22,7 @@ use tracing::{debug, info, warn};
 use super::{
     Context, budget,
     cache::Key,
+    hash,
     kinds::{Child, ChildKind},
     logins,
     memory::{Applied, BrokerMemory, GeneratedSight},
@@ -391,7 +389,5 @@ pub(crate) fn fingerprint<K: Child>(object: &K) -> Result<u64, Error> {
 
 /// A number of anything that has a JSON form.
 pub(crate) fn number(value: &impl Serialize) -> Result<u64, serde_json::Error> {
-    let mut hasher = DefaultHasher::new();
-    serde_json::to_vec(value)?.hash(&mut hasher);
-    Ok(hasher.finish())
+    Ok(hash(serde_json::to_vec(value)?))
 }

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::uid::Uid;
+
 /// A namespaced name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
@@ -20,10 +22,8 @@ impl Key {
 
 /// What can be cached.
 pub(crate) trait Entry {
-    /// Whether this is its `metadata.uid`.
-    fn has_uid(&self, uid: &str) -> bool;
-    /// Whether it is the same object, maybe at another time.
-    fn is_same(&self, other: &Self) -> bool;
+    /// `metadata.uid`.
+    fn uid(&self) -> Uid;
     /// `metadata.resourceVersion` as a number; 0 when it is none.
     fn version(&self) -> u64;
     /// Name of the StompBroker that it belongs to, in the same namespace.
@@ -94,13 +94,13 @@ impl<V: Entry> Cache<V> {
             }
             Step::InitDone => {
                 let list = self.lists.remove(&scope_key).unwrap_or_default();
-                let inside = |key: &Key| scope.is_none_or(|scope| key.namespace == scope);
-                let keys = self.iter().map(|(namespace, name, _)| Key::new(namespace, name));
-                let gone: Vec<Key> = keys.filter(|key| inside(key) && !list.contains(key)).collect();
+                let inside = self.iter().filter(|(namespace, ..)| scope.is_none_or(|scope| *namespace == scope));
+                let keys = inside.map(|(namespace, name, _)| Key::new(namespace, name));
+                let gone: Vec<Key> = keys.filter(|key| !list.contains(key)).collect();
                 gone.iter().filter_map(|key| self.remove(key)).collect()
             }
             Step::Delete(key, uid) => {
-                if self.get(&key).is_some_and(|entry| entry.has_uid(&uid)) {
+                if self.get(&key).is_some_and(|entry| entry.uid() == Uid::new(&uid)) {
                     self.remove(&key).into_iter().collect()
                 } else {
                     BTreeSet::new()
@@ -114,7 +114,7 @@ impl<V: Entry> Cache<V> {
         let mut touched = BTreeSet::new();
         let shelf = self.namespaces.get_mut(&*key.namespace);
         if let Some(old) = shelf.and_then(|shelf| shelf.get_mut(&key.name)) {
-            if old.is_same(&value) && old.version() > value.version() {
+            if old.uid() == value.uid() && old.version() > value.version() {
                 return touched;
             }
             if !old.differs(&value) && old.broker() == value.broker() {
@@ -156,17 +156,20 @@ impl<V: Entry> Cache<V> {
 }
 
 impl<V: Entry> Shelf<V> {
+    /// With which broker what has this name lies, and at which place; absent for what lies with none.
+    fn find<'a>(&self, name: &'a str) -> Option<(&'a str, usize)> {
+        brokers(name).find_map(|broker| Some((broker, place(self.brokers.get(broker)?, name).ok()?)))
+    }
+
     fn get(&self, name: &str) -> Option<&V> {
-        let lying = brokers(name).find_map(|broker| {
-            let crew = self.brokers.get(broker)?;
-            Some(&crew[place(crew, name).ok()?].1)
-        });
-        lying.or_else(|| self.others.get(name))
+        match self.find(name) {
+            Some((broker, place)) => self.brokers.get(broker)?.get(place).map(|(_, value)| value),
+            None => self.others.get(name),
+        }
     }
 
     fn get_mut(&mut self, name: &str) -> Option<&mut V> {
-        let lying = brokers(name).find_map(|broker| Some((broker, place(self.brokers.get(broker)?, name).ok()?)));
-        match lying {
+        match self.find(name) {
             Some((broker, place)) => self.brokers.get_mut(broker)?.get_mut(place).map(|(_, value)| value),
             None => self.others.get_mut(name),
         }
@@ -186,8 +189,7 @@ impl<V: Entry> Shelf<V> {
     }
 
     fn remove(&mut self, name: &str) -> Option<V> {
-        let lying = brokers(name).find_map(|broker| Some((broker, place(self.brokers.get(broker)?, name).ok()?)));
-        let Some((broker, place)) = lying else { return self.others.remove(name) };
+        let Some((broker, place)) = self.find(name) else { return self.others.remove(name) };
         let crew = self.brokers.get_mut(broker)?;
         let (_, value) = crew.remove(place);
         if crew.is_empty() {
@@ -233,11 +235,8 @@ mod tests {
     }
 
     impl Entry for Thing {
-        fn has_uid(&self, uid: &str) -> bool {
-            self.uid == uid
-        }
-        fn is_same(&self, other: &Self) -> bool {
-            self.uid == other.uid
+        fn uid(&self) -> Uid {
+            Uid::new(self.uid)
         }
         fn version(&self) -> u64 {
             self.version

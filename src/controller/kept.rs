@@ -1,25 +1,24 @@
 //! A StompBroker as it is kept between passes (pure): of its metadata what is looked at, the rest packed as the API server sent it.
 //! A pass reads it again; meanwhile it needs a quarter of the room.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Resource;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Value, value::RawValue};
+use kube::Resource as _;
+use serde_json::Value;
 
-use super::{packed::Packed, shapes::Metadata};
+use super::{
+    packed::Packed,
+    seen::{Seen, Shape},
+    shapes::{BrokerShape, Metadata},
+};
 use crate::{
     api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS, StompBroker},
     typed::{self, FieldError},
 };
 
 /// A StompBroker, readable or not. One that cannot be read must not harm the others.
-#[derive(Clone, Debug)]
-pub(crate) struct KeptBroker {
-    metadata: ObjectMeta,
-    rest: Packed,
-}
+pub(crate) type KeptBroker = Seen<BrokerShape>;
 
 /// Why a StompBroker cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,12 +37,12 @@ impl KeptBroker {
     /// # Errors
     /// Names the field that cannot be read.
     pub(crate) fn read(&self) -> Result<StompBroker, Unreadable> {
-        let text = self.rest.text().ok_or(Unreadable::Spoilt)?;
+        let text = self.kept.text().ok_or(Unreadable::Spoilt)?;
         let mut broker = match serde_json::from_str::<StompBroker>(&text) {
             Ok(broker) => broker,
             Err(_) => locate(&text)?,
         };
-        broker.metadata = self.metadata.clone();
+        broker.metadata = self.meta().clone();
         Ok(broker)
     }
 }
@@ -54,64 +53,40 @@ fn locate(text: &str) -> Result<StompBroker, Unreadable> {
     Ok(typed::read(&value)?)
 }
 
-impl<'de> Deserialize<'de> for KeptBroker {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Sent {
-            metadata: Metadata,
-            spec: Option<Box<RawValue>>,
-            status: Option<Box<RawValue>>,
-        }
-        let Sent { metadata, spec, status } = Sent::deserialize(deserializer)?;
-        let mut text = r#"{"metadata":{}"#.to_owned();
-        for (name, value) in [("spec", spec), ("status", status)] {
-            if let Some(value) = value {
-                text = format!(r#"{text},"{name}":{value}"#);
-            }
-        }
-        text.push('}');
-        let mut annotations = metadata.annotations.unwrap_or_default();
-        annotations.retain(|name, _| [ROTATE_CREDENTIALS, REVERT_CREDENTIALS].contains(&name.as_str()));
-        let metadata = ObjectMeta {
-            name: metadata.name,
-            namespace: metadata.namespace,
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
-            generation: metadata.generation,
-            deletion_timestamp: metadata.deletion_timestamp,
-            annotations: (!annotations.is_empty()).then_some(annotations),
-            ..ObjectMeta::default()
-        };
-        Ok(Self { metadata, rest: Packed::new(&text) })
-    }
-}
+impl Shape for BrokerShape {
+    type Kept = Packed;
+    type Kind = StompBroker;
 
-impl Resource for KeptBroker {
-    type DynamicType = ();
-    type Scope = <StompBroker as Resource>::Scope;
-
-    fn kind(kind: &()) -> Cow<'_, str> {
-        StompBroker::kind(kind)
-    }
-
-    fn group(kind: &()) -> Cow<'_, str> {
-        StompBroker::group(kind)
-    }
-
-    fn version(kind: &()) -> Cow<'_, str> {
-        StompBroker::version(kind)
-    }
-
-    fn plural(kind: &()) -> Cow<'_, str> {
-        StompBroker::plural(kind)
-    }
-
-    fn meta(&self) -> &ObjectMeta {
+    fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+    fn identity(&self) -> ObjectMeta {
+        let Metadata { name, namespace, uid, resource_version, generation, deletion_timestamp, annotations, .. } =
+            self.metadata.clone();
+        let ours = |name: &String| [ROTATE_CREDENTIALS, REVERT_CREDENTIALS].contains(&name.as_str());
+        let annotations: BTreeMap<_, _> = annotations.into_iter().flatten().filter(|(name, _)| ours(name)).collect();
+        ObjectMeta {
+            name,
+            namespace,
+            uid,
+            resource_version,
+            generation,
+            deletion_timestamp,
+            annotations: (!annotations.is_empty()).then_some(annotations),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn kept(self) -> Packed {
+        let mut text = r#"{"metadata":{}"#.to_owned();
+        for (name, value) in [("spec", self.spec), ("status", self.status)] {
+            if let Some(value) = value {
+                text.extend([",\"", name, "\":", value.get()]);
+            }
+        }
+        text.push('}');
+        Packed::new(&text)
     }
 }
 

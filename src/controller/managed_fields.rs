@@ -11,6 +11,7 @@ use serde::{
     de::{DeserializeSeed, MapAccess, Visitor},
 };
 
+use super::hash;
 use crate::FIELD_MANAGER;
 
 /// Who owns which fields of an object.
@@ -59,12 +60,12 @@ impl From<Option<Vec<Entry>>> for ManagedFields {
 
 impl From<&[ManagedFieldsEntry]> for ManagedFields {
     fn from(entries: &[ManagedFieldsEntry]) -> Self {
-        let entries = entries.iter().cloned().map(|entry| Entry {
-            manager: entry.manager,
-            operation: entry.operation,
-            api_version: entry.api_version,
-            subresource: entry.subresource,
-            fields_v1: entry.fields_v1.and_then(|tree| Fields::deserialize(tree.0).ok()),
+        let entries = entries.iter().map(|entry| Entry {
+            manager: entry.manager.clone(),
+            operation: entry.operation.clone(),
+            api_version: entry.api_version.clone(),
+            subresource: entry.subresource.clone(),
+            fields_v1: entry.fields_v1.as_ref().and_then(|tree| Fields::deserialize(&tree.0).ok()),
         });
         Some(entries.collect::<Vec<_>>()).into()
     }
@@ -110,12 +111,10 @@ impl<'de> Visitor<'de> for Place {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
         let mut fields = Fields::default();
-        while let Some(Name { hash, is_spec, is_replicas }) = map.next_key()? {
+        while let Some(Name { hash: name, is_spec, is_replicas }) = map.next_key()? {
             let place = if matches!(self, Self::Top) && is_spec { Self::Spec } else { Self::Elsewhere };
             let below = map.next_value_seed(place)?;
-            let mut hasher = DefaultHasher::new();
-            (hash, below.sum).hash(&mut hasher);
-            fields.sum = fields.sum.wrapping_add(hasher.finish());
+            fields.sum = fields.sum.wrapping_add(hash((name, below.sum)));
             fields.replicas |= below.replicas || (matches!(self, Self::Spec) && is_replicas);
         }
         Ok(fields)
@@ -140,9 +139,7 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                let mut hasher = DefaultHasher::new();
-                name.hash(&mut hasher);
-                Ok(Name { hash: hasher.finish(), is_spec: name == "f:spec", is_replicas: name == "f:replicas" })
+                Ok(Name { hash: hash(name), is_spec: name == "f:spec", is_replicas: name == "f:replicas" })
             }
         }
         deserializer.deserialize_str(Names)

@@ -2,13 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher as _},
     time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
 
-use super::{kinds::ChildKind, nats_secret::NatsSight, uid::Uid, views::ChildEntry};
+use super::{hash, kinds::ChildKind, nats_secret::NatsSight, uid::Uid, views::ChildEntry};
 use crate::{
     api::StompBrokerStatus,
     backoff::Backoff,
@@ -45,14 +44,8 @@ pub(crate) struct Applied(u64);
 impl Applied {
     /// Of the number of the desired object, and of the object as it is.
     pub(crate) fn new(desired: u64, live: &ChildEntry) -> Self {
-        Self(number((desired, &live.uid, live.fields)))
+        Self(hash((desired, &live.uid, live.fields)))
     }
-}
-
-fn number(of: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The Secrets of one broker as last seen.
@@ -116,8 +109,9 @@ impl Keys {
 
 impl KeptSight {
     fn of(sight: &GeneratedSight) -> Option<Self> {
-        let GeneratedSight { view, entry, login, nats } = sight.clone();
-        Some(Self { keys: Keys::of(&view)?, entry, login, nats })
+        let GeneratedSight { view, entry, login, nats } = sight;
+        let keys = Keys::of(view)?;
+        Some(Self { keys, entry: entry.clone(), login: login.clone(), nats: nats.clone() })
     }
 
     fn sight(&self) -> GeneratedSight {
@@ -163,12 +157,12 @@ impl Memory {
 impl BrokerMemory {
     /// Whether this is what was last applied of a child.
     pub(crate) fn is_applied(&self, kind: ChildKind, name: &str, applied: Applied) -> bool {
-        self.applied.get(&number((kind, name))) == Some(&applied)
+        self.applied.get(&hash((kind, name))) == Some(&applied)
     }
 
     /// Remembers what was applied of a child.
     pub(crate) fn remember_applied(&mut self, kind: ChildKind, name: &str, applied: Applied) {
-        self.applied.insert(number((kind, name)), applied);
+        self.applied.insert(hash((kind, name)), applied);
     }
 
     /// The Secrets as last seen, when that is recent enough and was for this generation of the spec.

@@ -52,7 +52,12 @@ pub(crate) mod world;
 #[cfg(test)]
 pub(crate) use observe::outages;
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    hash::{DefaultHasher, Hash, Hasher as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::{
@@ -78,6 +83,13 @@ use nats_pods::NatsReports;
 use reports::Reports;
 use triggers::{BrokerRef, Triggers, Wishes};
 use world::World;
+
+/// A number of anything, the same for as long as the process lives.
+fn hash(of: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// How often the work loop shows that it is alive.
 const BEAT: Duration = Duration::from_secs(10);

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::core::v1::{PersistentVolumeClaim, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::Timestamp,
 };
-use kube::{Api, Client, Resource as _, ResourceExt as _, core::PartialObjectMeta};
+use kube::{Api, Client, Resource as _, ResourceExt as _};
 
 use super::{
     Context,
@@ -16,7 +17,6 @@ use super::{
     logins,
     memory::{GeneratedSight, SecretSight},
     nats_secret::NatsSight,
-    seen::Seen,
     views::{ChildEntry, Owner},
 };
 use crate::{
@@ -61,13 +61,13 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
     let key = Key::new(namespace, broker.name_any());
     let mut pods: Vec<_> = {
         let cache = context.world.pods.lock();
-        cache.of_broker(&key).map(|(_, pod)| (pod.uid.clone(), pod.view.clone())).collect()
+        cache.of_broker(&key).map(|(_, pod)| pod.view.clone()).collect()
     };
-    for (uid, view) in &mut pods {
+    for view in &mut pods {
         // That one which ends again and again does not answer now and then is no news either.
-        if let Some(report) = context.reports.of(uid).filter(|report| report.is_ok() || view.waiting.is_none()) {
+        if let Some(report) = context.reports.of(&view.uid).filter(|report| report.is_ok() || view.waiting.is_none()) {
             view.admin = Some(report);
-            view.silent_since = context.reports.silent_since(uid);
+            view.silent_since = context.reports.silent_since(&view.uid);
         }
     }
     let servers = {
@@ -94,7 +94,7 @@ pub(crate) async fn observe(broker: &StompBroker, context: &Context) -> Result<G
         service: exposure(broker, ChildKind::Service, context),
         ingress: exposure(broker, ChildKind::Ingress, context),
         routes: BTreeMap::new(),
-        pods: pods.into_iter().map(|(_, view)| view).collect(),
+        pods,
         foreign: Vec::new(),
         outages: outages(broker.status.as_ref()),
         last_rollout: broker.status.as_ref().and_then(|status| status.last_rollout.clone()),
@@ -344,10 +344,15 @@ pub(crate) async fn ask<K: Child>(
     name: &str,
     context: &Context,
 ) -> Result<Option<ChildEntry>, Error> {
-    let api: Api<Seen<K::Shape>> = Api::namespaced(context.client.clone(), &broker.namespace().unwrap_or_default());
-    let live = api.get_opt(name).await;
+    Ok(metadata::<K>(broker, name, context).await?.map(|live| ChildEntry::from_meta(&live)))
+}
+
+/// The metadata of an object as the API server has it.
+async fn metadata<K: Child>(broker: &StompBroker, name: &str, context: &Context) -> Result<Option<ObjectMeta>, Error> {
+    let api: Api<K> = Api::namespaced(context.client.clone(), &broker.namespace().unwrap_or_default());
+    let live = api.get_metadata_opt(name).await;
     let live = live.map_err(|source| Error::Observe { kind: K::KIND.name(), name: name.to_owned(), source })?;
-    Ok(live.map(|live| live.kept))
+    Ok(live.map(|live| live.metadata))
 }
 
 struct Search<'a> {
@@ -425,23 +430,17 @@ impl Search<'_> {
     async fn claims(&mut self, claims: &[PersistentVolumeClaim]) -> Result<(), Error> {
         for claim in claims {
             let name = claim.name_any();
-            let namespace = self.broker.namespace().unwrap_or_default();
-            let api: Api<PersistentVolumeClaim> = Api::namespaced(self.context.client.clone(), &namespace);
-            let kind = ChildKind::PersistentVolumeClaim.name();
-            let live = api.get_metadata_opt(&name).await;
-            let live = live.map_err(|source| Error::Observe { kind, name: name.clone(), source })?;
-            let Some(PartialObjectMeta { metadata: live, .. }) = live else { continue };
+            let Some(live) = metadata::<PersistentVolumeClaim>(self.broker, &name, self.context).await? else {
+                continue;
+            };
             // But for the zone: a claim stays where it is.
             let ours = claim.labels().iter().filter(|(key, _)| *key != labels::ZONE);
             let has = |key: &String, value| live.labels.as_ref().and_then(|labels| labels.get(key)) == Some(value);
             if ours.into_iter().all(|(key, value)| has(key, value)) {
                 self.found.claims.insert(name, ChildEntry::from_meta(&live));
             } else {
-                self.found.foreign.push(ForeignObject {
-                    kind: kind.to_owned(),
-                    name,
-                    owner: "somebody else, by its labels".to_owned(),
-                });
+                let kind = ChildKind::PersistentVolumeClaim.name().to_owned();
+                self.found.foreign.push(ForeignObject { kind, name, owner: "somebody else, by its labels".to_owned() });
             }
         }
         Ok(())

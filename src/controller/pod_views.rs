@@ -9,6 +9,7 @@ use super::{
     obstacle::obstacle,
     seen::Shape,
     shapes::{Metadata, PodShape},
+    uid::Uid,
 };
 use crate::{
     observed::{NatsServerView, PodView},
@@ -23,7 +24,6 @@ const CONTROLLER_REVISION: &str = "controller-revision-hash";
 /// What is kept of a pod.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PodEntry {
-    pub(crate) uid: String,
     pub(crate) version: u64,
     /// The StompBroker that its labels name.
     pub(crate) broker: Option<String>,
@@ -41,7 +41,6 @@ impl PodEntry {
         let status = pod.status.as_ref();
         let running = status.and_then(|status| status.phase.as_deref()) == Some("Running");
         Self {
-            uid: pod.metadata.uid.clone().unwrap_or_default(),
             version: pod.metadata.version(),
             broker: label(labels::INSTANCE),
             template_hash: label(TEMPLATE_HASH),
@@ -60,12 +59,8 @@ impl PodEntry {
 }
 
 impl Entry for PodEntry {
-    fn has_uid(&self, uid: &str) -> bool {
-        self.uid == uid
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.uid == other.uid
+    fn uid(&self) -> Uid {
+        Uid::new(&self.view.uid)
     }
 
     fn version(&self) -> u64 {
@@ -77,8 +72,8 @@ impl Entry for PodEntry {
     }
 
     fn differs(&self, other: &Self) -> bool {
-        let Self { uid, version: _, broker, template_hash: _, address: _, view } = self;
-        (uid, broker, view) != (&other.uid, &other.broker, &other.view)
+        let Self { version: _, broker, template_hash: _, address: _, view } = self;
+        (broker, view) != (&other.broker, &other.view)
     }
 }
 
@@ -91,7 +86,11 @@ impl Shape for PodShape {
     }
 
     fn kept(self) -> AnyPod {
-        AnyPod::from_pod(&self)
+        if self.metadata.label(labels::COMPONENT).is_some_and(|component| component == labels::NATS) {
+            AnyPod::Nats(Box::new(NatsPodEntry::from_pod(&self)))
+        } else {
+            AnyPod::Broker(Box::new(PodEntry::from_pod(&self)))
+        }
     }
 }
 
@@ -100,16 +99,6 @@ impl Shape for PodShape {
 pub(crate) enum AnyPod {
     Broker(Box<PodEntry>),
     Nats(Box<NatsPodEntry>),
-}
-
-impl AnyPod {
-    pub(crate) fn from_pod(pod: &PodShape) -> Self {
-        if pod.metadata.label(labels::COMPONENT).is_some_and(|component| component == labels::NATS) {
-            Self::Nats(Box::new(NatsPodEntry::from_pod(pod)))
-        } else {
-            Self::Broker(Box::new(PodEntry::from_pod(pod)))
-        }
-    }
 }
 
 /// What is kept of the pod of a NATS server.
@@ -126,9 +115,9 @@ pub(crate) struct NatsPodEntry {
 
 impl NatsPodEntry {
     fn from_pod(pod: &PodShape) -> Self {
-        let PodEntry { uid, version, broker, template_hash: _, address, view } = PodEntry::from_pod(pod);
+        let PodEntry { version, broker, template_hash: _, address, view } = PodEntry::from_pod(pod);
         let revision = pod.metadata.label(CONTROLLER_REVISION).cloned();
-        let PodView { name, ready, terminating, waiting, unschedulable, .. } = view;
+        let PodView { name, uid, ready, terminating, waiting, unschedulable, .. } = view;
         let failing = waiting.or(unschedulable);
         Self {
             version,
@@ -140,12 +129,8 @@ impl NatsPodEntry {
 }
 
 impl Entry for NatsPodEntry {
-    fn has_uid(&self, uid: &str) -> bool {
-        self.view.uid == uid
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.view.uid == other.view.uid
+    fn uid(&self) -> Uid {
+        Uid::new(&self.view.uid)
     }
 
     fn version(&self) -> u64 {

@@ -114,8 +114,9 @@ impl Poller {
                 if !wanted || !self.managed.has(&broker) {
                     continue;
                 }
-                uids.insert(entry.uid.clone());
-                let pod = Pod { uid: entry.uid.clone(), name: name.to_owned(), address: address.clone() };
+                let uid = &entry.view.uid;
+                uids.insert(uid.clone());
+                let pod = Pod { uid: uid.clone(), name: name.to_owned(), address: address.clone() };
                 pods.entry(broker).or_default().push(pod);
             }
         }

@@ -18,13 +18,24 @@ pub(crate) trait Shape: DeserializeOwned {
     /// Its metadata.
     fn metadata(&self) -> &Metadata;
 
+    /// What of its metadata is kept as such: namespace, name, UID and version, if nothing else is said.
+    fn identity(&self) -> ObjectMeta {
+        let metadata = self.metadata();
+        ObjectMeta {
+            name: metadata.name.clone(),
+            namespace: metadata.namespace.clone(),
+            uid: metadata.uid.clone(),
+            resource_version: metadata.resource_version.clone(),
+            ..ObjectMeta::default()
+        }
+    }
+
     /// What is kept of it.
     fn kept(self) -> Self::Kept;
 }
 
 /// What is kept of an object, and which object it is.
 pub(crate) struct Seen<S: Shape> {
-    /// Nothing but namespace, name, UID and version.
     identity: ObjectMeta,
     pub(crate) kept: S::Kept,
     shape: PhantomData<fn() -> S>,
@@ -33,15 +44,7 @@ pub(crate) struct Seen<S: Shape> {
 impl<'de, S: Shape> Deserialize<'de> for Seen<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let shape = S::deserialize(deserializer)?;
-        let metadata = shape.metadata();
-        let identity = ObjectMeta {
-            name: metadata.name.clone(),
-            namespace: metadata.namespace.clone(),
-            uid: metadata.uid.clone(),
-            resource_version: metadata.resource_version.clone(),
-            ..ObjectMeta::default()
-        };
-        Ok(Self { identity, kept: shape.kept(), shape: PhantomData })
+        Ok(Self { identity: shape.identity(), kept: shape.kept(), shape: PhantomData })
     }
 }
 

@@ -12,7 +12,8 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 
 use super::{managed_fields::ManagedFields, seen::Shape};
 use crate::api::{StompBroker, StompBrokerStatus};
@@ -54,7 +55,7 @@ impl Metadata {
 
     /// `resourceVersion` as a number.
     pub(crate) fn version(&self) -> u64 {
-        self.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+        number(self.resource_version.as_deref())
     }
 
     /// The label `name`.
@@ -68,6 +69,11 @@ impl Metadata {
     }
 }
 
+/// A `resourceVersion` as a number; 0 when it is none.
+pub(super) fn number(version: Option<&str>) -> u64 {
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
+}
+
 /// Of an object of the kind `K`, nothing but its metadata.
 #[derive(Deserialize)]
 #[serde(bound = "")]
@@ -77,11 +83,61 @@ pub(crate) struct Bare<K> {
     kind: PhantomData<fn() -> K>,
 }
 
-/// Of a StompBroker, what the answer to a write of its status is read for.
+/// Of an object, its metadata, this of its `spec` and this of its `status`.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct StatusShape {
+pub(crate) struct Parts<Spec, Status> {
     pub(crate) metadata: Metadata,
-    pub(crate) status: Option<StompBrokerStatus>,
+    pub(crate) spec: Option<Spec>,
+    pub(crate) status: Option<Status>,
+}
+
+/// Of a StompBroker, all that is kept, as it was sent.
+pub(crate) type BrokerShape = Parts<Box<RawValue>, Box<RawValue>>;
+/// Of a StompBroker, what the answer to a write of its status is read for.
+pub(crate) type StatusShape = Parts<IgnoredAny, StompBrokerStatus>;
+/// Of a Deployment.
+pub(crate) type DeploymentShape = Parts<Replicas, DeploymentStatus>;
+/// Of a StatefulSet.
+pub(crate) type StatefulSetShape = Parts<ClaimTemplates, StatefulSetStatus>;
+/// Of a Service.
+pub(crate) type ServiceShape = Parts<Ports, ServiceStatus>;
+/// Of an Ingress.
+pub(crate) type IngressShape = Parts<IgnoredAny, IngressStatus>;
+/// Of a HorizontalPodAutoscaler.
+pub(crate) type AutoscalerShape = Parts<Metrics, HorizontalPodAutoscalerStatus>;
+/// Of a pod.
+pub(crate) type PodShape = Parts<Placement, PodStatus>;
+
+/// Of the `spec` of a Deployment.
+#[derive(Deserialize)]
+pub(crate) struct Replicas {
+    pub(crate) replicas: Option<i32>,
+}
+
+/// Of the `spec` of a StatefulSet.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ClaimTemplates {
+    pub(crate) volume_claim_templates: Option<Vec<PersistentVolumeClaim>>,
+}
+
+/// Of the `spec` of a Service.
+#[derive(Deserialize)]
+pub(crate) struct Ports {
+    pub(crate) ports: Option<Vec<ServicePort>>,
+}
+
+/// Of the `spec` of a HorizontalPodAutoscaler.
+#[derive(Deserialize)]
+pub(crate) struct Metrics {
+    pub(crate) metrics: Option<Vec<MetricSpec>>,
+}
+
+/// Of the `spec` of a pod.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Placement {
+    pub(crate) node_name: Option<String>,
 }
 
 impl Shape for StatusShape {
@@ -95,83 +151,4 @@ impl Shape for StatusShape {
     fn kept(self) -> Self {
         self
     }
-}
-
-/// Of a Deployment.
-#[derive(Deserialize)]
-pub(crate) struct DeploymentShape {
-    pub(crate) metadata: Metadata,
-    pub(crate) spec: Option<DeploymentSpecShape>,
-    pub(crate) status: Option<DeploymentStatus>,
-}
-
-/// Of its `spec`.
-#[derive(Deserialize)]
-pub(crate) struct DeploymentSpecShape {
-    pub(crate) replicas: Option<i32>,
-}
-
-/// Of a StatefulSet.
-#[derive(Deserialize)]
-pub(crate) struct StatefulSetShape {
-    pub(crate) metadata: Metadata,
-    pub(crate) spec: Option<StatefulSetSpecShape>,
-    pub(crate) status: Option<StatefulSetStatus>,
-}
-
-/// Of its `spec`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct StatefulSetSpecShape {
-    pub(crate) volume_claim_templates: Option<Vec<PersistentVolumeClaim>>,
-}
-
-/// Of a Service.
-#[derive(Deserialize)]
-pub(crate) struct ServiceShape {
-    pub(crate) metadata: Metadata,
-    pub(crate) spec: Option<ServiceSpecShape>,
-    pub(crate) status: Option<ServiceStatus>,
-}
-
-/// Of its `spec`.
-#[derive(Deserialize)]
-pub(crate) struct ServiceSpecShape {
-    pub(crate) ports: Option<Vec<ServicePort>>,
-}
-
-/// Of an Ingress.
-#[derive(Deserialize)]
-pub(crate) struct IngressShape {
-    pub(crate) metadata: Metadata,
-    pub(crate) status: Option<IngressStatus>,
-}
-
-/// Of a HorizontalPodAutoscaler.
-#[derive(Deserialize)]
-pub(crate) struct AutoscalerShape {
-    pub(crate) metadata: Metadata,
-    pub(crate) spec: Option<AutoscalerSpecShape>,
-    pub(crate) status: Option<HorizontalPodAutoscalerStatus>,
-}
-
-/// Of its `spec`.
-#[derive(Deserialize)]
-pub(crate) struct AutoscalerSpecShape {
-    pub(crate) metrics: Option<Vec<MetricSpec>>,
-}
-
-/// Of a pod.
-#[derive(Deserialize)]
-pub(crate) struct PodShape {
-    pub(crate) metadata: Metadata,
-    pub(crate) spec: Option<PodSpecShape>,
-    pub(crate) status: Option<PodStatus>,
-}
-
-/// Of its `spec`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PodSpecShape {
-    pub(crate) node_name: Option<String>,
 }

@@ -18,7 +18,7 @@ use super::{
     kinds::Child,
     packed::Packed,
     seen::Shape,
-    shapes::{AutoscalerShape, Bare, DeploymentShape, IngressShape, Metadata, ServiceShape, StatefulSetShape},
+    shapes::{AutoscalerShape, Bare, DeploymentShape, IngressShape, Metadata, ServiceShape, StatefulSetShape, number},
     uid::Uid,
 };
 use crate::{
@@ -158,12 +158,8 @@ impl Detail {
 }
 
 impl Entry for ChildEntry {
-    fn has_uid(&self, uid: &str) -> bool {
-        self.uid == Uid::new(uid)
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.uid == other.uid
+    fn uid(&self) -> Uid {
+        self.uid.clone()
     }
 
     fn version(&self) -> u64 {
@@ -183,7 +179,7 @@ impl Entry for ChildEntry {
 
 /// `resourceVersion` as a number.
 pub(crate) fn version(metadata: &ObjectMeta) -> u64 {
-    metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+    number(metadata.resource_version.as_deref())
 }
 
 impl<K: Child> Shape for Bare<K> {

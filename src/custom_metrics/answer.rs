@@ -53,7 +53,7 @@ impl Loads {
                 continue;
             }
             known.brokers.insert(broker);
-            match self.reports.sessions(&pod.uid, now, self.good_for) {
+            match self.reports.sessions(&pod.view.uid, now, self.good_for) {
                 Some((sessions, at)) => known.values.push(value(namespace, pod_name, metric, &sessions, at)),
                 None => known.missing += 1,
             }
