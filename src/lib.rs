@@ -7,7 +7,7 @@
 //! | [`validate`] | spec and world to [`validate::ValidatedBroker`] or user errors | yes |
 //! | [`plan`] | validated broker to the desired objects | yes |
 //! | [`status`] | all of that to conditions | yes |
-//! | [`reference`] | the tables of all that it tells, as documentation and alerts | yes |
+//! | [`mod@reference`] | the tables of all that it tells, as documentation and alerts | yes |
 //! | [`difference`] | what differs between two values, for people | yes |
 //! | [`cli`] | command line; `crd`, `render` and `local` work without a cluster | no |
 

@@ -15,7 +15,7 @@ use k8s_openapi::{
 use kube::Resource;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
+use super::watches::{
     seen::Shape,
     shapes::{AutoscalerShape, Bare, DeploymentShape, IngressShape, ServiceShape, StatefulSetShape},
     views::ChildEntry,

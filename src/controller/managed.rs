@@ -3,7 +3,10 @@
 
 use kube::{Resource as _, runtime::reflector::Store};
 
-use super::{cache::Key, kept::KeptBroker, triggers::BrokerRef, views::version};
+use super::{
+    triggers::BrokerRef,
+    watches::{cache::Key, kept::KeptBroker, views::version},
+};
 use crate::error::Error;
 
 /// The StompBrokers that this operator looks after.

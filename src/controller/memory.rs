@@ -7,7 +7,12 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{hash, kinds::ChildKind, nats_secret::NatsSight, uid::Uid, views::ChildEntry};
+use super::{
+    hash,
+    kinds::ChildKind,
+    steps::nats_secret::NatsSight,
+    watches::{uid::Uid, views::ChildEntry},
+};
 use crate::{
     api::StompBrokerStatus,
     backoff::Backoff,

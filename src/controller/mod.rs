@@ -2,55 +2,27 @@
 //!
 //! | module | step | holds a client |
 //! |---|---|---|
-//! | `streams`, `brokers`, `kept`, `cache`, `seen`, `shapes`, `managed_fields`, `uid`, `packed`, `views`, `pod_views`, `obstacle`, `autoscalers`, `exposed`, `certificates`, `world` | what the watches show | `streams` |
-//! | `pods`, `admin`, `reports`, `asked`, `nats_pods` | what the pods say | `pods` |
+//! | `watches` | what the watches show | in `streams` |
+//! | `polls` | what the pods say | of the pods |
 //! | `triggers` | who wants a pass | no |
 //! | `reconcile` | the order of the steps of one pass | no |
-//! | `observe`, `apis`, `apply`, `budget`, `secrets`, `logins`, `nats_secret`, `prune`, `preview`, `status` | the steps that are not pure | yes |
+//! | `steps` | the steps that are not pure | yes |
 //! | `managed` | which StompBrokers are looked after at all | no |
 //! | `memory` | what is remembered between passes | no |
 
-mod admin;
-pub(crate) mod apis;
-mod apply;
-pub(crate) mod asked;
-mod autoscalers;
-mod brokers;
-mod budget;
-pub(crate) mod cache;
-mod certificates;
-mod exposed;
-mod kept;
 mod kinds;
-mod logins;
 pub(crate) mod managed;
-mod managed_fields;
 pub(crate) mod memory;
-pub(crate) mod nats_pods;
-mod nats_secret;
-mod observe;
-mod obstacle;
-mod packed;
-mod pod_views;
-pub(crate) mod pods;
-mod preview;
-mod prune;
+pub(crate) mod polls;
 mod reconcile;
-pub(crate) mod reports;
-mod secrets;
-mod seen;
-mod shapes;
-mod status;
-pub(crate) mod streams;
+pub(crate) mod steps;
 #[cfg(test)]
 pub(crate) mod testing;
 pub(crate) mod triggers;
-mod uid;
-mod views;
-pub(crate) mod world;
+pub(crate) mod watches;
 
 #[cfg(test)]
-pub(crate) use observe::outages;
+pub(crate) use steps::observe::outages;
 
 use std::{
     future::ready,
@@ -74,15 +46,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{error::chain, events::Events, health::Health, metrics::Metrics, settings::Settings};
-use apis::Apis;
-use cache::Key;
-use kept::KeptBroker;
 use managed::Managed;
 use memory::Memory;
-use nats_pods::NatsReports;
-use reports::Reports;
+use polls::{nats_pods::NatsReports, reports::Reports};
+use steps::apis::Apis;
 use triggers::{BrokerRef, Triggers, Wishes};
-use world::World;
+use watches::{cache::Key, kept::KeptBroker, world::World};
 
 /// A number of anything, the same for as long as the process lives.
 fn hash(of: impl Hash) -> u64 {

@@ -8,11 +8,11 @@ use tokio::time::timeout;
 use tracing::{debug, instrument};
 
 use super::{
-    Context, apis, apply,
-    kept::KeptBroker,
+    Context,
     kinds::ChildKind,
     memory::{BrokerMemory, GeneratedSight, SecretSight},
-    observe, preview, prune, status as write,
+    steps::{apis, apply, observe, preview, prune, status as write},
+    watches::kept::KeptBroker,
 };
 use crate::{
     api::{PlannedChange, StompBroker},

@@ -5,11 +5,13 @@ use serde_json::json;
 use stompbroker_config::admin::{ConfigStatus, LoginDigests, Sessions, Status};
 
 use super::{
-    cache::{Key, Step},
-    kept::KeptBroker,
     managed::Managed,
-    pod_views::PodEntry,
-    world::World,
+    watches::{
+        cache::{Key, Step},
+        kept::KeptBroker,
+        pod_views::PodEntry,
+        world::World,
+    },
 };
 
 /// An operator that looks after these StompBrokers of `namespace`.

@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{cache::Key, kept::KeptBroker};
+use super::watches::{cache::Key, kept::KeptBroker};
 
 /// Wishes that may wait; who wishes more waits himself.
 const CAPACITY: usize = 1024;

@@ -11,7 +11,11 @@ use super::{
     GROUP, VERSION,
     question::{Metric, Which},
 };
-use crate::controller::{cache::Key, managed::Managed, reports::Reports, world::World};
+use crate::controller::{
+    managed::Managed,
+    polls::reports::Reports,
+    watches::{cache::Key, world::World},
+};
 
 /// Seconds over which the pods measure rates.
 const WINDOW_SECONDS: u32 = 10;

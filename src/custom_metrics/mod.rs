@@ -37,7 +37,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    controller::{asked::Asked, managed::Managed, reports::Reports, world::World},
+    controller::{
+        managed::Managed,
+        polls::{asked::Asked, reports::Reports},
+        watches::world::World,
+    },
     metrics::Metrics,
     settings,
 };

@@ -27,7 +27,7 @@ use super::{
     upkeep::Upkeep,
 };
 use crate::{
-    controller::asked::Asked,
+    controller::polls::asked::Asked,
     error::chain,
     http::accept,
     metrics::{Metrics, ResultLabel},

@@ -32,7 +32,11 @@ use super::{
     upkeep::{Doorway, Upkeep},
 };
 use crate::{
-    controller::{asked::Asked, cache::Key, reports::Reports, testing},
+    controller::{
+        polls::{asked::Asked, reports::Reports},
+        testing,
+        watches::cache::Key,
+    },
     metrics::Metrics,
     settings,
 };

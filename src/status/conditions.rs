@@ -1,6 +1,6 @@
 //! The one table of condition types and reasons: what each means and what a reader of the status can do.
 //!
-//! `docs/status.md` is made of it, and tests hold every status that is built against [`ConditionType::reasons`].
+//! `docs/status.md` is made of it, and tests hold every status that is built against [`ConditionType::can_have`].
 
 use std::fmt;
 

@@ -9,18 +9,19 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, Resource as _, ResourceExt as _};
 
-use super::{
-    Context,
-    cache::Key,
-    certificates, exposed,
-    kinds::{Child, ChildKind},
-    logins,
-    memory::{GeneratedSight, SecretSight},
-    nats_secret::NatsSight,
-    views::{ChildEntry, Owner},
-};
+use super::{logins, nats_secret::NatsSight};
 use crate::{
     api::{StompBroker, StompBrokerStatus, ZoneOutage},
+    controller::{
+        Context,
+        kinds::{Child, ChildKind},
+        memory::{GeneratedSight, SecretSight},
+        watches::{
+            cache::Key,
+            certificates, exposed,
+            views::{ChildEntry, Owner},
+        },
+    },
     error::Error,
     observed::{
         AutoscalerView, BudgetView, CertificateView, DeploymentView, ExposedView, ForeignObject, GatewayApi,

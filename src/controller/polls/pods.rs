@@ -20,13 +20,14 @@ use tracing::debug;
 use super::{
     admin::{AdminClient, AskError, Token},
     asked::Asked,
-    cache::Key,
-    managed::Managed,
     reports::{News, Reports},
-    triggers::Triggers,
-    world::World,
 };
 use crate::{
+    controller::{
+        managed::Managed,
+        triggers::Triggers,
+        watches::{cache::Key, world::World},
+    },
     metrics::{Metrics, ResultLabel},
     plan::names,
 };

@@ -19,16 +19,18 @@ use tracing::warn;
 use super::{
     cache::{Key, Step},
     kept::KeptBroker,
-    kinds::{Child, ChildKind},
-    memory::Memory,
     seen::{Seen, Shape},
     shapes::PodShape,
-    triggers::Triggers,
     views::version,
     world::World,
 };
 use crate::{
     FIELD_MANAGER,
+    controller::{
+        kinds::{Child, ChildKind},
+        memory::Memory,
+        triggers::Triggers,
+    },
     error::chain,
     health::Health,
     metrics::{KindLabel, Metrics},

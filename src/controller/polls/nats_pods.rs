@@ -13,14 +13,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    admin::{AdminClient, AskError},
-    cache::Key,
-    managed::Managed,
-    triggers::Triggers,
-    world::World,
-};
+use super::admin::{AdminClient, AskError};
 use crate::{
+    controller::{
+        managed::Managed,
+        triggers::Triggers,
+        watches::{cache::Key, world::World},
+    },
     metrics::{Metrics, ResultLabel},
     observed::NatsReport,
     plan::nats::MONITOR_PORT,

@@ -15,7 +15,6 @@ use super::{
     autoscalers,
     cache::Entry,
     exposed,
-    kinds::Child,
     packed::Packed,
     seen::Shape,
     shapes::{AutoscalerShape, Bare, DeploymentShape, IngressShape, Metadata, ServiceShape, StatefulSetShape, number},
@@ -23,6 +22,7 @@ use super::{
 };
 use crate::{
     api::StompBroker,
+    controller::kinds::Child,
     observed::{AutoscalerView, DeploymentView, ExposedView, StatefulSetView},
     plan::{DRAINED_ZONE, FAILED, PREVIOUS, REVISION},
 };

@@ -6,10 +6,10 @@ use parking_lot::Mutex;
 
 use super::{
     cache::{Cache, Key, Step},
-    kinds::ChildKind,
     pod_views::{AnyPod, NatsPodEntry, PodEntry},
     views::ChildEntry,
 };
+use crate::controller::kinds::ChildKind;
 
 /// All that the watches have shown of children and pods. Secrets and PersistentVolumeClaims are not
 /// watched, nor are kinds that many clusters do not know.

@@ -19,23 +19,16 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{debug, info, warn};
 
-use super::{
-    Context, budget,
-    cache::Key,
-    hash,
-    kinds::{Child, ChildKind},
-    logins,
-    memory::{Applied, BrokerMemory, GeneratedSight},
-    nats_secret,
-    observe::Sites,
-    secrets,
-    seen::Seen,
-    shapes::StatusShape,
-    views::ChildEntry,
-};
+use super::{budget, logins, nats_secret, observe::Sites, secrets};
 use crate::{
     FIELD_MANAGER,
     api::StompBroker,
+    controller::{
+        Context, hash,
+        kinds::{Child, ChildKind},
+        memory::{Applied, BrokerMemory, GeneratedSight},
+        watches::{cache::Key, seen::Seen, shapes::StatusShape, views::ChildEntry},
+    },
     error::{Error, chain},
     metrics::ReasonLabel,
     observed::Observed,

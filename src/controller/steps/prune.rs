@@ -19,17 +19,14 @@ use kube::{
 };
 use tracing::info;
 
-use super::{
-    Context,
-    apply::Outcome,
-    cache::Key,
-    kinds::{Child, ChildKind},
-    observe,
-    views::ChildEntry,
-    world::World,
-};
+use super::{apply::Outcome, observe};
 use crate::{
     api::{AutoscalingMode, CertificateStatus, ExposureStatus, StompBroker},
+    controller::{
+        Context,
+        kinds::{Child, ChildKind},
+        watches::{cache::Key, views::ChildEntry, world::World},
+    },
     error::Error,
     plan::{
         ScaledObject,

@@ -28,7 +28,7 @@ pub(super) fn ingress(ingress: &IngressShape) -> Option<ExposedView> {
 }
 
 /// What gateways say of the newest form of a route.
-pub(super) fn route<K: RouteKind>(route: &Route<K>) -> RouteView {
+pub(crate) fn route<K: RouteKind>(route: &Route<K>) -> RouteView {
     let mut view = RouteView::default();
     for parent in route.status.iter().flat_map(|status| &status.parents) {
         let newest = |condition: &&Condition| condition.observed_generation >= route.metadata.generation;

@@ -15,9 +15,10 @@ use rand::{TryRngCore as _, rngs::OsRng};
 use serde_json::json;
 use tracing::info;
 
-use super::{apply::Pass, kinds::ChildKind, memory::GeneratedSight, views::ChildEntry};
+use super::apply::Pass;
 use crate::{
     FIELD_MANAGER,
+    controller::{kinds::ChildKind, memory::GeneratedSight, watches::views::ChildEntry},
     error::Error,
     observed::SecretView,
     pki::{self, NatsCertificates},

@@ -17,14 +17,10 @@ use kube::{
 use stompbroker_config::{ROTATION_FILE, login_digest, login_digest_key};
 use tracing::info;
 
-use super::{
-    apply::{Pass, number},
-    kinds::ChildKind,
-    memory::GeneratedSight,
-    views::version,
-};
+use super::apply::{Pass, number};
 use crate::{
     api::{REVERT_CREDENTIALS, ROTATE_CREDENTIALS},
+    controller::{kinds::ChildKind, memory::GeneratedSight, watches::views::version},
     error::Error,
     metrics::ReasonLabel,
     observed::{LoginView, Observed, SecretView},

@@ -10,7 +10,7 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::cache::Key;
+use crate::controller::watches::cache::Key;
 
 /// Who was not asked for during this time is not wanted any more. Autoscalers ask every 15 seconds, of several replicas one.
 const FORGOTTEN: Duration = Duration::from_mins(10);

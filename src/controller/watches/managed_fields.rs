@@ -11,8 +11,8 @@ use serde::{
     de::{DeserializeSeed, MapAccess, Visitor},
 };
 
-use super::hash;
 use crate::FIELD_MANAGER;
+use crate::controller::hash;
 
 /// Who owns which fields of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

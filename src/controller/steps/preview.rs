@@ -9,19 +9,16 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{
-    Context,
-    apply::fingerprint,
-    cache::Key,
-    kinds::{Child, ChildKind},
-    memory::{Applied, GeneratedSight},
-    observe::Sites,
-    prune,
-    views::ChildEntry,
-};
+use super::{apply::fingerprint, observe::Sites, prune};
 use crate::{
     FIELD_MANAGER,
     api::{PlannedAction, PlannedChange, StompBroker},
+    controller::{
+        Context,
+        kinds::{Child, ChildKind},
+        memory::{Applied, GeneratedSight},
+        watches::{cache::Key, views::ChildEntry},
+    },
     difference::Difference,
     error::Error,
     observed::SecretView,
@@ -32,7 +29,7 @@ use crate::{
 const FIELDS: usize = 8;
 
 /// What putting `plan` into effect would change.
-pub(super) async fn preview(
+pub(crate) async fn preview(
     broker: &StompBroker,
     plan: &Plan,
     secrets: &BTreeMap<String, GeneratedSight>,

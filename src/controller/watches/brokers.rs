@@ -7,7 +7,8 @@ use kube::{
     runtime::{reflector::Store, watcher::Event},
 };
 
-use super::{cache::Key, kept::KeptBroker, triggers::BrokerRef};
+use super::{cache::Key, kept::KeptBroker};
+use crate::controller::triggers::BrokerRef;
 
 /// The lists that are under way.
 #[derive(Debug, Default)]

@@ -10,12 +10,15 @@ use kube::ResourceExt as _;
 
 use super::{
     apply::{Pass, fingerprint},
-    kinds::ChildKind,
     logins,
-    memory::GeneratedSight,
-    views::ChildEntry,
 };
-use crate::{error::Error, observed::SecretView, plan::GeneratedSecret, random};
+use crate::{
+    controller::{kinds::ChildKind, memory::GeneratedSight, watches::views::ChildEntry},
+    error::Error,
+    observed::SecretView,
+    plan::GeneratedSecret,
+    random,
+};
 
 /// Creates `secret`, or keeps current what is no secret of it.
 pub(super) async fn apply(

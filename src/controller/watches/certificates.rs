@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What cert-manager says of a Certificate.
-pub(super) fn view(certificate: &Certificate) -> CertificateView {
+pub(crate) fn view(certificate: &Certificate) -> CertificateView {
     let newest = |condition: &&CertificateCondition| {
         condition.observed_generation.is_none_or(|generation| Some(generation) >= certificate.metadata.generation)
     };

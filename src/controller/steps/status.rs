@@ -13,10 +13,13 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{Context, cache::Key, kept::Unreadable, seen::Seen, shapes::StatusShape, views::version};
 use crate::{
     FIELD_MANAGER,
     api::{StompBroker, StompBrokerStatus},
+    controller::{
+        Context,
+        watches::{cache::Key, kept::Unreadable, seen::Seen, shapes::StatusShape, views::version},
+    },
     error::Error,
     events::transitions,
     metrics::BrokerLabels,

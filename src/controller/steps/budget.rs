@@ -7,16 +7,12 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use tracing::info;
 
-use super::{
-    apply::{Pass, fingerprint},
-    cache::Key,
-    kinds::ChildKind,
-    pod_views::AnyPod,
-    seen::Seen,
-    shapes::PodShape,
-    views::ChildEntry,
-};
+use super::apply::{Pass, fingerprint};
 use crate::{
+    controller::{
+        kinds::ChildKind,
+        watches::{cache::Key, pod_views::AnyPod, seen::Seen, shapes::PodShape, views::ChildEntry},
+    },
     error::Error,
     observed::{Observed, PodView},
     plan::{Budget, DRAINED_ZONE, Plan, disruption_budget::ZoneCrew, labels},
