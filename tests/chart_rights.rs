@@ -7,7 +7,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stompbroker_operator::{
     plan::{MESSAGES_PER_SECOND, SESSIONS},
     rbac::{Place, RIGHTS},
@@ -91,6 +91,27 @@ fn with_a_label_selector_nothing_outside_has_a_name_that_a_release_in_another_na
     let names: Vec<_> = outside.map(|object| object["metadata"]["name"].as_str().unwrap()).collect();
     assert!(names.len() >= 6, "{names:?}");
     assert!(names.iter().all(|name| name.starts_with("stompbroker-operator-stompbroker-system")), "{names:?}");
+}
+
+#[test]
+fn with_chosen_namespaces_no_policy_has_a_name_that_a_release_in_another_namespace_would_have() {
+    let objects = rendered("two-namespaces.yaml");
+    let over_the_cluster = objects.iter().filter(|object| object["metadata"]["namespace"].is_null());
+    let names: Vec<_> = over_the_cluster.map(|object| &object["metadata"]["name"]).collect();
+    assert_eq!(names, ["stompbroker-operator-stompbroker-system-children"; 2]);
+}
+
+#[test]
+fn policies_of_a_release_with_chosen_namespaces_hold_in_these_only() {
+    let objects = rendered("labelled.yaml");
+    let bindings: Vec<_> =
+        objects.iter().filter(|object| object["kind"] == "ValidatingAdmissionPolicyBinding").collect();
+    assert_eq!(bindings.len(), 2, "one of the children, one of the limits");
+    for binding in bindings {
+        let chosen = &binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"];
+        let expected = json!([{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["markets"]}]);
+        assert_eq!(chosen, &expected, "{}", binding["metadata"]["name"]);
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What the chart installs beside the operator, on a real API server: rights in one namespace only, and admission policies.
 
-use k8s_openapi::api::{apps::v1::Deployment, authorization::v1::ResourceAttributes, core::v1::ConfigMap};
+use k8s_openapi::api::{
+    apps::v1::Deployment, authorization::v1::ResourceAttributes, core::v1::ConfigMap, rbac::v1::Role,
+};
 use kube::{
-    Api, Client, Error, ResourceExt as _,
+    Api, Client, Config, Error, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -10,7 +12,7 @@ use stompbroker_operator::api::StompBroker;
 
 use crate::support::{
     Operator, World,
-    chart::{apply, as_user, may, rendered},
+    chart::{apply, as_user, as_who, may, rendered},
     check, eventually,
 };
 
@@ -96,25 +98,42 @@ async fn with_protected_children_only_the_operator_changes_what_it_has_made() {
 }
 
 #[tokio::test]
-async fn protected_children_may_be_changed_by_the_other_operators_that_are_named() {
+async fn protected_children_may_be_changed_by_operators_of_other_releases_and_by_who_is_named() {
     let world = World::new().await;
     install_policies(&world, "labelled.yaml").await;
     let operator = Operator::start(&world).await;
     world.broker("chat", json!({})).await;
     world.exists::<Deployment>("chat").await;
     operator.stop().await;
-    let edit_as = async |account: &str| {
-        let client = Client::try_from(as_user(&world.plane.config, account)).unwrap();
-        let deployments: Api<Deployment> = Api::namespaced(client, &world.namespace);
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {"edited-by": account}}}));
+    let config = &world.plane.config;
+    let edit = async |who: Config| {
+        let name = who.auth_info.impersonate.clone();
+        let deployments: Api<Deployment> = Api::namespaced(Client::try_from(who).unwrap(), &world.namespace);
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"edited-by": name}}}));
         words(deployments.patch("chat", &PatchParams::default(), &patch).await)
     };
+    // He may do everything else, and has the name that an operator would have.
     eventually("the refusal of a stranger's edit", async || {
-        let refusal = edit_as("system:serviceaccount:stompbroker-red:stompbroker-operator").await;
+        let refusal = edit(as_user(config, "system:serviceaccount:stompbroker-red:stompbroker-operator")).await;
         check(refusal.contains("the Deployment chat belongs to the StompBroker chat"), refusal)
     })
     .await;
-    assert_eq!(edit_as("system:serviceaccount:stompbroker-green:stompbroker-operator").await, "");
+    assert_eq!(edit(as_user(config, "on-call")).await, "");
+
+    let role = "stompbroker-operator";
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "green", "namespace": world.namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": "green", "namespace": "stompbroker-green"}],
+    });
+    apply(&world.client, &binding).await;
+    eventually("an edit by the operator of another release", async || {
+        let green = as_who(config, "system:serviceaccount:stompbroker-green:green", &["system:authenticated"]);
+        let refusal = edit(green).await;
+        check(refusal.is_empty(), refusal)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -165,4 +184,47 @@ async fn limits_of_the_platform_team_are_refused_with_what_is_asked_for_and_what
     assert!(words(api.patch_scale("chat", &PatchParams::default(), &more).await).contains("up to 9 pods"));
     let broker = api.get("chat").await.unwrap();
     assert_eq!(broker.spec.replicas, Some(4), "{}", broker.name_any());
+}
+
+/// What Helm says to this release of the chart in the namespace `stompbroker-blue`.
+async fn helm_says(world: &World, values: &[&str]) -> String {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/stompbroker-operator");
+    let release = ["install", "blue", chart, "--namespace", "stompbroker-blue", "--dry-run=server"];
+    let (_, said) = world.plane.helm(&[&release, values].concat()).await;
+    said
+}
+
+#[tokio::test]
+async fn what_there_can_be_once_is_refused_to_a_second_release_with_the_value_to_set() {
+    let world = World::new().await;
+    let own = format!("watchNamespaces={{{}}}", world.namespace);
+    let without_crd = ["--set", own.as_str(), "--set", "crds.install=false"];
+    let dashboard = "stompbroker-brokers-dashboard";
+    let of_red = json!({"meta.helm.sh/release-name": "red", "meta.helm.sh/release-namespace": "stompbroker-red"});
+    world.merge::<Role>("stompbroker-operator", json!({"metadata": {"annotations": of_red}})).await;
+    let there = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata":
+        {"name": dashboard, "namespace": world.namespace, "annotations": of_red}});
+    apply(&world.client, &there).await;
+
+    let said = helm_says(&world, &[]).await;
+    let expected = "the CRD stompbrokers.stompbroker.dev belongs to no release of Helm; set crds.install to false";
+    assert!(said.contains(expected), "{said}");
+    let command = "kubectl label crd stompbrokers.stompbroker.dev --overwrite app.kubernetes.io/managed-by=Helm && kubectl annotate";
+    assert!(said.contains(command), "{said}");
+
+    let said = helm_says(&world, &without_crd).await;
+    let role = "the Role stompbroker-operator belongs to the release red of the namespace stompbroker-red";
+    assert!(said.contains(role) && said.contains("set watchLabelSelector or watchNamespaces here and there"), "{said}");
+    let labelled = [&without_crd[..], &["--set", "watchLabelSelector=operator=blue"]].concat();
+    let said = helm_says(&world, &labelled).await;
+    assert!(said.contains(role) && said.contains("set watchLabelSelector or watchNamespaces there first"), "{said}");
+
+    world.merge::<Role>("stompbroker-operator", json!({"metadata": {"annotations": null}})).await;
+    let said = helm_says(&world, &labelled).await;
+    assert!(said.contains("kind: Deployment"), "who is not known to look after all is no obstacle: {said}");
+    let namespace = format!("monitoring.dashboards.namespace={}", world.namespace);
+    let shown = [&labelled[..], &["--set", "monitoring.dashboards.enabled=true", "--set", &namespace]].concat();
+    let said = helm_says(&world, &shown).await;
+    let expected = format!("the dashboard {dashboard} in the namespace {} belongs to the release red", world.namespace);
+    assert!(said.contains(&expected) && said.contains("set monitoring.dashboards.enabled to false"), "{said}");
 }

@@ -5,9 +5,42 @@
 {{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}{{ end }}{{ end }}
 {{- end }}
 
-{{/* Name of what is outside the release's namespace: with a label selector others like it may be there for another operator. */}}
-{{- define "operator.outsideName" -}}
-{{ include "operator.fullname" . }}{{ if .Values.watchLabelSelector }}-{{ .Release.Namespace }}{{ end }}
+{{/* Name of policies, which are over the cluster: with a scope others like it may be there for another operator. */}}
+{{- define "operator.policyName" -}}
+{{ include "operator.fullname" . }}{{ if or .Values.watchNamespaces .Values.watchLabelSelector }}-{{ .Release.Namespace }}{{ end }}
+{{- end }}
+
+{{/* Name of a role where StompBrokers are looked after. Those with certain labels may be of several operators; all of them are of one,
+so that role has the same name whatever the release is called, and a second release meets it. */}}
+{{- define "operator.roleName" -}}
+{{- if .Values.watchLabelSelector }}{{ include "operator.fullname" . }}-{{ .Release.Namespace }}
+{{- else }}stompbroker-operator{{ end }}
+{{- end }}
+
+{{/* Whose an object is, of which there can be only one: empty if it is not there or belongs to this release. Helm would refuse it
+as well, but without a word on what to do. Nothing is there for helm template, which sees no cluster. */}}
+{{- define "operator.otherOwner" -}}
+{{- if .object }}
+{{- $annotations := .object.metadata.annotations | default dict }}
+{{- $name := index $annotations "meta.helm.sh/release-name" | default "" }}
+{{- $namespace := index $annotations "meta.helm.sh/release-namespace" | default "" }}
+{{- if not $name }}no release of Helm
+{{- else if or (ne $name .release.Name) (ne $namespace .release.Namespace) }}the release {{ $name }} of the namespace {{ $namespace }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses to look after the StompBrokers of a place where another operator looks after all of them. */}}
+{{- define "operator.refuseOverlap" -}}
+{{- $kind := ternary "Role" "ClusterRole" (not (empty .namespace)) }}
+{{- $there := lookup "rbac.authorization.k8s.io/v1" $kind (default "" .namespace) "stompbroker-operator" }}
+{{- $owner := include "operator.otherOwner" (dict "object" $there "release" .root.Release) }}
+{{- $selector := .root.Values.watchLabelSelector }}
+{{- /* What was installed without Helm may have a scope by its variables. */}}
+{{- if and $owner (or (not $selector) (hasPrefix "the release" $owner)) }}
+{{- $place := ternary (printf "the namespace %s" .namespace) "the cluster" (not (empty .namespace)) }}
+{{- fail (printf "the %s stompbroker-operator belongs to %s, by which an operator looks after all StompBrokers of %s; set watchLabelSelector or watchNamespaces %s, so that each StompBroker has one operator" $kind $owner $place (ternary "there first" "here and there" (not (empty $selector)))) }}
+{{- end }}
 {{- end }}
 
 {{/* The label selector. The operator checks it as well, but a release that is refused has changed nothing yet. */}}

@@ -1,7 +1,7 @@
 //! Where the API server comes from.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -79,7 +79,16 @@ impl ControlPlane {
             Some(folder) => PathBuf::from(folder).join("kubectl"),
             None => PathBuf::from(script(&["bin", "kubectl"]).trim()),
         };
-        let mut command = tokio::process::Command::new(&program);
+        self.run(&program, arguments).await
+    }
+
+    /// Runs Helm; gives its exit code and what it has printed.
+    pub async fn helm(&self, arguments: &[&str]) -> (i32, String) {
+        self.run(Path::new(script(&["bin", "helm"]).trim()), arguments).await
+    }
+
+    async fn run(&self, program: &Path, arguments: &[&str]) -> (i32, String) {
+        let mut command = tokio::process::Command::new(program);
         command.env("KUBECONFIG", &self.kubeconfig).args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(super::PATIENCE, command.output()).await.unwrap();
         let output = output.unwrap_or_else(|error| panic!("{} cannot be run: {error}. {HOW}", program.display()));

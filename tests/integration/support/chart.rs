@@ -41,17 +41,19 @@ pub async fn apply(client: &Client, object: &Value) {
 
 /// Who has the rights of the operator's ServiceAccount and no others.
 pub fn as_the_operator(config: &Config) -> Config {
-    let mut config = config.clone();
-    config.auth_info.impersonate = Some(ACCOUNT.to_owned());
-    config.auth_info.impersonate_groups = Some(GROUPS.map(str::to_owned).into());
-    config
+    as_who(config, ACCOUNT, &GROUPS)
 }
 
 /// Somebody else who has all rights, as far as no policy refuses what he does.
 pub fn as_user(config: &Config, user: &str) -> Config {
+    as_who(config, user, &["system:masters"])
+}
+
+/// Who has only what is bound to this name, and to these groups.
+pub fn as_who(config: &Config, user: &str, groups: &[&str]) -> Config {
     let mut config = config.clone();
     config.auth_info.impersonate = Some(user.to_owned());
-    config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+    config.auth_info.impersonate_groups = Some(groups.iter().map(|&group| group.to_owned()).collect());
     config
 }
 
