@@ -19,6 +19,7 @@ mod jetstream;
 mod plugin;
 mod refusals;
 mod relay;
+mod releases;
 mod stomp;
 mod uninstall;
 mod upgrade;

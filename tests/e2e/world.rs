@@ -207,11 +207,16 @@ impl World {
     }
 }
 
-async fn config() -> Config {
+/// The kubeconfig of the cluster under test.
+pub fn config_path() -> PathBuf {
     let path = env::var("STOMPBROKER_E2E_KUBECONFIG").expect(
         "STOMPBROKER_E2E_KUBECONFIG must name the kubeconfig of a cluster with the operator: run `make test-e2e`",
     );
-    let kubeconfig = Kubeconfig::read_from(PathBuf::from(path)).expect("the kubeconfig must be readable");
+    PathBuf::from(path)
+}
+
+async fn config() -> Config {
+    let kubeconfig = Kubeconfig::read_from(config_path()).expect("the kubeconfig must be readable");
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.read_timeout = Some(Duration::from_secs(30));
     config
@@ -277,16 +282,21 @@ pub fn as_from_a_shell(command: &mut Command) {
 
 /// Runs Helm on the operator's release and returns what it printed; panics with its complaints when it fails.
 pub fn helm(arguments: &[&str]) -> String {
+    helm_in(OPERATOR_NAMESPACE, arguments).unwrap_or_else(|complaints| panic!("{arguments:?}: {complaints}"))
+}
+
+/// Runs Helm on a release in a namespace and returns what it printed, or its complaints when it fails.
+pub fn helm_in(namespace: &str, arguments: &[&str]) -> Result<String, String> {
     let program = hack_output("cluster/cluster", &["bin", "helm"]);
     let output = Command::new(program.trim())
         .args(arguments)
-        .args(["--namespace", OPERATOR_NAMESPACE])
-        .env("KUBECONFIG", env::var("STOMPBROKER_E2E_KUBECONFIG").unwrap())
+        .args(["--namespace", namespace])
+        .env("KUBECONFIG", config_path())
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// Runs a script of `hack/` and returns what it printed; panics with its output when it fails.
