@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt as _;
+use serde_json::Value;
 use stompbroker_config::admin;
 
 use crate::{
     api::{RolloutStatus, StompBroker, StompBrokerSpec, ZoneOutage},
     plan::{
-        Objects,
-        gateway::{Http, RouteKind as _, Tls, TlsAlpha},
+        Objects, ScaledObjectKind,
+        certificate::CertificateKind,
+        custom::CustomKind as _,
+        gateway::{Http, Tls, TlsAlpha},
         rotation::{Holds, Matches, Step},
     },
     validate::{Wishes, referenced_secrets},
@@ -86,7 +90,12 @@ impl Observed {
         let tls = tls && self.gateway_api.tls_routes.is_none();
         let keda = spec.wants_keda() && !self.keda;
         let certificate = spec.wants_cert_manager() && !self.cert_manager;
-        let all = [(keda, "ScaledObject"), (certificate, "Certificate"), (http, Http::KIND), (tls, Tls::KIND)];
+        let all = [
+            (keda, ScaledObjectKind::KIND),
+            (certificate, CertificateKind::KIND),
+            (http, Http::KIND),
+            (tls, Tls::KIND),
+        ];
         all.into_iter().filter_map(|(missing, kind)| missing.then_some(kind)).collect()
     }
 
@@ -103,7 +112,7 @@ impl Observed {
     /// Whether cert-manager has not issued what these objects ask it for.
     pub(crate) fn awaits_certificates(&self, objects: &Objects) -> bool {
         let is_ready = |name: &str| self.certificates.get(name).is_some_and(|view| view.ready);
-        objects.certificates.iter().any(|certificate| !is_ready(&certificate.spec.secret_name))
+        objects.certificates.iter().any(|certificate| !is_ready(&certificate.name_any()))
     }
 
     /// Whether a route of these objects has been taken by fewer gateways than it names.
@@ -112,7 +121,8 @@ impl Observed {
         let tls = objects.tls_routes.iter().map(|route| (Tls::KIND, &route.spec));
         let alpha = objects.tls_alpha_routes.iter().map(|route| (TlsAlpha::KIND, &route.spec));
         let taken = |kind| self.routes.get(kind).map_or(0, |view| view.accepted);
-        http.chain(tls).chain(alpha).any(|(kind, spec)| taken(kind) < spec.parent_refs.len())
+        let named = |spec: &Value| spec["parentRefs"].as_array().map_or(0, Vec::len);
+        http.chain(tls).chain(alpha).any(|(kind, spec)| taken(kind) < named(spec))
     }
 }
 

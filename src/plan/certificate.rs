@@ -1,55 +1,64 @@
 //! Certificate of cert-manager: the certificate of a listener whose spec names an issuer.
 
-use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 use stompbroker_config::GoDuration;
 
-use super::{Settings, metadata, names, service};
+use super::{
+    Settings,
+    custom::{CustomKind, CustomObject},
+    metadata, names, service,
+};
 use crate::{
     api::{Exposure, IssuerReference, ListenerTls},
     validate::ValidatedBroker,
 };
 
+/// A Certificate.
+pub type Certificate = CustomObject<CertificateKind>;
+
+/// The kind of Certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateKind;
+
+impl CustomKind for CertificateKind {
+    type Status = CertificateStatus;
+
+    const GROUP: &'static str = "cert-manager.io";
+    const KIND: &'static str = "Certificate";
+    const PLURAL: &'static str = "certificates";
+    const VERSION: &'static str = "v1";
+}
+
 /// What a Certificate is to do; of cert-manager's fields those that we write.
-#[derive(Clone, Debug, Default, PartialEq, Eq, CustomResource, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[kube(
-    group = "cert-manager.io",
-    version = "v1",
-    kind = "Certificate",
-    namespaced,
-    schema = "disabled",
-    status = "CertificateStatus",
-    doc = "A Certificate of cert-manager.",
-    derive = "PartialEq"
-)]
-pub struct CertificateSpec {
+struct CertificateSpec {
     /// Where certificate and key are put.
-    pub secret_name: String,
+    secret_name: String,
     /// Whom it is for.
-    pub dns_names: Vec<String>,
+    dns_names: Vec<String>,
     /// Who issues it.
-    pub issuer_ref: IssuerReference,
+    issuer_ref: IssuerReference,
     /// How long it is good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub duration: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<GoDuration>,
     /// How long before its end it is renewed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub renew_before: Option<GoDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renew_before: Option<GoDuration>,
     /// Its key.
-    pub private_key: PrivateKey,
+    private_key: PrivateKey,
     /// What it may be used for.
-    pub usages: Vec<String>,
+    usages: [&'static str; 2],
 }
 
 /// The key of a certificate.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PrivateKey {
+struct PrivateKey {
     /// Kind of the key.
-    pub algorithm: String,
+    algorithm: &'static str,
     /// Whether a renewed certificate has a new one.
-    pub rotation_policy: String,
+    rotation_policy: &'static str,
 }
 
 /// What cert-manager says of a certificate.
@@ -96,19 +105,17 @@ fn certificate(
     let issuer_ref = issuer_ref.clone()?;
     let name = names::certificate(&broker.name, listener);
     let dns_names = if dns_names.is_empty() { hosts(broker, listener, settings) } else { dns_names.clone() };
-    Some(Certificate {
-        metadata: metadata::shared(broker, name.as_str()),
-        spec: CertificateSpec {
-            secret_name: name,
-            dns_names,
-            issuer_ref,
-            duration: *duration,
-            renew_before: *renew_before,
-            private_key: PrivateKey { algorithm: "ECDSA".to_owned(), rotation_policy: "Always".to_owned() },
-            usages: ["digital signature", "server auth"].map(str::to_owned).into(),
-        },
-        status: None,
-    })
+    let metadata = metadata::shared(broker, name.as_str());
+    let spec = CertificateSpec {
+        secret_name: name,
+        dns_names,
+        issuer_ref,
+        duration: *duration,
+        renew_before: *renew_before,
+        private_key: PrivateKey { algorithm: "ECDSA", rotation_policy: "Always" },
+        usages: ["digital signature", "server auth"],
+    };
+    Some(Certificate::new(metadata, &spec))
 }
 
 /// The names that clients know a listener by: within the cluster those of the Service, outside those of `spec.exposure`.

@@ -22,6 +22,7 @@ mod broker_config;
 pub mod certificate;
 mod config_map;
 mod container;
+pub mod custom;
 mod deletion_costs;
 mod deployment;
 pub mod disruption_budget;
@@ -67,7 +68,7 @@ pub(crate) use revision::reasons_of;
 pub use revision::{FAILED, PREVIOUS, REVISION, Revision};
 pub use rollout::{RolloutStep, ZoneStep};
 pub(crate) use rollout::{shown, staying_sessions};
-pub use scaled_object::{ScaledObject, ScaledObjectSpec};
+pub use scaled_object::{ScaledObject, ScaledObjectKind};
 
 use crate::{
     api::{Endpoints, OverrideStatus},

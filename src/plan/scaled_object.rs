@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerBehavior;
-use kube::CustomResource;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     autoscaler::{self, Load, MESSAGES_PER_SECOND},
+    custom::{CustomKind, CustomObject, Unread},
     metadata,
 };
 use crate::{
@@ -15,76 +15,83 @@ use crate::{
     validate::{Pool, PoolSize, ValidatedBroker},
 };
 
+/// A ScaledObject.
+pub type ScaledObject = CustomObject<ScaledObjectKind>;
+
+/// The kind of ScaledObjects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScaledObjectKind;
+
+impl CustomKind for ScaledObjectKind {
+    type Status = Unread;
+
+    const GROUP: &'static str = "keda.sh";
+    const KIND: &'static str = "ScaledObject";
+    const PLURAL: &'static str = "scaledobjects";
+    const VERSION: &'static str = "v1alpha1";
+}
+
 /// What a ScaledObject is to do; of KEDA's fields those that we write.
-#[derive(Clone, Debug, Default, PartialEq, CustomResource, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-#[kube(
-    group = "keda.sh",
-    version = "v1alpha1",
-    kind = "ScaledObject",
-    namespaced,
-    schema = "disabled",
-    doc = "A ScaledObject of KEDA.",
-    derive = "PartialEq"
-)]
-pub struct ScaledObjectSpec {
+struct ScaledObjectSpec {
     /// What is scaled.
-    pub scale_target_ref: ScaleTarget,
+    scale_target_ref: ScaleTarget,
     /// Fewest pods.
-    pub min_replica_count: i32,
+    min_replica_count: i32,
     /// Most pods.
-    pub max_replica_count: i32,
+    max_replica_count: i32,
     /// What the autoscaler that KEDA makes is to look like.
-    pub advanced: Advanced,
+    advanced: Advanced,
     /// What decides.
-    pub triggers: Vec<Trigger>,
+    triggers: Vec<Trigger>,
 }
 
 /// A Deployment.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScaleTarget {
+#[derive(Serialize)]
+struct ScaleTarget {
     /// Its name.
-    pub name: String,
+    name: String,
 }
 
 /// What the autoscaler that KEDA makes is to look like.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Advanced {
+struct Advanced {
     /// The autoscaler.
-    pub horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig,
+    horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig,
 }
 
 /// The autoscaler that KEDA makes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct HorizontalPodAutoscalerConfig {
+#[derive(Serialize)]
+struct HorizontalPodAutoscalerConfig {
     /// How fast the number changes.
-    pub behavior: HorizontalPodAutoscalerBehavior,
+    behavior: HorizontalPodAutoscalerBehavior,
 }
 
 /// Something that decides.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Trigger {
+struct Trigger {
     /// Name of the scaler.
     #[serde(rename = "type")]
-    pub type_: String,
+    type_: String,
     /// What the number is compared with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metric_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric_type: Option<String>,
     /// What the scaler is to do.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub metadata: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: BTreeMap<String, String>,
     /// What it logs in with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authentication_ref: Option<AuthenticationRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authentication_ref: Option<AuthenticationRef>,
 }
 
 /// A TriggerAuthentication.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuthenticationRef {
+#[derive(Serialize)]
+struct AuthenticationRef {
     /// Its name.
-    pub name: String,
+    name: String,
 }
 
 /// The ScaledObject of `pool`, when it is to have one.
@@ -108,20 +115,15 @@ pub(super) fn scaled_object(broker: &ValidatedBroker, pool: &Pool) -> Option<Sca
         metadata: trigger.metadata.clone(),
         authentication_ref: trigger.authentication.clone().map(|name| AuthenticationRef { name }),
     });
-    Some(ScaledObject {
-        metadata: metadata::of_pool(broker, pool),
-        spec: ScaledObjectSpec {
-            scale_target_ref: ScaleTarget { name: pool.name.clone() },
-            min_replica_count: min,
-            max_replica_count: max,
-            advanced: Advanced {
-                horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig {
-                    behavior: autoscaler::behavior(broker),
-                },
-            },
-            triggers: loads.chain([cpu]).chain(further).collect(),
-        },
-    })
+    let behavior = autoscaler::behavior(broker);
+    let spec = ScaledObjectSpec {
+        scale_target_ref: ScaleTarget { name: pool.name.clone() },
+        min_replica_count: min,
+        max_replica_count: max,
+        advanced: Advanced { horizontal_pod_autoscaler_config: HorizontalPodAutoscalerConfig { behavior } },
+        triggers: loads.chain([cpu]).chain(further).collect(),
+    };
+    Some(ScaledObject::new(metadata::of_pool(broker, pool), &spec))
 }
 
 /// The sum over the pool's pods, of which KEDA gives each pod its share.

@@ -8,7 +8,8 @@ use crate::{
     api::{ExposureStatus, IngressExposure, ListenerPort, ParentReference, RouteExposure, ServiceType},
     observed::{ExposedView, Observed, RouteView},
     plan::{
-        gateway::{Http, RouteKind, Tls},
+        custom::CustomKind as _,
+        gateway::{Http, Tls},
         names,
     },
     validate::ValidatedBroker,

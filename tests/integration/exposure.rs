@@ -1,11 +1,8 @@
 //! What leads into the cluster: made, followed and taken away, with and without Gateway API.
 
-use k8s_openapi::{
-    api::{
-        core::v1::{Secret, Service},
-        networking::v1::Ingress,
-    },
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+use k8s_openapi::api::{
+    core::v1::{Secret, Service},
+    networking::v1::Ingress,
 };
 use kube::{
     ResourceExt as _,
@@ -14,7 +11,10 @@ use kube::{
 use serde_json::{Value, json};
 use stompbroker_operator::{
     api::{ExposureStatus, StompBroker},
-    plan::gateway::{GROUP, Http, Route, RouteKind, TlsAlpha},
+    plan::{
+        custom::CustomKind,
+        gateway::{Http, Route, TlsAlpha},
+    },
 };
 
 use crate::support::{Kind, Operator, World, check, define, eventually, install, uninstall};
@@ -40,19 +40,14 @@ async fn say<K: Kind>(world: &World, name: &str, status: Value) {
     world.api::<K>().patch_status(name, &PatchParams::default(), &patch).await.unwrap();
 }
 
-/// A kind of routes as its CRD would define it, but for the schema.
-fn kind_of_routes<K: RouteKind>() -> CustomResourceDefinition {
-    define(GROUP, K::KIND, K::PLURAL, K::VERSION)
-}
-
-async fn accept<K: RouteKind>(world: &World)
+async fn accept<K: CustomKind>(world: &World)
 where
     Route<K>: Kind,
 {
     let route: Route<K> = world.exists("chat").await;
     let accepted = json!({"type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
         "observedGeneration": route.metadata.generation, "lastTransitionTime": "2026-01-02T03:04:05Z"});
-    let parent = json!({"parentRef": route.spec.parent_refs[0], "controllerName": "example.com/edge",
+    let parent = json!({"parentRef": route.spec["parentRefs"][0], "controllerName": "example.com/edge",
         "conditions": [accepted]});
     say::<Route<K>>(world, "chat", json!({"parents": [parent]})).await;
 }
@@ -95,8 +90,8 @@ async fn a_load_balancer_and_an_ingress_are_told_with_their_addresses_and_go_wit
 #[tokio::test]
 async fn routes_wait_for_gateway_api_are_followed_and_go_with_their_fields() {
     let world = World::new().await;
-    uninstall(&world.client, &kind_of_routes::<Http>()).await;
-    uninstall(&world.client, &kind_of_routes::<TlsAlpha>()).await;
+    uninstall(&world.client, &define::<Http>()).await;
+    uninstall(&world.client, &define::<TlsAlpha>()).await;
     let operator = Operator::start(&world).await;
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cert"}, "stringData": {"tls.crt": "c", "tls.key": "k"}});
     world.api::<Secret>().create(&PostParams::default(), &serde_json::from_value(secret).unwrap()).await.unwrap();
@@ -108,8 +103,8 @@ async fn routes_wait_for_gateway_api_are_followed_and_go_with_their_fields() {
     world.exists::<Service>("chat").await;
 
     // An older Gateway API.
-    install(&world.client, kind_of_routes::<Http>()).await;
-    install(&world.client, kind_of_routes::<TlsAlpha>()).await;
+    install(&world.client, define::<Http>()).await;
+    install(&world.client, define::<TlsAlpha>()).await;
     accept::<Http>(&world).await;
     world.condition("chat", "Exposed", "False", "RoutePending").await;
     accept::<TlsAlpha>(&world).await;
@@ -122,7 +117,7 @@ async fn routes_wait_for_gateway_api_are_followed_and_go_with_their_fields() {
     world.change("chat", json!({"listeners": {"websocket": {"path": "/chat"}}})).await;
     eventually("the new path", async || {
         let route: Route<Http> = world.exists("chat").await;
-        check(route.spec.rules[0].matches[0].path.value == "/chat", route.spec)
+        check(route.spec["rules"][0]["matches"][0]["path"]["value"] == "/chat", route.spec)
     })
     .await;
     world.condition("chat", "Exposed", "False", "RoutePending").await;

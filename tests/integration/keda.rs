@@ -2,14 +2,14 @@
 
 use kube::ResourceExt as _;
 use serde_json::json;
-use stompbroker_operator::plan::ScaledObject;
+use stompbroker_operator::plan::{ScaledObject, ScaledObjectKind};
 
 use crate::support::{Operator, World, define, install, rich_spec};
 
 #[tokio::test]
 async fn scaled_objects_come_and_go_with_the_mode() {
     let world = World::new().await;
-    install(&world.client, define("keda.sh", "ScaledObject", "scaledobjects", "v1alpha1")).await;
+    install(&world.client, define::<ScaledObjectKind>()).await;
     world.login("rabbit-system").await;
     world.login("rabbit-client").await;
     let operator = Operator::start(&world).await;
@@ -18,7 +18,7 @@ async fn scaled_objects_come_and_go_with_the_mode() {
         json!({"mode": "Keda", "maxReplicasPerZone": 4, "keda": {"prometheusAddress": "http://prometheus:9090"}});
     world.broker("trading", spec).await;
     let scaled: ScaledObject = world.exists("trading-eu-1b").await;
-    assert_eq!(scaled.spec.scale_target_ref.name, "trading-eu-1b");
+    assert_eq!(scaled.spec["scaleTargetRef"]["name"], "trading-eu-1b");
     world.condition("trading", "Accepted", "True", "AsExpected").await;
 
     world.change("trading", json!({"zones": [{"name": "eu-1a"}]})).await;

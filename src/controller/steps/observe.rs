@@ -31,7 +31,8 @@ use crate::{
     plan::{
         Objects, ScaledObject,
         certificate::Certificate,
-        gateway::{Http, Route, RouteKind, Tls, TlsAlpha},
+        custom::CustomKind,
+        gateway::{Http, Route, RouteStatus, Tls, TlsAlpha},
         labels, names,
     },
     validate::{TLS_KEYS, referenced_secrets},
@@ -391,7 +392,7 @@ impl Search<'_> {
     }
 
     /// Routes with what gateways say of them.
-    async fn routes<K: RouteKind>(&mut self, objects: &[Route<K>]) -> Result<(), Error>
+    async fn routes<K: CustomKind<Status = RouteStatus>>(&mut self, objects: &[Route<K>]) -> Result<(), Error>
     where
         Route<K>: Child,
     {

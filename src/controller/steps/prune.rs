@@ -31,7 +31,8 @@ use crate::{
     plan::{
         ScaledObject,
         certificate::Certificate,
-        gateway::{Http, Route, RouteKind as _, Tls, TlsAlpha},
+        custom::CustomKind as _,
+        gateway::{Http, Route, Tls, TlsAlpha},
     },
 };
 

@@ -5,7 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::shapes::{IngressShape, ServiceShape};
 use crate::{
     observed::{ExposedView, RouteView},
-    plan::gateway::{Route, RouteKind},
+    plan::{
+        custom::CustomKind,
+        gateway::{Route, RouteStatus},
+    },
 };
 
 /// How a Service is reached from outside the cluster; absent when it is not.
@@ -28,7 +31,7 @@ pub(super) fn ingress(ingress: &IngressShape) -> Option<ExposedView> {
 }
 
 /// What gateways say of the newest form of a route.
-pub(crate) fn route<K: RouteKind>(route: &Route<K>) -> RouteView {
+pub(crate) fn route<K: CustomKind<Status = RouteStatus>>(route: &Route<K>) -> RouteView {
     let mut view = RouteView::default();
     for parent in route.status.iter().flat_map(|status| &status.parents) {
         let newest = |condition: &&Condition| condition.observed_generation >= route.metadata.generation;

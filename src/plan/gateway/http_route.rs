@@ -1,6 +1,6 @@
 //! HTTPRoute: WebSocket and SockJS.
 
-use super::{BackendReference, Http, PathMatch, Route, RouteMatch, RouteRule, Timeouts};
+use super::{BackendReference, Http, PathMatch, Route, RouteMatch, RouteRule, Timeouts, route};
 use crate::{
     plan::{exposure, names},
     validate::ValidatedBroker,
@@ -20,5 +20,5 @@ pub(in crate::plan) fn http_route(broker: &ValidatedBroker) -> Option<Route<Http
         timeouts: Some(Timeouts { request: FOR_EVER.to_owned(), backend_request: FOR_EVER.to_owned() }),
         backend_refs: vec![BackendReference { name: names::service(&broker.name), port: i32::from(port.number) }],
     };
-    Some(Route::new(broker, exposure, rule))
+    Some(route(broker, exposure, rule))
 }

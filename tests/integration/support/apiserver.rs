@@ -16,7 +16,7 @@ use kube::{
     runtime::{conditions, wait::await_condition},
 };
 use serde_json::json;
-use stompbroker_operator::api::StompBroker;
+use stompbroker_operator::{api::StompBroker, plan::custom::CustomKind};
 use tokio::sync::OnceCell;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hack/cluster/cluster");
@@ -141,16 +141,17 @@ pub async fn uninstall(client: &Client, crd: &CustomResourceDefinition) {
 }
 
 /// A kind of somebody else's as its CRD would define it, but without a schema.
-pub fn define(group: &str, kind: &str, plural: &str, version: &str) -> CustomResourceDefinition {
+pub fn define<K: CustomKind>() -> CustomResourceDefinition {
     let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let version = json!({"name": version, "served": true, "storage": true, "subresources": {"status": {}},
+    let (group, plural) = (K::GROUP, K::PLURAL);
+    let version = json!({"name": K::VERSION, "served": true, "storage": true, "subresources": {"status": {}},
         "schema": {"openAPIV3Schema": anything}});
     // The API server wants this of groups that are Kubernetes' own.
     let approved = json!({"api-approved.kubernetes.io": "unapproved, of a test"});
     let crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{group}"), "annotations": approved},
-        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural}, "versions": [version]},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"kind": K::KIND, "plural": plural}, "versions": [version]},
     });
     serde_json::from_value(crd).unwrap()
 }
