@@ -35,7 +35,7 @@ pub struct OverrideTarget {
 }
 
 /// A kind of objects that can be patched. Secrets cannot: their values are in no plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum OverrideKind {
     /// The broker's pods, one Deployment for each zone.
     Deployment,
@@ -57,6 +57,16 @@ pub enum OverrideKind {
     PersistentVolumeClaim,
     /// Autoscalers.
     HorizontalPodAutoscaler,
+    /// Autoscalers of KEDA.
+    ScaledObject,
+    /// What cert-manager issues the listeners' certificates by.
+    Certificate,
+    /// How browsers come into the cluster by Gateway API.
+    #[serde(rename = "HTTPRoute")]
+    HttpRoute,
+    /// How STOMP over TLS comes into the cluster by Gateway API.
+    #[serde(rename = "TLSRoute")]
+    TlsRoute,
 }
 
 /// One operation of a JSON Patch.
@@ -103,7 +113,7 @@ pub struct OverrideStatus {
 
 impl OverrideKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Deployment,
         Self::StatefulSet,
         Self::Service,
@@ -114,6 +124,10 @@ impl OverrideKind {
         Self::PodDisruptionBudget,
         Self::PersistentVolumeClaim,
         Self::HorizontalPodAutoscaler,
+        Self::ScaledObject,
+        Self::Certificate,
+        Self::HttpRoute,
+        Self::TlsRoute,
     ];
 
     /// Name of the kind.
@@ -129,6 +143,10 @@ impl OverrideKind {
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::PersistentVolumeClaim => "PersistentVolumeClaim",
             Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::ScaledObject => "ScaledObject",
+            Self::Certificate => "Certificate",
+            Self::HttpRoute => "HTTPRoute",
+            Self::TlsRoute => "TLSRoute",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One pass over one StompBroker: observe, validate, plan, apply, prune, status.
+//! One pass over one StompBroker: observe, validate, plan, trial, apply, prune, status.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
     Context,
     kinds::ChildKind,
     memory::{BrokerMemory, GeneratedSight, SecretSight},
-    steps::{apis, apply, observe, preview, prune, status as write},
+    steps::{apis, apply, observe, preview, prune, status as write, trial},
     watches::kept::KeptBroker,
 };
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
     events::{EventReason, Transition},
     metrics::ResultLabel,
     observed::Observed,
-    plan::{Objects, Plan, PlanError, certificate, plan, silence, whole_seconds},
+    plan::{Objects, Plan, PlanError, plan, silence, whole_seconds},
     status::{ConditionType, Reason, StatusInput, build},
     validate::{SpecError, ValidatedBroker, validate},
 };
@@ -147,6 +147,13 @@ impl Attempt {
             self.refuse(errors);
             return Ok(());
         }
+        if !broker.spec.is_hands_off() {
+            let refusals = trial::refusals(broker, &validated, &plan.objects, &sites, context).await?;
+            if !refusals.is_empty() {
+                self.refuse(refusals);
+                return Ok(());
+            }
+        }
         let (_, plan) = self.planned.insert((validated, plan));
         if broker.spec.is_hands_off() {
             if !broker.spec.suspend {
@@ -192,12 +199,24 @@ impl Attempt {
         context: &Context,
     ) -> Result<(), Error> {
         let observed = self.observed.get_or_insert_default();
-        if let Ok(validated) = validate(broker, &observed.assuming_certificates(broker)) {
-            let certificates = certificate::certificates(&validated, &context.settings.plan);
-            let objects = Objects { certificates, ..Objects::default() };
+        let assumed = observed.assuming_certificates(broker);
+        if let Ok(validated) = validate(broker, &assumed) {
+            let plan = match plan(&validated, &assumed, &context.settings.plan) {
+                Err(PlanError::Overrides(errors)) => {
+                    self.refuse(errors);
+                    return Ok(());
+                }
+                plan => plan?,
+            };
+            let objects = Objects { certificates: plan.objects.certificates, ..Objects::default() };
             let sites = observe::sites(broker, &objects, secrets, context).await?;
             observed.foreign.clone_from(&sites.foreign);
             observed.certificates.clone_from(&sites.certificates);
+            let refusals = trial::refusals(broker, &validated, &objects, &sites, context).await?;
+            if !refusals.is_empty() {
+                self.refuse(refusals);
+                return Ok(());
+            }
             if observed.foreign.is_empty() {
                 self.created += apply::certificates(broker, &objects.certificates, &sites, context).await?;
             }

@@ -90,7 +90,7 @@ pub struct CertificateCondition {
 }
 
 /// The Certificates of listeners whose spec names an issuer.
-pub fn certificates(broker: &ValidatedBroker, settings: &Settings) -> Vec<Certificate> {
+pub(super) fn certificates(broker: &ValidatedBroker, settings: &Settings) -> Vec<Certificate> {
     let listeners = broker.listeners.tls();
     listeners.filter_map(|(listener, tls)| certificate(broker, listener, tls, settings)).collect()
 }

@@ -1,5 +1,5 @@
 //! Objects of Gateway API, cert-manager and KEDA, whose kinds not every cluster has. What they are to do is typed while it is made,
-//! and plain JSON from then on, as the API server has fields that we never write.
+//! and plain JSON from then on: patches add fields that we never write, and those are written, compared and told like all others.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 

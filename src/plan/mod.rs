@@ -218,7 +218,7 @@ pub fn plan(broker: &ValidatedBroker, observed: &Observed, settings: &Settings) 
         objects.deployments.push(deployment::deployment(broker, pool, step, live));
     }
     let nats = nats::add(&mut objects, broker, observed, settings, &rollout)?;
-    let overrides = overrides::patch(&mut objects, broker)?;
+    let overrides = overrides::patch(&mut objects, broker, &observed.missing_kinds(&broker.spec))?;
     let sizes: Vec<_> = objects.deployments.iter().map(|deployment| deployment.spec.as_ref()?.replicas).collect();
     let deletion_costs = deletion_costs::deletion_costs(broker, observed, &rollout.zones, &sizes);
     let image = rollout.zones.first().and_then(|zone| zone.revision.image()).unwrap_or_default().to_owned();

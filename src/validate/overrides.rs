@@ -16,6 +16,13 @@ pub struct Override {
     pub operations: Vec<Operation>,
 }
 
+impl Override {
+    /// Whether it is for the object of this kind and name.
+    pub(crate) fn is_for(&self, kind: OverrideKind, name: &str) -> bool {
+        self.target.kind == kind && self.target.name.as_ref().is_none_or(|wanted| wanted == name)
+    }
+}
+
 /// One operation of a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {

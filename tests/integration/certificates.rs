@@ -61,7 +61,9 @@ async fn pods_wait_for_cert_manager_and_take_its_renewals_up_without_a_restart()
     let cert_manager = CertManager(&world);
     let operator = Operator::restless(&world).await;
     let tls = json!({"issuerRef": {"name": "ca"}, "port": 61614});
-    world.broker("chat", json!({"listeners": {"stomp": {"tls": tls}}})).await;
+    let patch = json!([{"op": "add", "path": "/spec/revisionHistoryLimit", "value": 2}]);
+    let overrides = json!([{"target": {"kind": "Certificate"}, "patch": patch}]);
+    world.broker("chat", json!({"listeners": {"stomp": {"tls": tls}}, "overrides": overrides})).await;
     let missing = world.condition("chat", "ResolvedRefs", "False", "CertManagerMissing").await;
     assert!(missing.message.contains("install cert-manager"), "{}", missing.message);
 
@@ -70,6 +72,7 @@ async fn pods_wait_for_cert_manager_and_take_its_renewals_up_without_a_restart()
     let name = format!("chat.{}.svc", world.namespace);
     let names = asked.spec["dnsNames"].as_array().unwrap();
     assert!(names.contains(&json!(name)), "{names:?}");
+    assert_eq!(asked.spec["revisionHistoryLimit"], 2, "patched before there is a Secret to wait for");
     world.condition("chat", "Progressing", "True", "CertificatePending").await;
     cert_manager
         .say(json!([condition("Ready", "False", "DoesNotExist"), condition("Issuing", "False", "Failed")]))
@@ -99,6 +102,15 @@ async fn pods_wait_for_cert_manager_and_take_its_renewals_up_without_a_restart()
     .await;
     let now: Deployment = world.exists("chat").await;
     assert_eq!(now.metadata.generation, first.metadata.generation, "no pod is restarted");
+
+    let patched: Certificate = world.exists(NAME).await;
+    assert_eq!(patched.metadata.generation, asked.metadata.generation, "patched all the time");
+    world.change("chat", json!({"overrides": []})).await;
+    eventually("the Certificate without its patch", async || {
+        let plain: Certificate = world.exists(NAME).await;
+        check(plain.spec["revisionHistoryLimit"].is_null(), plain.spec)
+    })
+    .await;
 
     let theirs = json!({"tls": {"issuerRef": null, "secretName": NAME}});
     world.change("chat", json!({"listeners": {"stomp": theirs}})).await;

@@ -17,6 +17,8 @@ use stompbroker_operator::{
     },
 };
 
+use tokio::sync::Mutex;
+
 use crate::support::{Kind, Operator, World, check, define, eventually, install, uninstall};
 
 fn gateway() -> Value {
@@ -87,8 +89,12 @@ async fn a_load_balancer_and_an_ingress_are_told_with_their_addresses_and_go_wit
     operator.stop().await;
 }
 
+/// Kinds of Gateway API are there or not for all tests at once.
+static GATEWAY_API: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test]
 async fn routes_wait_for_gateway_api_are_followed_and_go_with_their_fields() {
+    let _alone = GATEWAY_API.lock().await;
     let world = World::new().await;
     uninstall(&world.client, &define::<Http>()).await;
     uninstall(&world.client, &define::<TlsAlpha>()).await;
@@ -127,5 +133,31 @@ async fn routes_wait_for_gateway_api_are_followed_and_go_with_their_fields() {
     world.exists::<Route<TlsAlpha>>("chat").await;
     world.change("chat", json!({"exposure": null})).await;
     world.gone::<Route<TlsAlpha>>("chat").await;
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn a_filter_that_an_override_adds_to_a_route_is_there_from_the_first_and_goes_with_it() {
+    let _alone = GATEWAY_API.lock().await;
+    let world = World::new().await;
+    install(&world.client, define::<Http>()).await;
+    let operator = Operator::start(&world).await;
+    let filters =
+        json!([{"type": "ExtensionRef", "extensionRef": {"group": "example.com", "kind": "Limit", "name": "a"}}]);
+    let patch = json!([{"op": "add", "path": "/spec/rules/0/filters", "value": filters}]);
+    let overrides = json!([{"target": {"kind": "HTTPRoute"}, "patch": patch}]);
+    world.broker("chat", json!({"exposure": {"httpRoute": gateway()}, "overrides": overrides})).await;
+    let route: Route<Http> = world.exists("chat").await;
+    let rule = &route.spec["rules"][0];
+    assert_eq!((&rule["filters"], &rule["backendRefs"][0]["name"]), (&filters, &json!("chat")));
+    accept::<Http>(&world).await;
+    world.condition("chat", "Exposed", "True", "AsExpected").await;
+
+    world.change("chat", json!({"overrides": []})).await;
+    eventually("the route without its filter", async || {
+        let route: Route<Http> = world.exists("chat").await;
+        check(route.spec["rules"][0].get("filters").is_none(), route.spec)
+    })
+    .await;
     operator.stop().await;
 }

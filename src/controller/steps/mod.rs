@@ -10,3 +10,4 @@ pub(crate) mod preview;
 pub(crate) mod prune;
 mod secrets;
 pub(crate) mod status;
+pub(crate) mod trial;

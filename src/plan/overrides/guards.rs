@@ -40,6 +40,7 @@ const fn kept(path: &'static str, why: &'static str) -> Guard {
     Guard { path, rule: Rule::Kept(&[]), why }
 }
 
+const ANOTHER: &str = "it would be another object";
 const TEMPLATE: &str = "what pods are made from is patched by paths below /spec/template/";
 const METADATA: &str = "of metadata only labels and annotations can be patched";
 const OWN_LABELS: &str = "objects are found by the labels that the operator sets; use other keys";
@@ -55,6 +56,10 @@ const HOST: &str = "pods with namespaces of the host are outside Pod Security an
 
 const BASELINE: &str =
     "pods stay within the Pod Security level baseline, so that nobody gets at nodes by a StompBroker";
+
+/// Parts of objects of all kinds.
+const OF_ALL: &[Guard] =
+    &[same("/apiVersion", ANOTHER), same("/kind", ANOTHER), same("/status", "others tell there how the object is")];
 
 /// Pods, of brokers and of NATS servers.
 const PODS: &[Guard] = &[
@@ -158,6 +163,40 @@ const AUTOSCALER: &[Guard] = &[
     kept("/spec/metrics", "set spec.autoscaling.targets, or add others"),
 ];
 
+const SCALED_OBJECT: &[Guard] = &[
+    same("/spec/scaleTargetRef", "it scales the Deployment of its zone"),
+    same("/spec/minReplicaCount", "set spec.autoscaling.minReplicasPerZone"),
+    same("/spec/maxReplicaCount", "set spec.autoscaling.maxReplicasPerZone"),
+    same("/spec/idleReplicaCount", "a zone without pods has no sessions that would bring them back"),
+    kept("/spec/triggers", "set spec.autoscaling.targets and spec.autoscaling.keda, or add others"),
+];
+
+const CERTIFICATE: &[Guard] = &[
+    same("/spec/secretName", "pods find certificate and key there"),
+    same("/spec/issuerRef", "set issuerRef in the tls of the listener"),
+    same("/spec/dnsNames", "set dnsNames in the tls of the listener"),
+    same("/spec/duration", "set duration in the tls of the listener"),
+    same("/spec/renewBefore", "set renewBefore in the tls of the listener"),
+    same("/spec/isCA", "the certificate of a listener is not to sign others"),
+    kept("/spec/usages", "clients look whether a server may use it; add others beside it"),
+];
+
+const HTTP_ROUTE: &[Guard] = &[
+    same("/spec/parentRefs", "set spec.exposure.httpRoute.parentRefs"),
+    same("/spec/hostnames", "set spec.exposure.httpRoute.hostnames"),
+    Guard {
+        path: "/spec/rules",
+        rule: Rule::Kept(&["timeouts"]),
+        why: "clients are told to come in there, and go to the Service; add fields, or rules beside it",
+    },
+];
+
+const TLS_ROUTE: &[Guard] = &[
+    same("/spec/parentRefs", "set spec.exposure.tlsRoute.parentRefs"),
+    same("/spec/hostnames", "set spec.exposure.tlsRoute.hostnames"),
+    kept("/spec/rules", "clients are told to come in there, and go to the Service; add fields, or rules beside it"),
+];
+
 /// A part that was changed and may not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Violation {
@@ -169,9 +208,9 @@ pub(super) struct Violation {
 
 /// The first part of an object of this kind that was changed and may not be.
 pub(super) fn of_object(kind: OverrideKind, before: &Value, after: &Value) -> Option<Violation> {
-    ["/apiVersion", "/kind"]
-        .into_iter()
-        .find_map(|path| broken(&same(path, "it would be another object"), before, after))
+    OF_ALL
+        .iter()
+        .find_map(|guard| broken(guard, before, after))
         .or_else(|| metadata("/metadata", before, after))
         .or_else(|| of_kind(kind).iter().find_map(|guard| broken(guard, before, after)))
 }
@@ -195,6 +234,10 @@ const fn of_kind(kind: OverrideKind) -> &'static [Guard] {
         OverrideKind::PodDisruptionBudget => POD_DISRUPTION_BUDGET,
         OverrideKind::PersistentVolumeClaim => PERSISTENT_VOLUME_CLAIM,
         OverrideKind::HorizontalPodAutoscaler => AUTOSCALER,
+        OverrideKind::ScaledObject => SCALED_OBJECT,
+        OverrideKind::Certificate => CERTIFICATE,
+        OverrideKind::HttpRoute => HTTP_ROUTE,
+        OverrideKind::TlsRoute => TLS_ROUTE,
     }
 }
 

@@ -6,6 +6,8 @@
 
 pub(crate) mod guards;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::{Resource, ResourceExt};
 use serde::{Serialize, de::DeserializeOwned};
@@ -25,7 +27,7 @@ const MAPS: [&str; 2] = ["labels", "annotations"];
 
 /// The operations on what the pods of the object of this kind and name are made from.
 pub(super) fn on_template(broker: &ValidatedBroker, kind: OverrideKind, name: &str) -> Vec<PatchOperation> {
-    let overrides = broker.overrides.iter().filter(|patch| is_for(patch, kind, name));
+    let overrides = broker.overrides.iter().filter(|patch| patch.is_for(kind, name));
     let operations = overrides.flat_map(|patch| &patch.operations).map(|operation| &operation.written);
     operations.filter(|written| written.is_of_template()).cloned().collect()
 }
@@ -38,7 +40,7 @@ pub(super) fn template(
     template: PodTemplateSpec,
 ) -> Result<PodTemplateSpec, PlanError> {
     let mut template = template;
-    for patch in broker.overrides.iter().filter(|patch| is_for(patch, kind, name)) {
+    for patch in broker.overrides.iter().filter(|patch| patch.is_for(kind, name)) {
         let operations = || patch.operations.iter().filter(|operation| operation.written.is_of_template());
         if operations().next().is_none() {
             continue;
@@ -53,8 +55,13 @@ pub(super) fn template(
     Ok(template)
 }
 
-/// Patches all but what pods are made from; says what is patched, of these too.
-pub(super) fn patch(objects: &mut Objects, broker: &ValidatedBroker) -> Result<Vec<OverrideStatus>, PlanError> {
+/// Patches all but what pods are made from; says what is patched, of these too. Objects of kinds that are `missing` from the API
+/// server wait for them, and so do their patches.
+pub(super) fn patch(
+    objects: &mut Objects,
+    broker: &ValidatedBroker,
+    missing: &[&str],
+) -> Result<Vec<OverrideStatus>, PlanError> {
     if broker.overrides.is_empty() {
         return Ok(Vec::new());
     }
@@ -63,37 +70,40 @@ pub(super) fn patch(objects: &mut Objects, broker: &ValidatedBroker) -> Result<V
         logins: _,
         secrets: _,
         nats_secrets: _,
-        certificates: _,
+        certificates,
         persistent_volume_claims,
         config_maps,
         services,
         ingresses,
-        http_routes: _,
-        tls_routes: _,
-        tls_alpha_routes: _,
+        http_routes,
+        tls_routes,
+        tls_alpha_routes,
         network_policies,
         pod_disruption_budgets,
         stateful_sets,
         deployments,
         horizontal_pod_autoscalers,
-        scaled_objects: _,
+        scaled_objects,
     } = objects;
-    let mut pass = Pass { overrides: &broker.overrides, errors: Vec::new(), active: Vec::new() };
+    let mut pass =
+        Pass { overrides: &broker.overrides, names: BTreeMap::new(), errors: Vec::new(), active: Vec::new() };
     pass.all(OverrideKind::ServiceAccount, service_accounts);
+    pass.all(OverrideKind::Certificate, certificates);
     pass.all(OverrideKind::PersistentVolumeClaim, persistent_volume_claims);
     pass.all(OverrideKind::ConfigMap, config_maps);
     pass.all(OverrideKind::Service, services);
     pass.all(OverrideKind::Ingress, ingresses);
+    pass.all(OverrideKind::HttpRoute, http_routes);
+    pass.all(OverrideKind::TlsRoute, tls_routes);
+    pass.all(OverrideKind::TlsRoute, tls_alpha_routes);
     pass.all(OverrideKind::NetworkPolicy, network_policies);
     pass.all(OverrideKind::PodDisruptionBudget, pod_disruption_budgets);
     pass.all(OverrideKind::StatefulSet, stateful_sets);
     pass.all(OverrideKind::Deployment, deployments);
     pass.all(OverrideKind::HorizontalPodAutoscaler, horizontal_pod_autoscalers);
+    pass.all(OverrideKind::ScaledObject, scaled_objects);
+    pass.require_targets(missing);
     if pass.errors.is_empty() { Ok(pass.active) } else { Err(PlanError::Overrides(pass.errors)) }
-}
-
-fn is_for(patch: &Override, kind: OverrideKind, name: &str) -> bool {
-    patch.target.kind == kind && patch.target.name.as_ref().is_none_or(|wanted| wanted == name)
 }
 
 fn refused(error: SpecError) -> PlanError {
@@ -103,6 +113,8 @@ fn refused(error: SpecError) -> PlanError {
 /// One pass over all objects.
 struct Pass<'a> {
     overrides: &'a [Override],
+    /// The objects that there are.
+    names: BTreeMap<OverrideKind, Vec<String>>,
     errors: Vec<SpecError>,
     active: Vec<OverrideStatus>,
 }
@@ -115,9 +127,15 @@ impl Pass<'_> {
         for object in objects.iter_mut() {
             self.one(kind, object);
         }
-        let names: Vec<_> = objects.iter().map(ResourceExt::name_any).collect();
-        for patch in self.overrides.iter().filter(|patch| patch.target.kind == kind) {
-            if !names.iter().any(|name| is_for(patch, kind, name)) {
+        self.names.entry(kind).or_default().extend(objects.iter().map(ResourceExt::name_any));
+    }
+
+    /// Refuses patches that are for none of the objects.
+    fn require_targets(&mut self, missing: &[&str]) {
+        for patch in self.overrides.iter().filter(|patch| !missing.contains(&patch.target.kind.as_str())) {
+            let kind = patch.target.kind;
+            let names = self.names.get(&kind).map(Vec::as_slice).unwrap_or_default();
+            if !names.iter().any(|name| patch.is_for(kind, name)) {
                 let there = if names.is_empty() {
                     "there is none".to_owned()
                 } else {
@@ -137,7 +155,7 @@ impl Pass<'_> {
     {
         let name = object.name_any();
         let mut paths: Vec<String> = Vec::new();
-        for patch in self.overrides.iter().filter(|patch| is_for(patch, kind, &name)) {
+        for patch in self.overrides.iter().filter(|patch| patch.is_for(kind, &name)) {
             let changes = patch.operations.iter().filter(|operation| operation.written.op != PatchVerb::Test);
             paths.extend(changes.map(|operation| operation.written.path.clone()));
             match (Subject { kind, name: &name, patch }).object(object) {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::{
     api::OverrideKind,
-    plan::PlanError,
+    observed::{GatewayApi, TlsRoutes},
+    plan::{Objects, PlanError},
     status::{ConditionType, Reason},
 };
 
@@ -166,6 +167,97 @@ fn what_others_rely_on_cannot_be_patched_by_any_path() {
         ("ServiceAccount", "{op: replace, path: /automountServiceAccountToken, value: true}", "API server"),
     ] {
         let refusal = refusal(&overridden(kind, patch));
+        let begin = format!("spec.overrides[0] is {kind} trading");
+        assert!(refusal.starts_with(&begin) && refusal.contains("protected") && refusal.contains(says), "{refusal}");
+    }
+}
+
+/// A spec with an object of every kind that not every cluster has.
+fn custom(kind: &str, patch: &str) -> String {
+    format!(
+        "{{{RELAY}, listeners: {{stomp: {{tls: {{issuerRef: {{name: ca}}, port: 61614}}}}, websocket: {{port: 8080}}}}, \
+         autoscaling: {{mode: Keda, maxReplicasPerZone: 4}}, \
+         exposure: {{httpRoute: {{parentRefs: [{{name: edge}}], hostnames: [a.example]}}, \
+         tlsRoute: {{parentRefs: [{{name: edge}}], hostnames: [b.example]}}}}, \
+         overrides: [{{target: {{kind: {kind}}}, patch: [{patch}]}}]}}"
+    )
+}
+
+/// The spec of the only object of this kind.
+fn spec_of(plan: &Plan, kind: &str) -> Value {
+    let object = everything(plan).into_iter().find(|object| object["kind"] == kind);
+    object.unwrap_or_else(|| panic!("no {kind}"))["spec"].take()
+}
+
+#[test]
+fn objects_of_other_apis_get_fields_that_the_operator_never_writes() {
+    for (kind, path, value) in [
+        ("HTTPRoute", "/rules/0/filters", json!([{"type": "ExtensionRef", "extensionRef": {"name": "limit"}}])),
+        ("HTTPRoute", "/rules/1", json!({"matches": [{"headers": [{"name": "a", "value": "b"}]}]})),
+        ("HTTPRoute", "/rules/0/timeouts", json!({"request": "0s"})),
+        ("TLSRoute", "/useDefaultGateways", json!("All")),
+        ("Certificate", "/revisionHistoryLimit", json!(2)),
+        ("Certificate", "/privateKey/size", json!(384)),
+        ("ScaledObject", "/fallback", json!({"failureThreshold": 3, "replicas": 6})),
+        ("ScaledObject", "/advanced/restoreToOriginalReplicaCount", json!(true)),
+        ("ScaledObject", "/triggers/0/name", json!("cpu")),
+    ] {
+        let plan = planned(&custom(kind, &format!("{{op: add, path: /spec{path}, value: {value}}}")));
+        assert_eq!(spec_of(&plan, kind).pointer(path), Some(&value), "{kind}");
+        let [active] = plan.overrides.as_slice() else { panic!("{:?}", plan.overrides) };
+        assert_eq!((active.kind.as_str(), &*active.paths), (kind, [format!("/spec{path}")].as_slice()));
+    }
+}
+
+#[test]
+fn a_patch_of_a_tls_route_is_for_whichever_version_the_api_server_knows() {
+    let broker = broker(&custom("TLSRoute", "{op: add, path: /metadata/labels/team, value: markets}"));
+    for tls_routes in [TlsRoutes::V1, TlsRoutes::V1Alpha2] {
+        let mut observed = Observed::assuming_references(&broker);
+        observed.gateway_api.tls_routes = Some(tls_routes);
+        let plan = plan(&validate(&broker, &observed).unwrap(), &observed, &settings()).unwrap();
+        let Objects { tls_routes, tls_alpha_routes, .. } = &plan.objects;
+        let metadata = tls_routes.iter().map(|route| &route.metadata);
+        let labels: Vec<_> = metadata.chain(tls_alpha_routes.iter().map(|route| &route.metadata)).collect();
+        assert_eq!(labels.len(), 1);
+        assert_eq!(labels[0].labels.as_ref().unwrap()["team"], "markets");
+    }
+}
+
+#[test]
+fn a_patch_of_a_kind_that_the_api_server_does_not_know_yet_waits_for_it() {
+    for kind in ["HTTPRoute", "TLSRoute", "ScaledObject"] {
+        let broker = broker(&custom(kind, "{op: add, path: /metadata/labels/team, value: markets}"));
+        let known = Observed::assuming_references(&broker);
+        let observed = Observed { gateway_api: GatewayApi::default(), keda: false, ..known };
+        let plan = plan(&validate(&broker, &observed).unwrap(), &observed, &settings()).unwrap();
+        assert_eq!(plan.overrides, []);
+    }
+    let unwanted = refusal(&overridden("HTTPRoute", "{op: add, path: /metadata/labels/team, value: markets}"));
+    assert!(unwanted.contains("spec.overrides[0].target is HTTPRoute") && unwanted.contains("there is none"));
+}
+
+#[test]
+fn what_others_rely_on_of_objects_of_other_apis_cannot_be_patched() {
+    for (kind, patch, says) in [
+        ("HTTPRoute", "{op: replace, path: /spec/rules/0/backendRefs/0/name, value: other}", "/spec/rules"),
+        ("HTTPRoute", "{op: remove, path: /spec/rules/0/matches}", "/spec/rules"),
+        ("HTTPRoute", "{op: add, path: /spec/hostnames/-, value: c.example}", "spec.exposure.httpRoute.hostnames"),
+        ("HTTPRoute", "{op: replace, path: /apiVersion, value: gateway.networking.k8s.io/v1beta1}", "another object"),
+        ("HTTPRoute", "{op: add, path: /status, value: {parents: []}}", "/status"),
+        ("TLSRoute", "{op: replace, path: /spec, value: {}}", "spec.exposure.tlsRoute.parentRefs"),
+        ("TLSRoute", "{op: remove, path: /spec/rules/0/backendRefs/0}", "/spec/rules"),
+        ("Certificate", "{op: replace, path: /spec/secretName, value: other}", "pods find"),
+        ("Certificate", "{op: replace, path: /spec/issuerRef/name, value: other}", "issuerRef in the tls"),
+        ("Certificate", "{op: add, path: /spec/isCA, value: true}", "sign others"),
+        ("Certificate", "{op: replace, path: /spec/usages, value: [client auth]}", "/spec/usages"),
+        ("ScaledObject", "{op: replace, path: /spec/scaleTargetRef/name, value: other}", "/spec/scaleTargetRef"),
+        ("ScaledObject", "{op: replace, path: /spec/maxReplicaCount, value: 99}", "maxReplicasPerZone"),
+        ("ScaledObject", "{op: add, path: /spec/idleReplicaCount, value: 0}", "without pods"),
+        ("ScaledObject", "{op: remove, path: /spec/triggers/0}", "spec.autoscaling.targets"),
+        ("ScaledObject", "{op: remove, path: /metadata/ownerReferences}", "labels and annotations"),
+    ] {
+        let refusal = refusal(&custom(kind, patch));
         let begin = format!("spec.overrides[0] is {kind} trading");
         assert!(refusal.starts_with(&begin) && refusal.contains("protected") && refusal.contains(says), "{refusal}");
     }

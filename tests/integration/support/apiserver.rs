@@ -15,7 +15,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
     runtime::{conditions, wait::await_condition},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use stompbroker_operator::{api::StompBroker, plan::custom::CustomKind};
 use tokio::sync::OnceCell;
 
@@ -142,10 +142,14 @@ pub async fn uninstall(client: &Client, crd: &CustomResourceDefinition) {
 
 /// A kind of somebody else's as its CRD would define it, but without a schema.
 pub fn define<K: CustomKind>() -> CustomResourceDefinition {
-    let anything = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    define_as::<K>(&json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))
+}
+
+/// A kind of somebody else's as its CRD would define it, with this schema.
+pub fn define_as<K: CustomKind>(schema: &Value) -> CustomResourceDefinition {
     let (group, plural) = (K::GROUP, K::PLURAL);
     let version = json!({"name": K::VERSION, "served": true, "storage": true, "subresources": {"status": {}},
-        "schema": {"openAPIV3Schema": anything}});
+        "schema": {"openAPIV3Schema": schema}});
     // The API server wants this of groups that are Kubernetes' own.
     let approved = json!({"api-approved.kubernetes.io": "unapproved, of a test"});
     let crd = json!({

@@ -10,7 +10,7 @@ mod wire;
 
 use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
-pub use apiserver::{ControlPlane, define, install, uninstall};
+pub use apiserver::{ControlPlane, define, define_as, install, uninstall};
 pub use broker::BrokerPod;
 use k8s_openapi::{
     NamespaceResourceScope,
