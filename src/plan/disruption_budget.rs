@@ -21,7 +21,7 @@
 //!
 //! A budget with `maxUnavailable` lets go as many pods as there are more than are wanted, of whatever zone. So before the
 //! operator asks for fewer (stand-ins go, or the spec has changed) the budget is `Held`, which lets none go however many there
-//! are, and stays so until those that had to go are gone and the disruption controller counts no more than the API server shows:
+//! are, and stays so until those that had to go are gone and the disruption controller counts as many as the API server shows:
 //!
 //! ```text
 //!             a zone is to have fewer pods              no zone has too many, for the

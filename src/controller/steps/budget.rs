@@ -97,7 +97,7 @@ async fn close(
 }
 
 /// Whether the budget is not held, or what it is held for is over: no zone has too many pods, and the disruption controller,
-/// asked after that, counts no more than there are.
+/// asked after that, counts as many as there are.
 async fn is_settled(
     pass: &Pass<'_>,
     wanted: &PodDisruptionBudget,
@@ -132,10 +132,11 @@ async fn is_settled(
     };
     let going = status.disrupted_pods.unwrap_or_default();
     let ready = ready().filter(|pod| !going.contains_key(&pod.name)).count();
-    let within = |counted: i32, there: usize| usize::try_from(counted).is_ok_and(|counted| counted <= there);
+    // Fewer would be as wrong: it may still count one that is gone in place of one that it does not know.
+    let is = |counted: i32, there: usize| usize::try_from(counted) == Ok(there);
     Ok(status.observed_generation >= metadata.generation
-        && within(status.current_healthy, ready)
-        && within(status.expected_pods, pods.len()))
+        && is(status.current_healthy, ready)
+        && is(status.expected_pods, pods.len()))
 }
 
 async fn read(pass: &Pass<'_>, name: &str) -> Result<Option<PodDisruptionBudget>, Error> {
