@@ -114,6 +114,30 @@ fn policies_of_a_release_with_chosen_namespaces_hold_in_these_only() {
     }
 }
 
+/// Volumes hold the user's own messages. KEDA writes finalizers on its ScaledObjects, whatever its operator is called.
+const UNPROTECTED: [(&str, &str); 2] = [("", "persistentvolumeclaims"), ("keda.sh", "scaledobjects")];
+
+#[test]
+fn what_the_operator_makes_is_protected_when_children_are() {
+    let objects = rendered("admission.yaml");
+    let policy = |object: &&Value| {
+        object["kind"] == "ValidatingAdmissionPolicy"
+            && object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with("-children"))
+    };
+    let policy = objects.iter().find(policy).unwrap();
+    let mut protected = BTreeSet::new();
+    for rule in policy["spec"]["matchConstraints"]["resourceRules"].as_array().unwrap() {
+        for resource in rule["resources"].as_array().unwrap() {
+            protected.insert((rule["apiGroups"][0].as_str().unwrap(), resource.as_str().unwrap()));
+        }
+    }
+    let makes = RIGHTS.iter().filter(|right| right.place == Place::Watched && right.verbs.contains(&"create"));
+    let made: BTreeSet<_> = makes.map(|right| (right.group, right.resource)).collect();
+    let no_child = [("events.k8s.io", "events"), ("", "pods/eviction")];
+    let expected = made.iter().copied().filter(|kind| !UNPROTECTED.contains(kind) && !no_child.contains(kind));
+    assert_eq!(protected, expected.collect());
+}
+
 #[test]
 fn leases_are_granted_where_the_operator_runs_and_nowhere_else() {
     let objects = rendered("default.yaml");
