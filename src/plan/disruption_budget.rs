@@ -30,8 +30,10 @@
 //!                                      all pods, 0 may go
 //! ```
 //!
-//! (This rests on the disruption controller having counted a pod as it was by the time that a ReplicaSet ends it.) An autoscaler
-//! that asks for fewer does not wait for that, nor does a rollout, which has one more for a moment.
+//! (This rests on the disruption controller having counted a pod as it was by the time that a ReplicaSet ends it. Of what it counts
+//! it tells the numbers alone: should it be so far behind that pods which are gone stand in its count for as many that have come and
+//! got ready since, the hold ends too early; world 343210 of `tests/budget.rs` is the first like that.) An autoscaler that asks for fewer
+//! does not wait for that, nor does a rollout, which has one more for a moment.
 
 use k8s_openapi::{
     api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
