@@ -137,6 +137,20 @@ impl Memory {
         act(self.0.lock().entry(Uid::new(uid)).or_default())
     }
 
+    /// Whether what was last applied of a child of the StompBroker with this UID has the number `desired`, and is still there as the
+    /// API server took it.
+    pub(crate) fn is_as_applied(
+        &self,
+        uid: &str,
+        kind: ChildKind,
+        name: &str,
+        desired: u64,
+        live: &ChildEntry,
+    ) -> bool {
+        let now = Applied::new(desired, live);
+        self.of(uid, |memory| memory.is_applied(kind, name, now))
+    }
+
     /// The watch shows a broker as of this version, with every status written before.
     pub(crate) fn shown(&self, uid: &str, version: u64) {
         if let Some(memory) = self.0.lock().get_mut(&Uid::new(uid))

@@ -370,8 +370,7 @@ impl<'a> Pass<'a> {
 
     /// Whether what was last applied has this number, and is still there as the API server took it.
     pub(crate) fn is_as_applied(&self, kind: ChildKind, name: &str, desired: u64, live: &ChildEntry) -> bool {
-        let now = Applied::new(desired, live);
-        self.context.memory.of(&self.uid, |memory| memory.is_applied(kind, name, now))
+        self.context.memory.is_as_applied(&self.uid, kind, name, desired, live)
     }
 }
 

@@ -11,7 +11,7 @@ use super::{apply::fingerprint, observe::Sites};
 use crate::{
     FIELD_MANAGER,
     api::{OverrideKind, StompBroker},
-    controller::{Context, kinds::Child, memory::Applied, watches::seen::Seen},
+    controller::{Context, kinds::Child, watches::seen::Seen},
     error::Error,
     plan::Objects,
     validate::{SpecError, ValidatedBroker},
@@ -90,9 +90,8 @@ impl Trial<'_> {
 
     fn is_applied<K: Child>(&self, object: &K, name: &str) -> Result<bool, Error> {
         let Some(live) = self.sites.unwatched.get(&(K::KIND, name.to_owned())) else { return Ok(false) };
-        let now = Applied::new(fingerprint(object)?, live);
         let uid = self.broker.uid().unwrap_or_default();
-        Ok(self.context.memory.of(&uid, |memory| memory.is_applied(K::KIND, name, now)))
+        Ok(self.context.memory.is_as_applied(&uid, K::KIND, name, fingerprint(object)?, live))
     }
 }
 
